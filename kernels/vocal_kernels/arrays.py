@@ -1,0 +1,84 @@
+"""The front end for whole signals in memory: for training, for tests, and for those who have arrays, not calls."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .frontend import advance
+from .lanes import LANES
+from .layout import (
+    FEATURES,
+    HOP_SAMPLES,
+    HOPS,
+    MAX_TICKS,
+    RING_ROWS,
+    TICK_SAMPLES,
+    Boundary,
+    new_state,
+)
+
+_NO_DECISIONS = np.zeros(LANES, np.int64)
+_FLUSH_TICKS = 4
+"""After the last sample: a half window and the smoothing of the syllables."""
+
+
+def as_signal(samples: NDArray[np.floating]) -> NDArray[np.float32]:
+    """One channel as float32 `(n,)`; ValueError names what was wanted and given."""
+    signal = np.asarray(samples)
+    if signal.ndim != 1:
+        raise ValueError(f"samples: wanted one channel, shape (n,), got shape {signal.shape}")
+    if not np.issubdtype(signal.dtype, np.floating):
+        raise ValueError(f"samples: wanted floating point with full scale 1, got {signal.dtype}")
+    return signal.astype(np.float32, copy=False)
+
+
+def extract(signals: Sequence[NDArray[np.floating]]) -> list[NDArray[np.float32]]:
+    """Feature rows of signals at 8 kHz, sixteen at a time.
+
+    Parameters
+    ----------
+    signals
+        Each `(n,)` floating point, 8 kHz, full scale 1.
+
+    Returns
+    -------
+    list of (steps, FEATURES) float32
+        One row for each whole 10 ms; the columns are those of `vocal_kernels.layout` (`F0_HZ`, `SPEECH`, `MEL`, ...).
+
+    Raises
+    ------
+    ValueError
+        For an array that is not one channel of floating point samples.
+    """
+    checked = [as_signal(signal) for signal in signals]
+    found: list[NDArray[np.float32]] = []
+    for first in range(0, len(checked), LANES):
+        found += _extract_block(checked[first : first + LANES])
+    return found
+
+
+def _extract_block(signals: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    state, boundary = new_state(), Boundary()
+    longest = max(len(signal) for signal in signals)
+    ticks = -(-longest // TICK_SAMPLES) + _FLUSH_TICKS
+    steps = ticks * HOPS
+    table = np.empty((steps, FEATURES, LANES), np.float32)
+    ring = state.features.reshape(RING_ROWS, FEATURES, LANES)
+    pcm = np.zeros((MAX_TICKS * TICK_SAMPLES, LANES), np.float32)
+    # Rows settle once the syllables before them are known; a ring's length less one call's steps is plenty.
+    settled, lag = 0, RING_ROWS - (MAX_TICKS + 1) * HOPS
+    for tick in range(0, ticks, MAX_TICKS):
+        count = min(MAX_TICKS, ticks - tick)
+        pcm[:] = 0.0
+        for lane, signal in enumerate(signals):
+            piece = signal[tick * TICK_SAMPLES : (tick + count) * TICK_SAMPLES]
+            pcm[: len(piece), lane] = piece
+        # Nothing is decided on any lane, so nothing stops it before the end.
+        advance(pcm[: count * TICK_SAMPLES], _NO_DECISIONS, boundary, state)
+        done = (tick + count) * HOPS
+        upto = steps if done == steps else max(settled, done - lag)
+        for step in range(settled, upto):
+            table[step] = ring[step % RING_ROWS]
+        settled = upto
+    return [np.ascontiguousarray(table[: len(s) // HOP_SAMPLES, :, lane]) for lane, s in enumerate(signals)]

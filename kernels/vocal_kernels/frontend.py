@@ -1,0 +1,57 @@
+"""The whole front end of a block as one kernel: `advance` moves 16 channels forward by some ticks of 20 ms."""
+
+from ._jit import jit
+from .lanes import load, splat, store
+from .layout import (
+    BINS,
+    FEATURES,
+    HISTORY_SAMPLES,
+    HOP_SAMPLES,
+    HOPS,
+    MEL,
+    NUCLEUS,
+    RING_ROWS,
+    SPECTRAL_DELAY,
+    TICK_SAMPLES,
+)
+from .level import read_samples
+from .pitch import FIRST_BIN, LAST_BIN, track
+from .spectrum import mel_levels, two_autocorrelations, two_spectra
+from .speech import boundaries, score
+from .tempo import DELAY_STEPS, nuclei, sonority
+
+
+@jit
+def advance(pcm, until, boundary, state):
+    """Move a block forward; every lane by as much.
+
+    pcm: (ticks * 160, 16) float32 at 8 kHz, full scale 1, at most MAX_TICKS ticks. until: (16,) int64, the step of the
+    block at which each lane's channel ends as far as that is known; from there on nothing is decided on that lane.
+    Returns (ticks moved, boundary records now in state.records). It stops after a tick that has records, so that what
+    is measured over them is the same however many ticks were asked for.
+    """
+    n_records, tick = 0, 0
+    while n_records == 0 and (tick + 1) * TICK_SAMPLES <= len(pcm):
+        step = state.clock[0]
+        for n in range(HISTORY_SAMPLES - TICK_SAMPLES):
+            store(state.history, n, load(state.history, n + TICK_SAMPLES))
+        for hop in range(HOPS):
+            at = hop * HOP_SAMPLES
+            fresh = HISTORY_SAMPLES - TICK_SAMPLES + at
+            read_samples(pcm, tick * TICK_SAMPLES + at, step + hop, state.history, fresh, state.rows, state.features)
+        two_spectra(state.history, HOP_SAMPLES, state.real, state.imag, state.power)
+        two_autocorrelations(state.power, FIRST_BIN, LAST_BIN, state.real, state.imag)
+        for hop in range(HOPS):
+            now = step + hop - SPECTRAL_DELAY
+            row = ((now + RING_ROWS) % RING_ROWS) * FEATURES
+            behind = now - DELAY_STEPS + RING_ROWS
+            store(state.features, row + NUCLEUS, splat(0.0))
+            mel_levels(state.power, hop * BINS, state.features, row + MEL)
+            track(state.real if hop == 0 else state.imag, state.features, row, state.rows)
+            score(state.features, row, state.rows)
+            sonority(state.features, row, (behind % RING_ROWS) * FEATURES, state.rows)
+            nuclei(state.features, behind, state.counts, state.extremes)
+            n_records = boundaries(state.features, now, boundary, state.counts, until, state.records, n_records)
+        state.clock[0] = step + HOPS
+        tick += 1
+    return tick, n_records

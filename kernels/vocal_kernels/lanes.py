@@ -1,0 +1,187 @@
+"""A row of a block as one value: 16 float32 side by side, one a channel.
+
+Numba's own loops over a last axis of 16 stay scalar as soon as several rows are read and written, because the compiler
+cannot prove that the rows are apart. So a row is a type of its own here, a machine vector, and `+ - * /` between rows
+(or a row and a number) are single instructions on all 16 channels. Inside jitted code only:
+
+    row = load(block, i)              # block: (rows, 16) float32, C-contiguous
+    store(block, i, row * 0.5 + splat(1.0))
+"""
+
+import operator
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, models, register_model
+
+LANES = 16
+
+_FLOATS = ir.VectorType(ir.FloatType(), LANES)
+_INTS = ir.VectorType(ir.IntType(32), LANES)
+_FLAGS = ("contract", "reassoc", "nsz", "arcp")
+
+
+class Row(types.Type):
+    def __init__(self) -> None:
+        super().__init__(name="vocal_kernels.Row")
+
+
+row_type = Row()
+
+
+@register_model(Row)
+class _RowModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _FLOATS)
+
+
+def _constant(value: float) -> ir.Constant:
+    return ir.Constant(_FLOATS, [ir.Constant(ir.FloatType(), value)] * LANES)
+
+
+def _ints(value: int) -> ir.Constant:
+    return ir.Constant(_INTS, [ir.Constant(ir.IntType(32), value)] * LANES)
+
+
+def _splat(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    scalar = context.cast(builder, value, kind, types.float32)
+    one = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, ir.Constant(_FLOATS, ir.Undefined), _ints(0))
+
+
+def _as_row(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    return value if isinstance(kind, Row) else _splat(context, builder, kind, value)
+
+
+def _is_operand(kind: Any) -> bool:
+    return isinstance(kind, (Row, types.Number, types.Literal))
+
+
+def _arithmetic(symbol: Any, emit: str) -> None:
+    class Template(AbstractTemplate):
+        key = symbol
+
+        def generic(self, args: Any, kws: Any) -> Any:
+            if len(args) == 2 and any(isinstance(a, Row) for a in args) and all(_is_operand(a) for a in args):
+                return signature(row_type, *(a if isinstance(a, Row) else types.float64 for a in args))
+            return None
+
+    infer_global(symbol)(Template)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        left, right = (_as_row(context, builder, k, a) for k, a in zip(sig.args, args, strict=True))
+        return getattr(builder, emit)(left, right, flags=_FLAGS)
+
+    for kinds in ((Row, Row), (Row, types.Float), (types.Float, Row)):
+        lower_builtin(symbol, *kinds)(lower)
+
+
+for _symbol, _emit in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"), (operator.truediv, "fdiv")):
+    _arithmetic(_symbol, _emit)
+
+
+def _row_function(arity: int, emit: Any) -> Any:
+    """An intrinsic of `arity` rows or numbers that gives a row; `emit(builder, *rows)`."""
+
+    def typing(context: Any, *kinds: Any) -> Any:
+        sig = row_type(*(k if isinstance(k, Row) else types.float64 for k in kinds))
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return emit(builder, *(_as_row(context, builder, k, a) for k, a in zip(sig.args, args, strict=True)))
+
+        return sig, codegen
+
+    if arity == 1:
+        return intrinsic(lambda typingctx, a: typing(typingctx, a))
+    if arity == 2:
+        return intrinsic(lambda typingctx, a, b: typing(typingctx, a, b))
+    return intrinsic(lambda typingctx, a, b, c, d: typing(typingctx, a, b, c, d))
+
+
+def _call(builder: Any, name: str, *rows: Any) -> Any:
+    kind = ir.FunctionType(_FLOATS, [_FLOATS] * len(rows))
+    return builder.call(builder.module.declare_intrinsic(name, fnty=kind), rows)
+
+
+def _select(builder: Any, test: str, a: Any, b: Any, x: Any, y: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(test, a, b), x, y)
+
+
+def _polynomial(builder: Any, x: Any, coefficients: tuple[float, ...]) -> Any:
+    total = _constant(coefficients[0])
+    for coefficient in coefficients[1:]:
+        total = builder.fadd(builder.fmul(total, x, flags=_FLAGS), _constant(coefficient), flags=_FLAGS)
+    return total
+
+
+# Chebyshev interpolation of log2(m) / (m - 1) over [1, 2], error of log2 under 2e-6; and of 2^f over [-1/2, 1/2],
+# relative error under 2e-7. Highest power first.
+LOG2 = (0.02001665, -0.21472671, 0.987327011, -2.54075114, 4.02280508, -4.14027521, 3.30829731)
+EXP2 = (0.00133908634, 0.00967603192, 0.0555035711, 0.240221075, 0.693147188, 1.00000008)
+
+
+def _log2(builder: Any, x: Any) -> Any:
+    """Exponent from the bits, mantissa by polynomial; for x >= 2^-126."""
+    bits = builder.bitcast(x, _INTS)
+    exponent = builder.sub(builder.lshr(bits, _ints(23)), _ints(127))
+    mantissa = builder.bitcast(builder.or_(builder.and_(bits, _ints(0x007FFFFF)), _ints(0x3F800000)), _FLOATS)
+    over = builder.fsub(mantissa, _constant(1.0), flags=_FLAGS)
+    return builder.fadd(
+        builder.sitofp(exponent, _FLOATS),
+        builder.fmul(over, _polynomial(builder, mantissa, LOG2), flags=_FLAGS),
+        flags=_FLAGS,
+    )
+
+
+def _exp2(builder: Any, x: Any) -> Any:
+    """Exponent into the bits, the rest by polynomial; x is held within [-126, 126]."""
+    held = _call(builder, "llvm.minnum.v16f32", _call(builder, "llvm.maxnum.v16f32", x, _constant(-126.0)), _constant(126.0))
+    whole = _call(builder, "llvm.rint.v16f32", held)
+    part = _polynomial(builder, builder.fsub(held, whole, flags=_FLAGS), EXP2)
+    exponent = builder.shl(builder.fptosi(whole, _INTS), _ints(23))
+    return builder.bitcast(builder.add(builder.bitcast(part, _INTS), exponent), _FLOATS)
+
+
+splat = _row_function(1, lambda b, x: x)
+sqrt = _row_function(1, lambda b, x: _call(b, "llvm.sqrt.v16f32", x))
+absolute = _row_function(1, lambda b, x: _call(b, "llvm.fabs.v16f32", x))
+log2 = _row_function(1, _log2)
+exp2 = _row_function(1, _exp2)
+maximum = _row_function(2, lambda b, x, y: _select(b, ">", x, y, x, y))
+minimum = _row_function(2, lambda b, x, y: _select(b, "<", x, y, x, y))
+where_greater = _row_function(4, lambda b, p, q, x, y: _select(b, ">", p, q, x, y))
+
+
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, index_kind: Any, index: Any) -> Any:
+    data = context.make_array(kind)(context, builder, array).data
+    wide = context.cast(builder, index, index_kind, types.int64)
+    start = builder.gep(data, [builder.mul(wide, ir.Constant(ir.IntType(64), LANES))])
+    return builder.bitcast(start, _FLOATS.as_pointer())
+
+
+@intrinsic
+def load(typingctx: Any, array: Any, index: Any) -> Any:
+    """Row `index` of a C-contiguous float32 array whose last axis is 16. Not checked: the caller keeps the bounds."""
+    sig = row_type(array, types.int64)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = _pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1])
+        return builder.load(place, align=4)
+
+    return sig, codegen
+
+
+@intrinsic
+def store(typingctx: Any, array: Any, index: Any, row: Any) -> Any:
+    """Write `row` as row `index` of such an array."""
+    sig = types.void(array, types.int64, row)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = _pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1])
+        builder.store(args[2], place, align=4)
+        return context.get_dummy_value()
+
+    return sig, codegen

@@ -1,0 +1,137 @@
+"""What lies where: the clock, the rows of features and of state. One place, so that no kernel counts for itself.
+
+A block is 16 channels side by side. Every 10 ms a channel gains one feature row; row `j` describes the audio of
+[10 j, 10 j + 10) ms since the channel began. Spectral features of a row come from a 50 ms window around its middle, so
+a row is complete 20 ms after its time.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .lanes import LANES
+
+RATE_HZ = 8000
+TICK_SAMPLES = 160
+HOP_SAMPLES = 80
+HOPS = TICK_SAMPLES // HOP_SAMPLES
+HOP_S = HOP_SAMPLES / RATE_HZ
+TICK_S = TICK_SAMPLES / RATE_HZ
+WINDOW_SAMPLES = 400
+FFT_SIZE = 512
+BINS = FFT_SIZE // 2 + 1
+HISTORY_SAMPLES = WINDOW_SAMPLES + HOP_SAMPLES
+SPECTRAL_DELAY = 2  # steps from a row to the one whose samples complete its window
+MAX_TICKS = 50
+"""Most ticks in one call of `advance`: one second."""
+
+MEL_BANDS = 24
+LONGEST_S = 15.0
+"""Longest utterance; a longer one is cut in two."""
+
+# Feature rows of a 10 ms step
+POWER_DB = 0  # mean square of the step, dBov
+ENVELOPE = 1  # P.56 envelope at its end, linear, 1 = overload
+K_POWER = 2  # K-weighted mean square
+CLIPPED = 3  # share of samples at the codec's limit
+F0_HZ = 4  # 0 where unvoiced
+VOICING = 5  # height of the autocorrelation peak, 0-1
+SPEECH = 6  # speech score, 0-1
+FLOOR_DB = 7  # noise floor, dBov, as POWER_DB
+SONORITY = 8  # smoothed vowel-band level, dB
+NUCLEUS = 9  # 1 where a syllable has its peak
+MEL = 10  # first of MEL_BANDS band levels, dBov
+FEATURES = MEL + MEL_BANDS
+
+RING_ROWS = 1632
+"""Feature rows kept of each channel: the longest utterance and 1.3 s around it."""
+
+# Rows of State.rows
+DC_IN, DC_OUT = 0, 1
+SHELF_1, SHELF_2, HIGH_1, HIGH_2 = 2, 3, 4, 5
+ENVELOPE_1, ENVELOPE_2 = 6, 7
+LOG_LAG, TRUST = 8, 9
+SCORE, LEVEL_FLOOR, AGE = 10, 11, 12
+RAW_SONORITY = 13  # the last SONORITY_TAPS values
+SONORITY_TAPS = 7
+FLOORS = RAW_SONORITY + SONORITY_TAPS
+ROWS = FLOORS + MEL_BANDS
+
+# Rows of State.counts, int64; steps are the block's, counted since it was made
+PHASE = 0  # QUIET or SPEAKING
+ABOVE, BELOW = 1, 2  # steps in a row that the score stood above the onset, below the offset threshold
+START_STEP, LAST_STEP, SECONDS = 3, 4, 5  # of the utterance: its first step, the step after its last, seconds reported
+RISING, PEAK_STEP = 6, 7
+COUNTS = 8
+
+QUIET, SPEAKING = 0, 1
+
+# Rows of State.extremes, float64
+HIGHEST, LOWEST = 0, 1
+EXTREMES = 2
+
+# Columns of a boundary record
+RECORD_LANE, RECORD_KIND, RECORD_STEP, RECORD_START, RECORD_END = range(5)
+RECORD_COLUMNS = 5
+BEGUN, SECOND, ENDED = 0, 1, 2
+MAX_RECORDS = LANES * HOPS
+
+
+class Boundary(NamedTuple):
+    """When speech begins and ends; scores 0-1, times in 10 ms steps."""
+
+    onset_score: float = 0.6
+    offset_score: float = 0.35
+    onset_steps: int = 8
+    hangover_steps: int = 30
+    pre_roll_steps: int = 3
+    longest_steps: int = int(LONGEST_S / HOP_S)
+
+
+class State(NamedTuple):
+    """Everything a block remembers between two calls of `advance`; 230 kB a channel, nearly all of it `features`."""
+
+    history: NDArray[np.float32]
+    rows: NDArray[np.float32]
+    counts: NDArray[np.int64]
+    extremes: NDArray[np.float64]
+    features: NDArray[np.float32]
+    real: NDArray[np.float32]
+    imag: NDArray[np.float32]
+    power: NDArray[np.float32]
+    records: NDArray[np.int64]
+    clock: NDArray[np.int64]
+
+
+def new_state() -> State:
+    """A block of 16 silent channels."""
+    state = State(
+        history=np.zeros((HISTORY_SAMPLES, LANES), np.float32),
+        rows=np.zeros((ROWS, LANES), np.float32),
+        counts=np.zeros((COUNTS, LANES), np.int64),
+        extremes=np.zeros((EXTREMES, LANES), np.float64),
+        features=np.zeros((RING_ROWS * FEATURES, LANES), np.float32),
+        real=np.zeros((FFT_SIZE, LANES), np.float32),
+        imag=np.zeros((FFT_SIZE, LANES), np.float32),
+        power=np.zeros((2 * BINS, LANES), np.float32),
+        records=np.zeros((MAX_RECORDS, RECORD_COLUMNS), np.int64),
+        clock=np.zeros(1, np.int64),
+    )
+    for lane in range(LANES):
+        reset_lane(state, lane)
+    return state
+
+
+SILENCE_DB = -100.0
+
+
+def reset_lane(state: State, lane: int) -> None:
+    """Forget all that was heard on a lane, for the channel that takes it at the block's present step."""
+    state.history[:, lane] = 0.0
+    state.rows[:, lane] = 0.0
+    state.rows[RAW_SONORITY : RAW_SONORITY + SONORITY_TAPS, lane] = SILENCE_DB
+    state.counts[:, lane] = 0
+    state.counts[START_STEP, lane] = state.counts[LAST_STEP, lane] = state.clock[0]
+    state.counts[RISING, lane] = 1
+    state.extremes[HIGHEST, lane] = SILENCE_DB

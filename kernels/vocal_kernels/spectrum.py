@@ -1,0 +1,144 @@
+"""Two 50 ms windows at once into power spectra, autocorrelations and mel bands, 16 channels wide.
+
+Two real windows travel as the real and the imaginary part of one complex transform; their spectra come apart by
+symmetry. The same transform, fed with two power spectra, gives their two autocorrelations.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._jit import inlined
+from .lanes import load, log2, splat, sqrt, store
+from .layout import BINS, FFT_SIZE, MEL_BANDS, RATE_HZ, WINDOW_SAMPLES
+
+_STAGES = FFT_SIZE.bit_length() - 1
+REVERSED: NDArray[np.int64] = np.array([int(f"{i:0{_STAGES}b}"[::-1], 2) for i in range(FFT_SIZE)], np.int64)
+_TURN = np.exp(-2j * np.pi * np.arange(FFT_SIZE) / FFT_SIZE)
+_COS = _TURN.real.astype(np.float32)
+_SIN = _TURN.imag.astype(np.float32)
+
+WINDOW = np.hanning(WINDOW_SAMPLES + 2)[1:-1].astype(np.float32)
+WINDOW /= np.float32(np.sqrt(np.sum(WINDOW.astype(np.float64) ** 2) * FFT_SIZE))
+"""Hann, scaled so that the power spectrum (both halves) sums to the window's mean square."""
+
+
+def mel_filters(bands: int = MEL_BANDS, low_hz: float = 150.0, high_hz: float = 3700.0) -> NDArray[np.float32]:
+    """Triangles of equal width on the mel scale (2595 log10(1 + f / 700), O'Shaughnessy), (bands, 257).
+
+    Each band's peak is 1, as with `librosa.filters.mel(htk=True, norm=None)`.
+    """
+    mel = np.linspace(*(2595.0 * np.log10(1.0 + f / 700.0) for f in (low_hz, high_hz)), bands + 2)
+    edges = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    frequency = np.arange(BINS) * RATE_HZ / FFT_SIZE
+    up = (frequency - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    down = (edges[2:, None] - frequency) / (edges[2:] - edges[1:-1])[:, None]
+    return np.maximum(0.0, np.minimum(up, down)).astype(np.float32)
+
+
+_FILTERS = mel_filters()
+MEL_FIRST = np.array([int(np.flatnonzero(row)[0]) for row in _FILTERS], np.int64)
+MEL_LAST = np.array([int(np.flatnonzero(row)[-1]) for row in _FILTERS], np.int64)
+MEL_WEIGHTS = np.ascontiguousarray(_FILTERS)
+
+_DB_PER_LOG2 = np.float32(10.0 * np.log10(2.0))
+TINY = np.float32(1e-10)
+
+
+@inlined
+def transform(real, imag):
+    """Complex transform of 512 rows in bit-reversed order, in place: one radix-2 pass, then four double passes."""
+    for i in range(0, FFT_SIZE, 2):
+        a, b, c, d = load(real, i), load(real, i + 1), load(imag, i), load(imag, i + 1)
+        store(real, i, a + b)
+        store(real, i + 1, a - b)
+        store(imag, i, c + d)
+        store(imag, i + 1, c - d)
+    m = 2
+    while m < FFT_SIZE:
+        for j in range(m):
+            first = j * (FFT_SIZE // (2 * m))
+            second = j * (FFT_SIZE // (4 * m))
+            ur, ui = splat(_COS[first]), splat(_SIN[first])
+            vr, vi = splat(_COS[second]), splat(_SIN[second])
+            for i in range(j, FFT_SIZE, 4 * m):
+                ar, ai = load(real, i), load(imag, i)
+                br, bi = load(real, i + m), load(imag, i + m)
+                cr, ci = load(real, i + 2 * m), load(imag, i + 2 * m)
+                dr, di = load(real, i + 3 * m), load(imag, i + 3 * m)
+                xr, xi = ur * br - ui * bi, ur * bi + ui * br
+                yr, yi = ur * dr - ui * di, ur * di + ui * dr
+                br, bi, ar, ai = ar - xr, ai - xi, ar + xr, ai + xi
+                dr, di, cr, ci = cr - yr, ci - yi, cr + yr, ci + yi
+                xr, xi = vr * cr - vi * ci, vr * ci + vi * cr
+                yr, yi = vr * dr - vi * di, vr * di + vi * dr
+                store(real, i, ar + xr)
+                store(imag, i, ai + xi)
+                store(real, i + 2 * m, ar - xr)
+                store(imag, i + 2 * m, ai - xi)
+                store(real, i + m, br + yi)
+                store(imag, i + m, bi - yr)
+                store(real, i + 3 * m, br - yi)
+                store(imag, i + 3 * m, bi + yr)
+        m *= 4
+
+
+@inlined
+def two_spectra(history, hop, real, imag, power):
+    """Power spectra of the windows that begin at rows 0 and `hop` of `history`, into power[:257] and power[257:]."""
+    for n in range(WINDOW_SAMPLES):
+        place = REVERSED[n]
+        taper = splat(WINDOW[n])
+        store(real, place, load(history, n) * taper)
+        store(imag, place, load(history, n + hop) * taper)
+    nothing = splat(0.0)
+    for n in range(WINDOW_SAMPLES, FFT_SIZE):
+        place = REVERSED[n]
+        store(real, place, nothing)
+        store(imag, place, nothing)
+    transform(real, imag)
+    for k in range(BINS):
+        mirror = (FFT_SIZE - k) % FFT_SIZE
+        zr, zi = load(real, k), load(imag, k)
+        yr, yi = load(real, mirror), load(imag, mirror)
+        ar, ai = zr + yr, zi - yi
+        br, bi = zi + yi, yr - zr
+        store(power, k, (ar * ar + ai * ai) * 0.25)
+        store(power, BINS + k, (br * br + bi * bi) * 0.25)
+
+
+@inlined
+def _three_quarters(power):
+    root = sqrt(power)
+    return root * sqrt(root)
+
+
+@inlined
+def two_autocorrelations(power, first_bin, last_bin, real, imag):
+    """Autocorrelations of two power spectra raised to 3/4, lags 0-256, into `real` and `imag`.
+
+    The root (generalised autocorrelation, Indefrey, Hess and Seeser, ICASSP 1985) flattens formants, so that a
+    fundamental that the telephone took away is found from its harmonics; 1/2 flattens more but drowns in noise.
+    Bins outside first_bin..last_bin count as zero.
+    """
+    nothing = splat(0.0)
+    for k in range(BINS):
+        inside = first_bin <= k <= last_bin
+        a = _three_quarters(load(power, k)) if inside else nothing
+        b = _three_quarters(load(power, BINS + k)) if inside else nothing
+        store(real, REVERSED[k], a)
+        store(imag, REVERSED[k], b)
+        if 0 < k < BINS - 1:
+            mirror = REVERSED[FFT_SIZE - k]
+            store(real, mirror, a)
+            store(imag, mirror, b)
+    transform(real, imag)
+
+
+@inlined
+def mel_levels(power, offset, features, row):
+    """Level of each mel band in dBov, from power[offset:], into features[row:]."""
+    for band in range(MEL_BANDS):
+        total = splat(0.0)
+        for k in range(MEL_FIRST[band], MEL_LAST[band] + 1):
+            total = total + load(power, offset + k) * splat(MEL_WEIGHTS[band, k])
+        store(features, row + band, log2(total * 2.0 + TINY) * _DB_PER_LOG2)

@@ -1,0 +1,169 @@
+"""Recordings through the engine, as fast as the machine can: what `vocal analyze` and `vocal.analyze` stand on."""
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import vocal_kernels as vk
+
+from vocal.config import Config
+from vocal.emotion import EmotionModel
+from vocal.engine import Engine, Sink
+from vocal.errors import InputError, VocalError
+from vocal.transports.files import CallSource, open_call, open_pair
+from vocal.types import Call, CallEnded, CallStarted, Event, Language, Metadata, Role, Utterance
+
+if TYPE_CHECKING:
+    import pyarrow
+
+CHANNELS_AT_ONCE = vk.LANES
+"""Recordings that run side by side: one block full."""
+
+Opener = Callable[[], CallSource]
+Failure = tuple[str, VocalError]
+
+
+def load_emotion(config: Config, notice: bool) -> EmotionModel | None:
+    """The emotion model, only where somebody was informed."""
+    if not notice:
+        return None
+    return EmotionModel(Path(config.emotion.model) if config.emotion.model else None, config.emotion.threads)
+
+
+def run(
+    openers: Iterable[tuple[str, Opener]],
+    on_event: Sink,
+    config: Config,
+    metadata: Metadata,
+    on_progress: Callable[[str, float, float | None], None] = lambda name, done_s, whole_s: None,
+    on_note: Callable[[str, str], None] = lambda name, note: None,
+) -> list[Failure]:
+    """Analyse recordings side by side; the ones that cannot be read are returned, the others run on.
+
+    openers: (name, how to open it). on_progress(name, seconds done, seconds in all or None). on_note(name, what was odd).
+    """
+    engine = Engine(on_event, config, load_emotion(config, metadata.notice))
+    waiting = iter(openers)
+    failures: list[Failure] = []
+    chunk = vk.MAX_TICKS * vk.TICK_SAMPLES
+    with ExitStack() as stack:
+        running: dict[str, tuple[str, CallSource, int]] = {}
+        more = True
+        while more or engine.calls:
+            while more and sum(len(source.channels) for _, source, _ in running.values()) <= CHANNELS_AT_ONCE - 2:
+                try:
+                    name, opener = next(waiting)
+                except StopIteration:
+                    more = False
+                    break
+                try:
+                    source = stack.enter_context(opener())
+                except VocalError as error:
+                    failures.append((name, error))
+                    continue
+                key = uuid.uuid4().hex
+                running[key] = (name, source, 0)
+                started = datetime.now(UTC).isoformat(timespec="milliseconds")
+                engine.open(Call(key, source.source, "file", started, source.channels, metadata))
+            for key, (name, source, done) in list(running.items()):
+                try:
+                    pcm = source.read(chunk)
+                except InputError as error:
+                    failures.append((name, error))
+                    engine.end(key, "unreadable")
+                    pcm = None
+                if pcm is not None and len(pcm):
+                    engine.push(key, pcm)
+                    running[key] = (name, source, done + len(pcm))
+                    on_progress(name, (done + len(pcm)) / vk.RATE_HZ, source.duration_s)
+                if pcm is None or len(pcm) < chunk:
+                    engine.end(key, "end of recording")
+                    for note in _oddities(source):
+                        on_note(name, note)
+                    source.close()
+                    del running[key]
+            while engine.advance():
+                pass
+    return failures
+
+
+def _oddities(source: CallSource) -> Iterator[str]:
+    if source.truncated:
+        yield "the recording is cut off or damaged; analysed as far as it goes"
+    if source.bad_samples:
+        yield f"{source.bad_samples} samples were no numbers and count as silence"
+
+
+class Analysis:
+    """What one recording gave: its events, and tables of them.
+
+    `events` in the order of the call; `utterances()` and the other tables as Arrow; in a notebook it shows its report.
+    """
+
+    def __init__(self, events: list[Event]) -> None:
+        self.events = events
+
+    @property
+    def started(self) -> CallStarted:
+        return next(event for event in self.events if isinstance(event, CallStarted))
+
+    @property
+    def ended(self) -> CallEnded:
+        return next(event for event in self.events if isinstance(event, CallEnded))
+
+    @property
+    def utterances(self) -> list[Utterance]:
+        return [event for event in self.events if isinstance(event, Utterance)]
+
+    def table(self, kind: type[Event] = Utterance) -> "pyarrow.Table":
+        """Events of one kind as an Arrow table; `.to_pandas()` and `.to_pylist()` go on from there."""
+        from vocal.sinks.schema import table_of
+
+        return table_of(kind, [event for event in self.events if isinstance(event, kind)])
+
+    def report(self, language: Language = "de") -> str:
+        """The coaching report, one HTML page."""
+        from vocal.report import call_report
+
+        return call_report(self.events, language)
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f'<iframe style="width:100%;height:60em;border:0" srcdoc="{html.escape(self.report())}"></iframe>'
+
+
+def analyze(
+    path: str | PathLike[str] | None = None,
+    *,
+    agent: str | PathLike[str] | None = None,
+    customer: str | PathLike[str] | None = None,
+    agent_channel: int = 0,
+    role: Role | None = None,
+    notice: bool = False,
+    config: Config = Config(),
+) -> Analysis:
+    """Analyse one recorded call.
+
+    path: a two-channel recording (agent on `agent_channel`), or a mono one with its `role`; or one file a side as
+    `agent` and `customer`. notice: the customer was informed, so their emotion may be inferred.
+
+    Raises vocal.errors.VocalError, one line, for a recording that cannot be read as a call.
+    """
+    events: list[Event] = []
+    if agent is not None and customer is not None and path is None:
+        pair = agent, customer
+        failures = run([("call", lambda: open_pair(*pair))], events.append, config, Metadata(notice=notice))
+    elif path is not None and agent is None and customer is None:
+        one = path
+        opener = ("call", lambda: open_call(one, agent_channel, role))
+        failures = run([opener], events.append, config, Metadata(notice=notice))
+    else:
+        raise InputError("wanted one recording, or one file a side as agent= and customer=")
+    if failures:
+        raise failures[0][1]
+    return Analysis(events)

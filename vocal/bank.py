@@ -1,0 +1,158 @@
+"""Lanes: admit a channel, advance all of them together, hand out boundaries and measures.
+
+Channels stand side by side in blocks of 16; one kernel call moves a block. A lane's own time begins when its channel is
+admitted, so a channel's results do not depend on who its neighbours are, or when they came.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+import vocal_kernels as vk
+from numpy.typing import NDArray
+
+from vocal.config import BoundaryConfig
+
+STEPS_PER_S = round(1.0 / vk.HOP_S)
+SETTLE_TICKS = 4
+"""Ticks after a channel's last sample until its last feature row is final."""
+
+_NEVER = np.iinfo(np.int64).max
+
+
+class Kind(IntEnum):
+    BEGUN = vk.BEGUN
+    SECOND = vk.SECOND
+    ENDED = vk.ENDED
+
+
+class Slot(NamedTuple):
+    """A channel's place; `origin` is the block's step at which it came."""
+
+    block: int
+    lane: int
+    origin: int
+
+
+class Span(NamedTuple):
+    """A boundary on a channel: what happened, when it was known, and the speech it is about. Steps of the channel."""
+
+    slot: Slot
+    kind: Kind
+    known_step: int
+    start_step: int
+    end_step: int
+
+
+class _Block:
+    def __init__(self) -> None:
+        self.state = vk.new_state()
+        self.until = np.zeros(vk.LANES, np.int64)
+        self.slots: list[Slot | None] = [None] * vk.LANES
+        self.pcm = np.zeros((vk.MAX_TICKS * vk.TICK_SAMPLES, vk.LANES), np.float32)
+
+
+def _boundary(config: BoundaryConfig) -> vk.Boundary:
+    return vk.Boundary(
+        onset_score=config.onset_score,
+        offset_score=config.offset_score,
+        onset_steps=max(1, config.onset_ms // 10),
+        hangover_steps=max(1, config.hangover_ms // 10),
+        pre_roll_steps=config.pre_roll_ms // 10,
+        longest_steps=min(round(config.longest_s * STEPS_PER_S), round(vk.LONGEST_S * STEPS_PER_S)),
+    )
+
+
+class Bank:
+    def __init__(self, config: BoundaryConfig = BoundaryConfig()) -> None:
+        self._boundary = _boundary(config)
+        self._blocks: list[_Block] = []
+
+    @property
+    def channels(self) -> int:
+        return sum(slot is not None for block in self._blocks for slot in block.slots)
+
+    def admit(self) -> Slot:
+        """A free lane, in a new block if all are taken."""
+        for number, block in enumerate(self._blocks):
+            if None in block.slots:
+                lane = block.slots.index(None)
+                break
+        else:
+            number, lane = len(self._blocks), 0
+            block = _Block()
+            self._blocks.append(block)
+        vk.reset_lane(block.state, lane)
+        slot = Slot(number, lane, int(block.state.clock[0]))
+        block.slots[lane] = slot
+        block.until[lane] = _NEVER
+        return slot
+
+    def end(self, slot: Slot, steps: int) -> None:
+        """The channel ends `steps` after it began: nothing is decided beyond."""
+        self._blocks[slot.block].until[slot.lane] = slot.origin + steps
+
+    def release(self, slot: Slot) -> None:
+        block = self._blocks[slot.block]
+        block.slots[slot.lane] = None
+        block.until[slot.lane] = 0
+
+    def position(self, slot: Slot) -> int:
+        """Steps since the channel began."""
+        return int(self._blocks[slot.block].state.clock[0]) - slot.origin
+
+    def advance(self, ticks: int, audio: Mapping[Slot, NDArray[np.float32]]) -> Iterator[Span]:
+        """Move every block by `ticks` (1 to MAX_TICKS). audio: at most ticks * 160 samples for a slot, silence where fewer.
+
+        A span is handed out while its block stands at the tick that decided it: measure it before asking for the next.
+        """
+        samples = ticks * vk.TICK_SAMPLES
+        for block in self._blocks:
+            if not any(block.slots):
+                continue
+            block.pcm[:samples] = 0.0
+            for slot in block.slots:
+                if slot is not None and (given := audio.get(slot)) is not None:
+                    block.pcm[: len(given), slot.lane] = given
+            done = 0
+            while done < samples:
+                moved, count = vk.advance(block.pcm[done:samples], block.until, self._boundary, block.state)
+                done += moved * vk.TICK_SAMPLES
+                for lane, kind, step, start, end in block.state.records[:count].tolist():
+                    slot = block.slots[lane]
+                    if slot is not None:
+                        known = step + 1 + vk.SPECTRAL_DELAY - slot.origin
+                        yield Span(slot, Kind(kind), known, start - slot.origin, end - slot.origin)
+
+    def flush(self, slot: Slot) -> Span | None:
+        """The utterance that was still open when its channel ended."""
+        block = self._blocks[slot.block]
+        counts = block.state.counts[:, slot.lane]
+        if counts[vk.PHASE] != vk.SPEAKING:
+            return None
+        counts[vk.PHASE] = vk.QUIET
+        known = int(block.until[slot.lane]) - slot.origin
+        start, end = int(counts[vk.START_STEP]) - slot.origin, int(counts[vk.LAST_STEP]) - slot.origin
+        return Span(slot, Kind.ENDED, known, start, end)
+
+    def measure(self, slot: Slot, start_step: int, end_step: int) -> NDArray[np.float64]:
+        """`vocal_kernels.measure` over steps of the channel."""
+        out = np.empty(vk.MEASURES)
+        features = self._blocks[slot.block].state.features
+        vk.measure(features, slot.lane, slot.origin + start_step, slot.origin + end_step, out)
+        return out
+
+    def functionals(self, slot: Slot, start_step: int, end_step: int) -> NDArray[np.float64] | None:
+        """`vocal_kernels.functionals` over steps of the channel; None where there is too little speech."""
+        out = np.empty(vk.FUNCTIONALS)
+        features = self._blocks[slot.block].state.features
+        steps = vk.functionals(features, slot.lane, slot.origin + start_step, slot.origin + end_step, out)
+        return out if steps >= vk.LEAST_STEPS else None
+
+    def tempo(self, slot: Slot, end_step: int, window_s: float) -> tuple[int, float]:
+        """Syllables and seconds of speech in the window before `end_step`."""
+        start = max(0, end_step - round(window_s * STEPS_PER_S))
+        features = self._blocks[slot.block].state.features
+        syllables, steps = vk.tempo_window(features, slot.lane, slot.origin + start, slot.origin + end_step)
+        return int(syllables), steps / STEPS_PER_S

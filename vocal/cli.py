@@ -1,0 +1,331 @@
+"""The commands. Composes rooms, formats what they gave, knows exit codes: 0 done, 1 failed, 2 wrong use."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from vocal import __version__
+from vocal.config import Config, load_config
+from vocal.errors import InputError, UsageError, VocalError
+from vocal.types import CallEnded, CallStarted, Event, Language, Metadata
+
+OUT = Console(highlight=False)
+ERR = Console(stderr=True, highlight=False)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see '{self.prog} --help')")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`vocal`: parse, run, turn errors into one line and an exit code."""
+    try:
+        given = _parser().parse_args(arguments)
+        return int(given.run(given))
+    except VocalError as error:
+        ERR.print(f"vocal: {error}", markup=False, soft_wrap=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of a pipe has what it wanted.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        ERR.print("vocal: interrupted")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="vocal", description="Listens to telephone calls: tempo, loudness, pitch, overlaps, mood.")
+    parser.add_argument("--version", action="version", version=f"vocal {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    analyze = commands.add_parser(
+        "analyze",
+        help="recordings in; utterances, conversation, cues and a report out",
+        description="Analyse recorded calls. Two channels: 0 is the agent unless --agent-channel 1. One file a side: "
+        "--agent A --customer C. One channel: --role. A folder: every recording in it.",
+    )
+    analyze.add_argument("files", nargs="*", metavar="FILE", help="recordings, or folders of them")
+    analyze.add_argument("--agent", metavar="FILE", help="the agent's side, with --customer")
+    analyze.add_argument("--customer", metavar="FILE", help="the customer's side, with --agent")
+    analyze.add_argument("--agent-channel", type=int, choices=(0, 1), default=0, help="channel of the agent (default 0)")
+    analyze.add_argument("--role", choices=("agent", "customer", "unknown"), help="whose side a one-channel file is")
+    analyze.add_argument(
+        "--notice",
+        action="store_true",
+        help="the customer was informed: their emotion may be inferred (never the agent's)",
+    )
+    analyze.add_argument("--json", action="store_true", help="events, one JSON object a line, on standard output")
+    analyze.add_argument("--report", metavar="OUT", help="write the report: a .html file, or a folder for several calls")
+    analyze.add_argument("--store", metavar="DIR", help="keep the events as Parquet in DIR")
+    _add_common(analyze)
+    analyze.set_defaults(run=_analyze)
+
+    demo = commands.add_parser(
+        "demo",
+        help="analyse the staged call that comes with Vocal, and write its report",
+        description="Analyses a call of 89 s that Vocal's authors staged with synthetic voices.",
+    )
+    demo.add_argument("--report", metavar="OUT", default="vocal-demo.html", help="default: %(default)s")
+    _add_common(demo)
+    demo.set_defaults(run=_demo)
+
+    doctor = commands.add_parser("doctor", help="what works on this machine, what is missing, how to get it")
+    doctor.set_defaults(run=_doctor)
+
+    models = commands.add_parser("models", help="the models: what there is, and whether each keeps its contract")
+    kinds = models.add_subparsers(metavar="COMMAND", required=True)
+    kinds.add_parser("ls", help="list them").set_defaults(run=_models_ls)
+    check = kinds.add_parser("check", help="run each model's own test vectors")
+    check.add_argument("folders", nargs="*", metavar="DIR", help="models' folders (default: the ones that ship)")
+    check.set_defaults(run=_models_check)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lang", choices=("de", "en"), default=_language(), help="language (default here: %(default)s)")
+    parser.add_argument("--config", metavar="FILE", help="settings, TOML (or VOCAL_CONFIG)")
+
+
+def _language() -> Language:
+    spoken = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
+    return "en" if spoken.startswith("en") else "de"
+
+
+# analyze and demo
+
+
+def _analyze(given: argparse.Namespace) -> int:
+    from vocal.transports.files import find_recordings, open_call, open_pair
+
+    config = load_config(given.config)
+    if (given.agent is None) != (given.customer is None):
+        raise UsageError("--agent and --customer go together: one recording for each side")
+    if given.agent is not None:
+        if given.files:
+            raise UsageError("wanted either FILE... or --agent A --customer C, got both")
+        pair = (given.agent, given.customer)
+        return _run(given, config, [(given.agent, lambda: open_pair(*pair))], [])
+    if not given.files:
+        raise UsageError("wanted a recording: vocal analyze FILE (or vocal demo for the staged call)")
+    openers: list[tuple[str, Callable[[], Any]]] = []
+    failures = []
+    for file in given.files:
+        try:
+            found = find_recordings(file) if Path(file).is_dir() else [file]
+        except InputError as error:
+            failures.append((file, error))
+            continue
+        openers += [(str(p), lambda p=p: open_call(p, given.agent_channel, given.role)) for p in found]
+    return _run(given, config, openers, failures)
+
+
+def _demo(given: argparse.Namespace) -> int:
+    from vocal.demo import call_path
+    from vocal.transports.files import open_call
+
+    given.json, given.store, given.notice = False, None, True
+    path = call_path()
+    return _run(given, load_config(given.config), [(str(path), lambda: open_call(path))], [])
+
+
+def _run(
+    given: argparse.Namespace,
+    config: Config,
+    openers: list[tuple[str, Callable[[], Any]]],
+    failures: list[tuple[str, VocalError]],
+) -> int:
+    from vocal.analysis import run
+    from vocal.terminal import call_tables, calls_table
+
+    several = len(openers) + len(failures) > 1
+    report = _ReportWriter(given.report, several, given.lang)
+    store = _store(given.store or config.store.folder)
+    _announce_compiling()
+    keep_utterances = not given.json or given.report
+    open_calls: dict[str, list[Event]] = {}
+    summaries: list[list[Event]] = []
+
+    def on_event(event: Event) -> None:
+        if given.json:
+            sys.stdout.write(msgspec.json.encode(event).decode() + "\n")
+        if store is not None:
+            store(event)
+        if not keep_utterances:
+            return
+        events = open_calls.setdefault(event.call, [])
+        events.append(event)
+        if isinstance(event, CallEnded):
+            del open_calls[event.call]
+            report(events)
+            if not given.json:
+                summaries.append(events if not several else _ends(events))
+
+    bars = _Bars(given.json)
+    with bars.progress:
+        failures += run(openers, on_event, config, Metadata(notice=given.notice), bars.show, _note)
+    sys.stdout.flush()
+    if not given.json and summaries:
+        if several:
+            OUT.print(calls_table(summaries, given.lang))
+        else:
+            for table in call_tables(summaries[0], given.lang):
+                OUT.print(table)
+    for path in report.written:
+        ERR.print(f"report: {path}", markup=False, soft_wrap=True)
+    if not failures:
+        return 0
+    for name, error in failures:
+        shown = str(error) if Path(name).name in str(error) else f"{name}: {error}"
+        ERR.print(f"vocal: {shown}", markup=False, soft_wrap=True)
+    if several:
+        ERR.print(f"vocal: {len(failures)} of {len(openers) + len(failures) - _unopened(failures, openers)} failed")
+    return max(error.exit_code for _, error in failures)
+
+
+def _store(folder: str) -> Callable[[Event], None] | None:
+    if not folder:
+        return None
+    from vocal.sinks.store import Store  # pyarrow takes 0.2 s
+
+    return Store(folder)
+
+
+def _unopened(failures: list[tuple[str, VocalError]], openers: list[tuple[str, Any]]) -> int:
+    """Failures that stand among the openers too."""
+    names = {name for name, _ in openers}
+    return sum(name in names for name, _ in failures)
+
+
+def _ends(events: list[Event]) -> list[Event]:
+    return [event for event in events if isinstance(event, (CallStarted, CallEnded))]
+
+
+def _note(name: str, note: str) -> None:
+    ERR.print(f"vocal: {name}: {note}", markup=False, soft_wrap=True)
+
+
+def _announce_compiling() -> None:
+    from vocal_kernels import is_compiled
+
+    if not is_compiled():
+        ERR.print("Compiling the kernels for this machine: once, about 15 s.")
+
+
+class _Bars:
+    """A progress bar for each recording, on a terminal only."""
+
+    def __init__(self, is_quiet: bool) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        hidden = is_quiet or not ERR.is_terminal
+        self.progress = Progress(*columns, console=ERR, transient=True, disable=hidden)
+        self._tasks: dict[str, TaskID] = {}
+
+    def show(self, name: str, done_s: float, whole_s: float | None) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self.progress.add_task(Path(name).name, total=whole_s)
+        self.progress.update(self._tasks[name], completed=done_s, visible=whole_s is None or done_s < whole_s)
+
+
+class _ReportWriter:
+    """Writes each call's page as soon as the call has ended."""
+
+    def __init__(self, out: str | None, several: bool, language: Language) -> None:
+        self._out = Path(out) if out else None
+        self._language = language
+        self._is_folder = self._out is not None and (several or self._out.is_dir())
+        self.written: list[Path] = []
+        if self._out is None:
+            return
+        if several and self._out.suffix.lower() in (".html", ".htm"):
+            raise UsageError(f"--report {out}: several calls need a folder, not one page")
+        try:
+            (self._out if self._is_folder else self._out.parent).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--report {out}: cannot be made: {error.strerror}") from None
+
+    def __call__(self, events: list[Event]) -> None:
+        if self._out is None:
+            return
+        from vocal.report import call_report
+
+        path = self._out
+        if self._is_folder:
+            stem = Path(next(event.source for event in events if isinstance(event, CallStarted))).stem
+            path = self._out / f"{stem}.html"
+            number = 2
+            while path in self.written:
+                path = self._out / f"{stem}-{number}.html"
+                number += 1
+        try:
+            path.write_text(call_report(events, self._language), "utf-8")
+        except OSError as error:
+            raise InputError(f"{path}: cannot write the report: {error.strerror}") from None
+        self.written.append(path)
+
+
+# models and doctor
+
+
+def _models_ls(given: argparse.Namespace) -> int:
+    from vocal.emotion import find_models, models_folder, read_contract
+
+    folders = find_models()
+    if not folders:
+        raise InputError(f"{models_folder()}: no models here; reinstall vocal")
+    table = Table("model", "version", "date", "trained on", "size", "folder", title="models", title_justify="left")
+    for folder in folders:
+        contract = read_contract(folder)
+        size_kb = (folder / "model.onnx").stat().st_size / 1024 if (folder / "model.onnx").exists() else 0.0
+        table.add_row(
+            str(contract.get("name")),
+            str(contract.get("version")),
+            str(contract.get("date")),
+            ", ".join(contract.get("training", {}).get("corpora", [])),
+            f"{size_kb:.0f} kB",
+            str(folder),
+        )
+    OUT.print(table)
+    return 0
+
+
+def _models_check(given: argparse.Namespace) -> int:
+    from vocal.emotion import EmotionModel, find_models
+
+    folders = [Path(folder) for folder in given.folders] or find_models()
+    failed = 0
+    for folder in folders:
+        try:
+            faults = EmotionModel(folder).check()
+        except VocalError as error:
+            faults = [str(error)]
+        for fault in faults:
+            ERR.print(f"vocal: {fault}", markup=False, soft_wrap=True)
+        OUT.print(f"{folder}: {'failed' if faults else 'keeps its contract'}", markup=False, soft_wrap=True)
+        failed += bool(faults)
+    return 1 if failed or not folders else 0
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from vocal.doctor import examine
+
+    table = Table("", "what", "found", "what to do", title="vocal doctor", title_justify="left")
+    findings = examine()
+    for finding in findings:
+        sign = "[green]ok[/]" if finding.works else "[red]missing[/]"
+        table.add_row(sign, finding.what, finding.found, finding.remedy)
+    OUT.print(table)
+    return 0 if all(finding.works for finding in findings) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Settings: one frozen class per room, read once from TOML and the environment.
+
+    [boundary]                      VOCAL_BOUNDARY_HANGOVER_MS=400
+    hangover_ms = 400
+
+The environment wins over the file, the file over the defaults. An unknown key is an error that names its nearest
+neighbour. The emotion stage has no switch for agents here: policy.py decides, and nothing reaches it.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vocal.errors import ConfigError
+
+
+class BoundaryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When speech begins and ends on a channel. Scores 0-1; times in ms, in steps of 10."""
+
+    onset_score: float = 0.6
+    offset_score: float = 0.35
+    onset_ms: int = 80
+    hangover_ms: int = 300
+    pre_roll_ms: int = 30
+    longest_s: float = 15.0
+
+
+class EmotionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which model; empty: the one that ships. threads: for onnxruntime."""
+
+    model: str = ""
+    threads: int = 1
+
+
+class ConversationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What counts as what between two voices, in seconds."""
+
+    overlap_counted_s: float = 1.0
+    backchannel_s: float = 0.7
+    non_talk_s: float = 3.0
+    mood_memory_s: float = 6.0
+    trend_s: float = 30.0
+    report_every_s: int = 5
+
+
+class RulesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The rules' TOML file; empty: the one that ships."""
+
+    file: str = ""
+
+
+class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where events are kept; empty: nowhere."""
+
+    folder: str = ""
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    boundary: BoundaryConfig = BoundaryConfig()
+    emotion: EmotionConfig = EmotionConfig()
+    conversation: ConversationConfig = ConversationConfig()
+    rules: RulesConfig = RulesConfig()
+    store: StoreConfig = StoreConfig()
+
+
+def _check_keys(given: Mapping[str, Any], wanted: tuple[str, ...], where: str) -> None:
+    for key in given:
+        if key not in wanted:
+            near = difflib.get_close_matches(key, wanted, 1, 0.0)
+            raise ConfigError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    rooms = Config.__struct_fields__
+    for name, value in environment.items():
+        room, _, key = name.removeprefix("VOCAL_").lower().partition("_")
+        if name.startswith("VOCAL_") and key and room in rooms:
+            found.setdefault(room, {})[key] = value
+    return found
+
+
+def load_config(path: str | os.PathLike[str] | None = None, environment: Mapping[str, str] = os.environ) -> Config:
+    """The settings of this process.
+
+    Raises ConfigError for a file that cannot be read, an unknown room or key, or a value of the wrong kind.
+    """
+    path = path or environment.get("VOCAL_CONFIG") or None
+    given: dict[str, Any] = {}
+    where = "environment"
+    if path is not None:
+        where = str(path)
+        try:
+            given = tomllib.loads(Path(path).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{where}: wanted a TOML file of settings: {error}") from None
+    for room, values in _from_environment(environment).items():
+        given.setdefault(room, {}).update(values)
+    _check_keys(given, Config.__struct_fields__, where)
+    for room, values in given.items():
+        if not isinstance(values, dict):
+            raise ConfigError(f"{where}: wanted a table [{room}], got {values!r}")
+        _check_keys(values, type(getattr(Config(), room)).__struct_fields__, f"{where} [{room}]")
+    try:
+        return msgspec.convert(given, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {error}") from None

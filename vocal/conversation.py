@@ -1,0 +1,358 @@
+"""Both channels into one picture: turns, gaps, overlaps, interruptions, talk share; the customer's mood and its trend.
+
+Time is the call's own. Utterances arrive by the moment their end was known; every sum is made anew from the spans of
+speech, so it does not matter in which order the two sides' utterances ended.
+"""
+
+import bisect
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from vocal.config import ConversationConfig
+from vocal.types import ByRole, Emotion, Moment, Role, Satisfaction, Totals, Utterance
+
+# A side keeps the floor over a pause this long, unless the other side speaks in it.
+TURN_PAUSE_S = 3.0
+# An overlap shorter than this is the touch of two turns, not an interruption.
+INTERRUPTION_S = 0.3
+
+NEUTRAL = 0.5
+# Speech in seconds that the neutral mood counts for before the customer has been heard.
+PRIOR_S = 1.0
+# The journey scale runs from 1 to 10; an estimate of one utterance is off by about this much (models/emotion/CARD.md).
+JOURNEY_LOW, JOURNEY_HIGH = 1.0, 10.0
+UTTERANCE_ERROR = 3.0
+LEAST_ERROR = 0.8
+
+MOMENT_CHANGE = 0.15
+MOMENT_HIGH, MOMENT_LOW = 0.62, 0.32
+MOMENTS_KEPT = 3
+AROUSED = 0.6
+
+
+class Speech(NamedTuple):
+    start_s: float
+    end_s: float
+
+
+class MoodPoint(NamedTuple):
+    at_s: float
+    valence: float
+    arousal: float
+    stress: float
+    trend: float
+    confidence: float
+
+
+class Judged(NamedTuple):
+    """A customer's utterance with what was inferred of it."""
+
+    speech: Speech
+    emotion: Emotion
+
+
+class Snapshot(NamedTuple):
+    """What the rules look at, at one second of the call. None: cannot be said now."""
+
+    at_s: float
+    values: dict[str, float]
+    agent_speaks: bool
+
+
+def overlap_s(a: Speech, b: Speech) -> float:
+    return max(0.0, min(a.end_s, b.end_s) - max(a.start_s, b.start_s))
+
+
+def union(spans: Sequence[Speech]) -> list[Speech]:
+    """Spans that touch or overlap made one, in order."""
+    merged: list[Speech] = []
+    for span in sorted(spans):
+        if merged and span.start_s <= merged[-1].end_s:
+            merged[-1] = Speech(merged[-1].start_s, max(merged[-1].end_s, span.end_s))
+        else:
+            merged.append(span)
+    return merged
+
+
+class Turn(NamedTuple):
+    role: Role
+    start_s: float
+    end_s: float
+
+
+def journey(valence: float) -> float:
+    """Valence 0-1 on the 1-10 scale."""
+    return JOURNEY_LOW + (JOURNEY_HIGH - JOURNEY_LOW) * valence
+
+
+class Mood:
+    """The customer's mood: utterances' valence and arousal smoothed over speech, surer utterances counting more."""
+
+    def __init__(self, config: ConversationConfig) -> None:
+        self._memory_s = config.mood_memory_s
+        self._trend_s = config.trend_s
+        self._settled = np.array([NEUTRAL, NEUTRAL, 0.0, 0.0])  # valence, arousal, stress, confidence
+        self.history: list[MoodPoint] = []
+
+    def update(self, at_s: float, speech_s: float, emotion: Emotion, ended: bool) -> MoodPoint:
+        """Take in an estimate over `speech_s` seconds; one that has not ended is replaced by the next."""
+        share = 1.0 - math.exp(-speech_s * emotion.confidence / self._memory_s)
+        seen = np.array([emotion.valence, emotion.arousal, emotion.stress, emotion.confidence])
+        now = self._settled + share * (seen - self._settled)
+        if ended:
+            self._settled = now
+        valence, arousal, stress, confidence = (round(float(value), 3) for value in now)
+        point = MoodPoint(at_s, valence, arousal, stress, self._trend(at_s, valence), confidence)
+        self.history.append(point)
+        return point
+
+    def _trend(self, at_s: float, valence: float) -> float:
+        """Slope of valence over the last `trend_s` by least squares, as change per `trend_s`."""
+        first = bisect.bisect_left(self.history, at_s - self._trend_s, key=lambda point: point.at_s)
+        recent = [(point.at_s, point.valence) for point in self.history[first:]] + [(at_s, valence)]
+        if len(recent) < 3 or recent[-1][0] - recent[0][0] < self._trend_s / 6:
+            return 0.0
+        at, values = np.array(recent).T
+        at = at - at.mean()
+        return round(float(self._trend_s * (at @ values) / (at @ at)), 3)
+
+    def before(self, at_s: float) -> float | None:
+        """Valence as it last was at or before `at_s`."""
+        place = bisect.bisect_right(self.history, at_s, key=lambda point: point.at_s)
+        return self.history[place - 1].valence if place else None
+
+
+class Conversation:
+    """One call's two sides. Feed it `begin`, `speaking` and `end`; read `totals`, `snapshot`, `moments`, `satisfaction`."""
+
+    def __init__(self, config: ConversationConfig = ConversationConfig()) -> None:
+        self._config = config
+        self._speech: dict[Role, list[Speech]] = {"agent": [], "customer": [], "unknown": []}
+        self._open: dict[Role, float | None] = {"agent": None, "customer": None, "unknown": None}
+        self._ended_s: dict[Role, float] = {"agent": 0.0, "customer": 0.0, "unknown": 0.0}
+        self._tempo: dict[Role, tuple[float, float] | None] = {"agent": None, "customer": None, "unknown": None}
+        self._line: dict[Role, tuple[float, float]] = {}
+        self.mood = Mood(config)
+        self.judged: list[Judged] = []
+
+    def begin(self, role: Role, start_s: float) -> None:
+        """Speech began."""
+        self._open[role] = start_s
+
+    def speaking(self, role: Role, at_s: float, tempo_syll_s: float | None) -> None:
+        """Still speaking, a second older; tempo over the last 10 s."""
+        self._tempo[role] = None if tempo_syll_s is None else (at_s, tempo_syll_s)
+
+    def end(self, utterance: Utterance, tempo_syll_s: float | None) -> None:
+        """An utterance ended."""
+        role = utterance.role
+        speech = Speech(utterance.start_s, utterance.end_s)
+        self._speech[role].append(speech)
+        self._open[role] = None
+        self._ended_s[role] = utterance.detected_s
+        self._tempo[role] = None if tempo_syll_s is None else (utterance.detected_s, tempo_syll_s)
+        if utterance.snr_db is not None:
+            self._line[role] = (utterance.snr_db, utterance.clipped_share)
+
+    def feel(self, utterance: Utterance, emotion: Emotion, ended: bool) -> MoodPoint:
+        """What was inferred of the customer's utterance, so far or at its end."""
+        if ended:
+            self.judged.append(Judged(Speech(utterance.start_s, utterance.end_s), emotion))
+        return self.mood.update(utterance.detected_s, utterance.end_s - utterance.start_s, emotion, ended)
+
+    def forget_emotion(self) -> None:
+        """The notice was withdrawn: what was inferred is deleted."""
+        self.mood = Mood(self._config)
+        self.judged = []
+
+    def _spans(self, role: Role, at_s: float) -> list[Speech]:
+        """The side's speech so far, with what is being said."""
+        start_s = self._open[role]
+        return self._speech[role] + ([Speech(start_s, at_s)] if start_s is not None and start_s < at_s else [])
+
+    def _without_backchannels(self, at_s: float) -> dict[Role, list[Speech]]:
+        """Speech of each side, less the short words that left the floor with the other."""
+        spans = {role: self._spans(role, at_s) for role in ("agent", "customer", "unknown")}
+        limit = self._config.backchannel_s
+        kept: dict[Role, list[Speech]] = {}
+        for role in spans:
+            others = union([span for other in spans if other != role for span in spans[other]])
+            ends = [span.end_s for span in others]
+            kept[role] = []
+            for span in spans[role]:
+                place = bisect.bisect_right(ends, span.start_s)
+                covered = place < len(others) and overlap_s(span, others[place]) > 0.5 * (span.end_s - span.start_s)
+                if not (covered and span.end_s - span.start_s < limit):
+                    kept[role].append(span)
+        return kept
+
+    def _overlaps(self, kept: dict[Role, list[Speech]]) -> list[tuple[Speech, Role | None]]:
+        """Stretches in which both speak, and who took the floor in it, if anybody did."""
+        found: list[tuple[Speech, Role | None]] = []
+        customers = sorted(kept["customer"])
+        first = 0
+        for a in sorted(kept["agent"]):
+            while first < len(customers) and customers[first].end_s <= a.start_s:
+                first += 1
+            for c in customers[first:]:
+                if c.start_s >= a.end_s:
+                    break
+                both = Speech(max(a.start_s, c.start_s), min(a.end_s, c.end_s))
+                later: Role = "agent" if a.start_s > c.start_s else "customer"
+                outlasts = (a.end_s > c.end_s) == (later == "agent")
+                taken = outlasts and both.end_s - both.start_s >= INTERRUPTION_S
+                found.append((both, later if taken else None))
+        return found
+
+    def turns(self, at_s: float) -> list[Turn]:
+        """Who had the floor from when to when; backchannels leave it where it was."""
+        kept = self._without_backchannels(at_s)
+        spans = sorted((span.start_s, span.end_s, role) for role in kept for span in kept[role])
+        turns: list[Turn] = []
+        for start_s, end_s, role in spans:
+            if turns and turns[-1].role == role and start_s - turns[-1].end_s <= TURN_PAUSE_S:
+                turns[-1] = Turn(role, turns[-1].start_s, max(end_s, turns[-1].end_s))
+            else:
+                turns.append(Turn(role, start_s, end_s))
+        return turns
+
+    def totals(self, at_s: float) -> Totals:
+        """Everything up to `at_s`."""
+        kept = self._without_backchannels(at_s)
+        overlaps = self._overlaps(kept)
+        spoken = {role: sum(s.end_s - s.start_s for s in self._spans(role, at_s)) for role in self._speech}
+        all_spoken = sum(spoken.values())
+        turns = self.turns(at_s)
+        gaps: dict[str, list[float]] = {"agent": [], "customer": []}
+        longest: dict[str, float] = {}
+        for before, after in zip(turns, turns[1:], strict=False):
+            if before.role != after.role and after.role in gaps:
+                gaps[after.role].append(after.start_s - before.end_s)
+        for turn in turns:
+            longest[turn.role] = max(longest.get(turn.role, 0.0), turn.end_s - turn.start_s)
+        sides = [role for role in ("agent", "customer") if self._speech[role] or self._open[role] is not None]
+        has = dict.fromkeys(sides, True)
+
+        def each(values: dict[str, float]) -> ByRole:
+            return ByRole(**{role: round(value, 3) for role, value in values.items() if role in has})
+
+        return Totals(
+            talk_share=each({role: spoken[role] / all_spoken for role in sides if all_spoken > 0.0}),
+            talk_s=each({role: spoken[role] for role in sides}),
+            overlap_s=round(sum(span.end_s - span.start_s for span, _ in overlaps), 3),
+            overlaps=sum(span.end_s - span.start_s >= self._config.overlap_counted_s for span, _ in overlaps),
+            interruptions=each({role: float(sum(by == role for _, by in overlaps)) for role in sides}),
+            non_talk_s=round(sum(quiet.end_s - quiet.start_s for quiet in self.quiet(at_s)), 3),
+            longest_monologue_s=each(longest),
+            median_gap_s=each({role: float(np.median(values)) for role, values in gaps.items() if values}),
+        )
+
+    def quiet(self, at_s: float) -> list[Speech]:
+        """Stretches over `non_talk_s` in which nobody speaks, from the call's beginning on."""
+        busy = union([span for role in self._speech for span in self._spans(role, at_s)])
+        edges = [Speech(0.0, 0.0), *busy, Speech(at_s, at_s)]
+        gaps = [Speech(a.end_s, b.start_s) for a, b in zip(edges, edges[1:], strict=False)]
+        return [gap for gap in gaps if gap.end_s - gap.start_s > self._config.non_talk_s]
+
+    def snapshot(self, at_s: float) -> Snapshot:
+        """What the rules look at now; only what can be said now stands in it."""
+        values: dict[str, float] = {}
+        for role in ("agent", "customer"):
+            tempo = self._tempo[role]
+            if tempo is not None and at_s - tempo[0] <= 1.5:
+                values[f"{role}_tempo_syll_s"] = tempo[1]
+        # The other side's tempo holds for the comparison as long as it was heard at all.
+        if "agent_tempo_syll_s" in values and (theirs := self._tempo["customer"]) is not None:
+            values["tempo_difference_syll_s"] = values["agent_tempo_syll_s"] - theirs[1]
+        talking = [role for role in self._open if self._open[role] is not None]
+        turns = self.turns(at_s)
+        if turns and turns[-1].role == "agent":
+            values["agent_monologue_s"] = at_s - turns[-1].start_s
+        if not talking:
+            spoken = [span.end_s for role in self._speech for span in self._speech[role]]
+            values["silence_s"] = at_s - max(spoken, default=0.0)
+        kept = self._without_backchannels(at_s)
+        recent = [span for span, _ in self._overlaps(kept) if at_s - span.end_s <= 2.0]
+        if recent:
+            values["overlap_s"] = max(span.end_s - span.start_s for span in recent)
+        for role, (snr_db, clipped) in self._line.items():
+            if role != "unknown":
+                values[f"{role}_snr_db"] = snr_db
+                values[f"{role}_clipped_share"] = clipped
+        values |= self._mood_values(at_s)
+        return Snapshot(at_s, values, self._open["agent"] is not None)
+
+    def _mood_values(self, at_s: float) -> dict[str, float]:
+        if not self.mood.history or at_s - self.mood.history[-1].at_s > 10.0:
+            return {}
+        point = self.mood.history[-1]
+        values = {
+            "customer_valence": point.valence,
+            "customer_stress": point.stress,
+            "mood_trend": point.trend,
+            "mood_confidence": point.confidence,
+        }
+        if (earlier := self.mood.before(at_s - self._config.trend_s)) is not None:
+            lowest = min(p.valence for p in self.mood.history)
+            values["mood_change"] = round(point.valence - earlier, 3)
+            values["mood_recovery"] = round(point.valence - lowest, 3)
+        return values
+
+    def satisfaction(self) -> Satisfaction | None:
+        """Start and end on the 1-10 scale: the first and the last third of the customer's utterances."""
+        if len(self.judged) < 2:
+            return None
+        third = max(1, len(self.judged) // 3)
+        ends = {"start": self.judged[:third], "end": self.judged[-third:]}
+        levels, intervals = {}, {}
+        for name, part in ends.items():
+            weights = np.array([j.emotion.confidence * math.sqrt(j.speech.end_s - j.speech.start_s) for j in part])
+            values = np.array([journey(j.emotion.valence) for j in part])
+            level = float(values @ weights / weights.sum())
+            error = max(LEAST_ERROR, UTTERANCE_ERROR / math.sqrt(len(part)))
+            levels[name] = round(level, 1)
+            low, high = max(JOURNEY_LOW, level - error), min(JOURNEY_HIGH, level + error)
+            intervals[name] = (round(low, 1), round(high, 1))
+        start, end = levels["start"], levels["end"]
+        return Satisfaction(start, end, round(end - start, 1), {"start": intervals["start"], "end": intervals["end"]})
+
+    def moments(self, at_s: float) -> tuple[Moment, ...]:
+        """Stretches worth hearing again, positive first: where the customer's mood rose or fell, was high or low;
+        for a conversation without notice, dead air only."""
+        rated = self._rated_moments()
+        rated += [(quiet.end_s - quiet.start_s - 4.0, Moment("pain", *quiet, "dead_air")) for quiet in self.quiet(at_s)]
+        found: list[Moment] = []
+        for kind in ("positive", "pain"):
+            best = sorted((m for m in rated if m[1].kind == kind), key=lambda m: -m[0])[:MOMENTS_KEPT]
+            found += sorted((moment for _, moment in best), key=lambda moment: moment.start_s)
+        return tuple(found)
+
+    def _rated_moments(self) -> list[tuple[float, Moment]]:
+        """Utterances that stand out, neighbours of one reason made one, each with its weight."""
+        marks: list[tuple[float, Moment]] = []
+        before = NEUTRAL
+        smooth = NEUTRAL
+        for number, (speech, emotion) in enumerate(self.judged):
+            smooth += 0.5 * (emotion.valence - smooth)
+            change = smooth - before
+            was_low = min((j.emotion.valence for j in self.judged[:number]), default=NEUTRAL) < MOMENT_LOW
+            reason: tuple[str, str] | None = None
+            if emotion.valence >= MOMENT_HIGH:
+                reason = ("positive", "customer_recovered" if was_low else "customer_mood_high")
+            elif change >= MOMENT_CHANGE and was_low and emotion.valence > 0.45:
+                reason = ("positive", "customer_calmed")
+            elif emotion.valence <= MOMENT_LOW:
+                reason = ("pain", "customer_escalated" if emotion.arousal >= AROUSED else "customer_mood_low")
+            if reason is not None:
+                kind, why = reason
+                weight = abs(emotion.valence - NEUTRAL) * emotion.confidence * math.sqrt(speech.end_s - speech.start_s)
+                last = marks[-1] if marks else None
+                if last is not None and last[1].why == why and last[1].end_s == self.judged[number - 1].speech.end_s:
+                    marks[-1] = (last[0] + weight, Moment(last[1].kind, last[1].start_s, speech.end_s, why))
+                else:
+                    marks.append((weight, Moment("positive" if kind == "positive" else "pain", *speech, why)))
+            before = smooth
+        return marks

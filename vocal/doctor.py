@@ -1,0 +1,77 @@
+"""What works on this machine, what is missing, how to get it."""
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import NamedTuple
+
+from vocal.errors import VocalError
+
+
+class Finding(NamedTuple):
+    what: str
+    works: bool
+    found: str
+    remedy: str
+
+
+def examine() -> list[Finding]:
+    """Every part that a command stands on, tried for real."""
+    return [
+        Finding("Python", (3, 11) <= sys.version_info < (3, 14), platform.python_version(), "use Python 3.11 to 3.13"),
+        Finding("processor", (os.cpu_count() or 0) > 0, f"{os.cpu_count()} cores, {platform.machine()}", ""),
+        _tried("kernels", _kernels, "reinstall vocal: pip install --force-reinstall vocal"),
+        _tried("kernel cache", _cache, "set NUMBA_CACHE_DIR to a folder that can be written and is kept"),
+        _tried("native part (G.711)", _native, "reinstall vocal with a C++ compiler at hand: apt install g++"),
+        _tried("emotion model", _model, "reinstall vocal, or name another with VOCAL_EMOTION_MODEL"),
+        _tried("WAV, FLAC, OGG", lambda: f"libsndfile {import_module('soundfile').__libsndfile_version__}", "pip install soundfile"),
+        _tried("other formats", lambda: f"PyAV {import_module('av').__version__}", "pip install av"),
+        _tried("store", lambda: f"pyarrow {import_module('pyarrow').__version__}", "pip install pyarrow"),
+    ]
+
+
+def _tried(what: str, look: Callable[[], str], remedy: str) -> Finding:
+    try:
+        return Finding(what, True, look(), "")
+    except (ImportError, OSError, RuntimeError, VocalError) as error:
+        return Finding(what, False, str(error).splitlines()[0] if str(error) else type(error).__name__, remedy)
+
+
+def _kernels() -> str:
+    import numpy as np
+    import vocal_kernels as vk
+
+    tone = (0.1 * np.sin(2 * np.pi * 200 * np.arange(8000) / 8000)).astype(np.float32)
+    f0 = float(np.median(vk.extract([tone])[0][20:80, vk.F0_HZ]))
+    if not abs(f0 - 200.0) < 1.0:
+        raise RuntimeError(f"a tone of 200 Hz was measured as {f0:.1f} Hz")
+    return f"a tone of 200 Hz measured as {f0:.1f} Hz"
+
+
+def _cache() -> str:
+    import vocal_kernels as vk
+
+    if not os.access(vk.CACHE_DIR, os.W_OK):
+        raise RuntimeError(f"{vk.CACHE_DIR} cannot be written")
+    return f"{vk.CACHE_DIR}, {'compiled' if vk.is_compiled() else 'empty: the first run compiles'}"
+
+
+def _native() -> str:
+    import numpy as np
+    from vocal_kernels import _native
+
+    block = np.zeros((1, _native.LANES), np.float32)
+    _native.decode_alaw(b"\xd5", block, 0)
+    return f"A-law code 0xD5 decodes to {block[0, 0] * 32768:.0f} of 32768"
+
+
+def _model() -> str:
+    from vocal.emotion import EmotionModel
+
+    model = EmotionModel()
+    faults = model.check()
+    if faults:
+        raise RuntimeError(faults[0])
+    return f"{model.name} keeps its contract"

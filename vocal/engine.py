@@ -1,0 +1,282 @@
+"""The clock and the composer: calls open and end, audio goes in by any cut, events come out in the order of the call.
+
+    push ─► pending PCM ─► bank (ticks) ─► spans ─► utterance ─► emotion (a batch) ─► conversation ─► rules ─► on_event
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import vocal_kernels as vk
+from numpy.typing import NDArray
+
+from vocal.bank import SETTLE_TICKS, STEPS_PER_S, Bank, Kind, Slot, Span
+from vocal.config import Config
+from vocal.conversation import Conversation
+from vocal.emotion import EmotionModel
+from vocal.errors import UsageError
+from vocal.policy import may_infer_emotion
+from vocal.rules import RuleBook, Rules, load_rules
+from vocal.types import Call, CallEnded, CallStarted, Emotion, Event, Mood
+from vocal.types import Conversation as ConversationEvent
+from vocal.utterance import Heard, Speaker
+
+Sink = Callable[[Event], None]
+
+
+class _Due(NamedTuple):
+    """Something to tell a call's conversation, in the order of its time."""
+
+    known_s: float
+    speaker: Speaker
+    span: Span
+    heard: Heard | None
+
+
+class _LiveCall:
+    """One call while it lasts."""
+
+    def __init__(self, call: Call, speakers: list[Speaker], config: Config, book: RuleBook) -> None:
+        self.call = call
+        self.speakers = speakers
+        self.conversation = Conversation(config.conversation)
+        self.rules = Rules(book)
+        self.pending: list[NDArray[np.float32]] = []
+        self.pending_samples = 0
+        self.pushed_samples = 0
+        self.end_reason: str | None = None
+        self.second = 0
+        self.seq = 0
+        self.due: list[_Due] = []
+
+    @property
+    def end_step(self) -> int:
+        """The step at which the audio pushed so far ends, the last one rounded up."""
+        return -(-self.pushed_samples // vk.HOP_SAMPLES)
+
+    def take(self, samples: int) -> NDArray[np.float32]:
+        """The next samples, (n, channels); fewer when the call has ended."""
+        taken: list[NDArray[np.float32]] = []
+        wanted = samples
+        while wanted and self.pending:
+            piece = self.pending[0]
+            if len(piece) > wanted:
+                piece, self.pending[0] = piece[:wanted], piece[wanted:]
+            else:
+                del self.pending[0]
+            taken.append(piece)
+            wanted -= len(piece)
+        self.pending_samples -= samples - wanted
+        return np.concatenate(taken) if taken else np.zeros((0, len(self.speakers)), np.float32)
+
+
+class Engine:
+    """Many calls at once; `on_event` is called for every event, in the order of each call.
+
+    Single-threaded. The same audio gives the same events, however it was cut and whoever else is in the bank.
+    """
+
+    def __init__(self, on_event: Sink, config: Config = Config(), emotion: EmotionModel | None = None) -> None:
+        self._on_event = on_event
+        self._config = config
+        self._emotion = emotion
+        self._book = load_rules(config.rules.file)
+        self._bank = Bank(config.boundary)
+        self._calls: dict[str, _LiveCall] = {}
+        self._by_slot: dict[Slot, tuple[_LiveCall, Speaker]] = {}
+
+    @property
+    def calls(self) -> int:
+        return len(self._calls)
+
+    def open(self, call: Call) -> None:
+        """Admit a call. Its channels are admitted with an emotion stage only where policy allows one."""
+        if call.call in self._calls:
+            raise UsageError(f"call {call.call!r} is open already")
+        if not call.channels:
+            raise UsageError(f"call {call.call!r}: wanted at least one channel")
+        speakers = []
+        for channel in call.channels:
+            allowed = self._emotion is not None and may_infer_emotion(channel.role, call.metadata.notice)
+            speakers.append(Speaker(channel, self._bank.admit(), allowed))
+        live = _LiveCall(call, speakers, self._config, self._book)
+        self._calls[call.call] = live
+        for speaker in speakers:
+            self._by_slot[speaker.slot] = (live, speaker)
+        self._emit(
+            live,
+            CallStarted(
+                call=call.call,
+                at_s=0.0,
+                started_at=call.started_at,
+                transport=call.transport,
+                source=call.source,
+                channels=call.channels,
+                metadata=call.metadata,
+            ),
+        )
+
+    def push(self, call: str, pcm: NDArray[np.float32]) -> None:
+        """More audio of a call: (n, channels) float32, 8 kHz, full scale 1, any n."""
+        live = self._live(call)
+        if pcm.ndim != 2 or pcm.shape[1] != len(live.speakers):
+            raise UsageError(f"call {call!r}: wanted audio of shape (n, {len(live.speakers)}), got {pcm.shape}")
+        if live.end_reason is not None:
+            raise UsageError(f"call {call!r} has ended: no more audio is taken")
+        if len(pcm):
+            live.pending.append(pcm)
+            live.pending_samples += len(pcm)
+            live.pushed_samples += len(pcm)
+
+    def end(self, call: str, reason: str) -> None:
+        """The call ends after what was pushed."""
+        live = self._live(call)
+        if live.end_reason is None:
+            live.end_reason = reason
+            for speaker in live.speakers:
+                self._bank.end(speaker.slot, live.end_step)
+
+    def withdraw_notice(self, call: str) -> None:
+        """The customer objects in mid-call: nothing more is inferred, and what was inferred is deleted."""
+        live = self._live(call)
+        for speaker in live.speakers:
+            speaker.forget_emotion()
+        live.conversation.forget_emotion()
+
+    def advance(self, most_ticks: int = vk.MAX_TICKS) -> int:
+        """Move all calls as far as every one of them has audio, at most `most_ticks`; returns the ticks moved.
+
+        A call that has ended counts as having silence.
+        """
+        waiting = [live.pending_samples // vk.TICK_SAMPLES for live in self._calls.values() if live.end_reason is None]
+        ticks = min([most_ticks, *waiting]) if self._calls else 0
+        if ticks <= 0:
+            return 0
+        audio: dict[Slot, NDArray[np.float32]] = {}
+        for live in self._calls.values():
+            pcm = live.take(ticks * vk.TICK_SAMPLES)
+            for column, speaker in enumerate(live.speakers):
+                audio[speaker.slot] = pcm[:, column]
+        for span in self._bank.advance(ticks, audio):
+            self._hear(span)
+        for live in self._calls.values():
+            if self._is_over(live):
+                for speaker in live.speakers:
+                    if (last := self._bank.flush(speaker.slot)) is not None:
+                        self._hear(last)
+        self._settle()
+        return ticks
+
+    def _live(self, call: str) -> _LiveCall:
+        try:
+            return self._calls[call]
+        except KeyError:
+            raise UsageError(f"call {call!r} is not open") from None
+
+    def _is_over(self, live: _LiveCall) -> bool:
+        settled = self._bank.position(live.speakers[0].slot) - SETTLE_TICKS * vk.HOPS
+        return live.end_reason is not None and settled >= live.end_step
+
+    def _hear(self, span: Span) -> None:
+        """Measure a span while the bank stands where it was decided."""
+        live, speaker = self._by_slot[span.slot]
+        heard = None if span.kind is Kind.BEGUN else speaker.hear(self._bank, span, live.call.call)
+        live.due.append(_Due(span.known_step / STEPS_PER_S, speaker, span, heard))
+
+    def _settle(self) -> None:
+        """Infer for all calls in one batch, then bring each call up to its clock."""
+        asking = [
+            (due, due.heard)
+            for live in self._calls.values()
+            for due in live.due
+            if due.heard is not None and due.heard.emotion_input is not None and due.speaker.infers_emotion
+        ]
+        inferred: dict[int, Emotion] = {}
+        if self._emotion is not None and asking:
+            inputs = [heard.emotion_input for _, heard in asking if heard.emotion_input is not None]
+            relatives = [heard.utterance.relative for _, heard in asking]
+            emotions = self._emotion.estimate(inputs, relatives)
+            inferred = {id(due): emotion for (due, _), emotion in zip(asking, emotions, strict=True)}
+        over = []
+        for live in self._calls.values():
+            position = self._bank.position(live.speakers[0].slot)
+            until_s = (position if live.end_reason is None else min(position, live.end_step)) / STEPS_PER_S
+            # A span is known to the step: sorting keeps the order of channels within one step.
+            for due in sorted(live.due, key=lambda due: due.known_s):
+                self._pass_seconds(live, due.known_s, before=True)
+                self._tell(live, due, inferred.get(id(due)))
+            live.due = []
+            self._pass_seconds(live, until_s, before=False)
+            if self._is_over(live):
+                over.append(live)
+        for live in over:
+            self._close(live)
+
+    def _tell(self, live: _LiveCall, due: _Due, emotion: Emotion | None) -> None:
+        role = due.speaker.channel.role
+        heard = due.heard
+        if heard is None:
+            live.conversation.begin(role, due.span.start_step / STEPS_PER_S)
+            return
+        ended = heard.kind is Kind.ENDED
+        utterance = msgspec.structs.replace(heard.utterance, emotion=emotion)
+        if ended:
+            live.conversation.end(utterance, heard.tempo_syll_s)
+            self._emit(live, utterance)
+        else:
+            live.conversation.speaking(role, due.known_s, heard.tempo_syll_s)
+        if emotion is not None:
+            point = live.conversation.feel(utterance, emotion, ended)
+            self._emit(
+                live,
+                Mood(
+                    call=live.call.call,
+                    at_s=point.at_s,
+                    role=role,
+                    valence=point.valence,
+                    arousal=point.arousal,
+                    stress=point.stress,
+                    trend=point.trend,
+                    confidence=point.confidence,
+                ),
+            )
+
+    def _pass_seconds(self, live: _LiveCall, until_s: float, before: bool) -> None:
+        """Look at the call at each whole second up to `until_s`; at that second itself only once all of it is known."""
+        while live.second + 1 < until_s or (live.second + 1 == until_s and not before):
+            live.second += 1
+            at_s = float(live.second)
+            for cue in live.rules.push(live.conversation.snapshot(at_s), live.call.call):
+                self._emit(live, cue)
+            if live.second % self._config.conversation.report_every_s == 0:
+                self._emit_totals(live, at_s)
+
+    def _emit_totals(self, live: _LiveCall, at_s: float) -> None:
+        totals = msgspec.structs.asdict(live.conversation.totals(at_s))
+        self._emit(live, ConversationEvent(call=live.call.call, at_s=at_s, **totals))
+
+    def _close(self, live: _LiveCall) -> None:
+        duration_s = round(live.pushed_samples / vk.RATE_HZ, 3)
+        self._emit_totals(live, duration_s)
+        self._emit(
+            live,
+            CallEnded(
+                call=live.call.call,
+                at_s=duration_s,
+                reason=live.end_reason or "",
+                duration_s=duration_s,
+                conversation=live.conversation.totals(duration_s),
+                satisfaction=live.conversation.satisfaction(),
+                moments=live.conversation.moments(duration_s),
+                lost_share=0.0,
+            ),
+        )
+        for speaker in live.speakers:
+            self._bank.release(speaker.slot)
+            del self._by_slot[speaker.slot]
+        del self._calls[live.call.call]
+
+    def _emit(self, live: _LiveCall, event: Event) -> None:
+        self._on_event(msgspec.structs.replace(event, seq=live.seq))
+        live.seq += 1

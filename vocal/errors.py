@@ -1,0 +1,37 @@
+"""What can go wrong, as one small tree.
+
+    VocalError
+    ├── UsageError        the caller asked for something that cannot be: exit code 2
+    │   └── ConfigError   a settings file or variable that cannot be followed
+    ├── InputError        a recording that cannot be read as a call
+    ├── ModelError        a model that does not keep its contract
+    └── StoreError        a store that cannot be read or written
+
+Each message names what was wanted and what was given, in one line.
+"""
+
+
+class VocalError(Exception):
+    """The root: what a user can mend. Anything else is a defect of ours."""
+
+    exit_code = 1
+
+
+class UsageError(VocalError):
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    pass
+
+
+class InputError(VocalError):
+    pass
+
+
+class ModelError(VocalError):
+    pass
+
+
+class StoreError(VocalError):
+    pass

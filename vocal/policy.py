@@ -1,0 +1,80 @@
+"""Who may be analysed for what, what may be kept and for how long. The law behind it: EU AI Act, Art. 5(1)(f) and 50(3).
+
+The emotion of an employee is never inferred: `may_infer_emotion` knows the customer's role only, and nothing in the
+configuration reaches it. A channel whose role is unknown counts as an employee's.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from vocal.types import Role
+
+
+def may_infer_emotion(role: Role, notice: bool) -> bool:
+    """Whether a channel is admitted with an emotion stage: the customer's, once they were informed."""
+    return role == "customer" and notice
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long each kind is kept at most. Audio is not kept at all."""
+
+    utterances: timedelta = timedelta(hours=24)
+    calls: timedelta = timedelta(days=30)
+    team_figures: timedelta = timedelta(days=396)
+
+
+RETENTION = Retention()
+
+# No text about the agent's side may name an inner state; a test holds every text against these.
+INNER_STATES = {
+    "de": (
+        "angespannt",
+        "ängstlich",
+        "aggressiv",
+        "emotion",
+        "empathisch",
+        "frustriert",
+        "gelangweilt",
+        "genervt",
+        "gereizt",
+        "gestresst",
+        "gleichgültig",
+        "glücklich",
+        "lustlos",
+        "müde",
+        "nervös",
+        "stimmung",
+        "traurig",
+        "überfordert",
+        "unfreundlich",
+        "unsicher",
+        "verärgert",
+        "wütend",
+        "zufrieden",
+    ),
+    "en": (
+        "aggressive",
+        "angry",
+        "annoyed",
+        "anxious",
+        "bored",
+        "emotion",
+        "empathetic",
+        "frustrated",
+        "happy",
+        "indifferent",
+        "irritated",
+        "mood",
+        "nervous",
+        "overwhelmed",
+        "sad",
+        "satisfied",
+        "stressed",
+        "tense",
+        "tired",
+        "unfriendly",
+        "unsure",
+        "upset",
+    ),
+}

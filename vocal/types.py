@@ -1,0 +1,203 @@
+"""The values that pass between rooms, and the events that leave the engine.
+
+Values, no behaviour. Units stand in the names: `_s` seconds since the call began, `_hz`, `_db`, `_dbov`, `_lufs`,
+`_st` semitones, `_syll_s` syllables per second, `_pct` per cent, `_share` 0-1. A measure that could not be taken
+is None, never NaN. `Event` is the tagged union that goes over the wire and into the store (version `v` = 1).
+"""
+
+from typing import Literal
+
+import msgspec
+
+Role = Literal["agent", "customer", "unknown"]
+Language = Literal["de", "en"]
+Audience = Literal["agent", "coach"]
+Severity = Literal["info", "hint", "warning", "alert"]
+
+SCHEMA_VERSION = 1
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """One participant's audio in a call. `channel` is its number there, from 0."""
+
+    channel: int
+    role: Role
+
+
+class Metadata(msgspec.Struct, frozen=True):
+    """What the call centre said about the call. `notice`: the customer was informed of the analysis."""
+
+    queue: str | None = None
+    team: str | None = None
+    agent: str | None = None
+    language: str | None = None
+    notice: bool = False
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A conversation as it was opened. `source` is a file path or a peer, `started_at` is ISO 8601 with a zone."""
+
+    call: str
+    source: str
+    transport: str
+    started_at: str
+    channels: tuple[Channel, ...]
+    metadata: Metadata = Metadata()
+
+
+class ByRole(msgspec.Struct, frozen=True):
+    """One number for each side; None where that side has none."""
+
+    agent: float | None = None
+    customer: float | None = None
+
+
+class Emotion(msgspec.Struct, frozen=True):
+    """What the model inferred of one stretch of the customer's speech.
+
+    valence, arousal, stress: 0-1, 0.5 neutral (stress: 0 none). stress_terms: what it was made of, each 0-1. sentiment:
+    -1..1. categories: probabilities that sum to 1. confidence: 0-1. model: name and version.
+    """
+
+    valence: float
+    arousal: float
+    stress: float
+    stress_terms: dict[str, float]
+    sentiment: float
+    categories: dict[str, float]
+    confidence: float
+    model: str
+
+
+class Relative(msgspec.Struct, frozen=True):
+    """Measures against the speaker's own baseline in this call; None until 5 s of speech were heard."""
+
+    level_db: float | None = None
+    f0_st: float | None = None
+    tempo_pct: float | None = None
+
+
+class Satisfaction(msgspec.Struct, frozen=True):
+    """Start and end of the call on the 1-10 journey scale; each interval is (low, high)."""
+
+    start: float
+    end: float
+    change: float
+    interval: dict[Literal["start", "end"], tuple[float, float]]
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """A stretch of the call worth hearing again. `why` is a text key, `customer_recovered` for example."""
+
+    kind: Literal["positive", "pain"]
+    start_s: float
+    end_s: float
+    why: str
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """The conversation so far, as `Conversation` reports it."""
+
+    talk_share: ByRole
+    talk_s: ByRole
+    overlap_s: float
+    overlaps: int
+    interruptions: ByRole
+    non_talk_s: float
+    longest_monologue_s: ByRole
+    median_gap_s: ByRole
+
+
+class EventBase(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every event carries: `seq` counts the events of a call from 0, `at_s` is the call's clock."""
+
+    v: int = SCHEMA_VERSION
+    call: str
+    seq: int = 0
+    at_s: float
+
+
+class CallStarted(EventBase, frozen=True, kw_only=True, tag="call_started"):
+    started_at: str
+    transport: str
+    source: str
+    channels: tuple[Channel, ...]
+    metadata: Metadata
+
+
+class Utterance(EventBase, frozen=True, kw_only=True, tag="utterance"):
+    """One channel's speech between pauses. `detected_s` is when its end was known; `index` counts on its channel."""
+
+    channel: int
+    role: Role
+    index: int
+    start_s: float
+    end_s: float
+    detected_s: float
+    syllables: int
+    articulation_rate_syll_s: float | None
+    speech_rate_syll_s: float | None
+    level_dbov: float | None
+    loudness_lufs: float | None
+    f0_median_hz: float | None
+    f0_range_st: float | None
+    f0_slope_st_s: float | None
+    voiced_share: float
+    relative: Relative
+    lost_s: float
+    snr_db: float | None
+    clipped_share: float
+    clarity: float
+    clarity_terms: dict[str, float]
+    emotion: Emotion | None = None
+
+
+class Mood(EventBase, frozen=True, kw_only=True, tag="mood"):
+    """The customer's smoothed mood, each second of their speech and at its end. trend: valence per 30 s."""
+
+    role: Role
+    valence: float
+    arousal: float
+    stress: float
+    trend: float
+    confidence: float
+
+
+class Conversation(EventBase, frozen=True, kw_only=True, tag="conversation"):
+    """Both sides so far, every 5 s and at the end; definitions as `Totals`."""
+
+    talk_share: ByRole
+    talk_s: ByRole
+    overlap_s: float
+    overlaps: int
+    interruptions: ByRole
+    non_talk_s: float
+    longest_monologue_s: ByRole
+    median_gap_s: ByRole
+
+
+class Cue(EventBase, frozen=True, kw_only=True, tag="cue"):
+    """What a rule says: to the agent (one thing to do) or to the coach (an alert). `cue` is the rule's id."""
+
+    cue: str
+    audience: Audience
+    kind: str
+    severity: Severity
+    evidence: dict[str, float]
+    text_key: str
+    text: dict[Language, str]
+    expires_s: float
+
+
+class CallEnded(EventBase, frozen=True, kw_only=True, tag="call_ended"):
+    """`satisfaction` is None without notice, or where the customer said too little to tell."""
+
+    reason: str
+    duration_s: float
+    conversation: Totals
+    satisfaction: Satisfaction | None
+    moments: tuple[Moment, ...]
+    lost_share: float
+
+
+Event = CallStarted | Utterance | Mood | Conversation | Cue | CallEnded

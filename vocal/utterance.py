@@ -1,0 +1,132 @@
+"""Boundary and features into an Utterance: its measures, each also against the speaker's own baseline in this call."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import vocal_kernels as vk
+from numpy.typing import NDArray
+
+from vocal.bank import STEPS_PER_S, Bank, Kind, Slot, Span
+from vocal.types import Channel, Relative, Utterance
+
+TEMPO_WINDOW_S = 10.0
+
+# Clarity: each term rises from 0 to 1 between two values; see design section 4.
+CLARITY_SNR_DB = (3.0, 25.0)
+CLARITY_LEVEL_DBOV = (-48.0, -34.0)
+CLARITY_CLIPPED_SHARE = (0.02, 0.0)
+CLARITY_TEMPO_SYLL_S = (8.5, 6.0)
+CLARITY_VOICING = (0.40, 0.70)
+
+
+class EmotionInput(NamedTuple):
+    """What the emotion model is shown: the stretch, the speaker's running centre, and how far that may be trusted."""
+
+    functionals: NDArray[np.float64]
+    centre: NDArray[np.float64]
+    trust: float
+
+
+class Heard(NamedTuple):
+    """A stretch of a channel's speech: the whole utterance if `ended`, else what was heard of it so far."""
+
+    kind: Kind
+    utterance: Utterance
+    emotion_input: EmotionInput | None
+    tempo_syll_s: float | None  # over the last 10 s of the channel
+
+
+def _or_none(value: float, digits: int) -> float | None:
+    return round(float(value), digits) if math.isfinite(value) else None
+
+
+def _ramp(value: float, bounds: tuple[float, float]) -> float:
+    low, high = bounds
+    return float(min(1.0, max(0.0, (value - low) / (high - low)))) if math.isfinite(value) else 0.0
+
+
+def clarity_terms(measures: NDArray[np.float64], rate: float) -> dict[str, float]:
+    """How well the words can be heard, term by term, each 0-1: line, level, clipping, tempo, voicing contrast."""
+    terms = {
+        "line": _ramp(measures[vk.SNR_DB], CLARITY_SNR_DB),
+        "level": _ramp(measures[vk.LEVEL_DBOV], CLARITY_LEVEL_DBOV),
+        "clipping": _ramp(measures[vk.CLIPPED_SHARE], CLARITY_CLIPPED_SHARE),
+        "tempo": _ramp(rate, CLARITY_TEMPO_SYLL_S) if math.isfinite(rate) else 1.0,
+        "voicing": _ramp(measures[vk.VOICING_CONTRAST], CLARITY_VOICING),
+    }
+    return {name: round(term, 3) for name, term in terms.items()}
+
+
+class Speaker:
+    """One channel's running baseline and utterance count."""
+
+    def __init__(self, channel: Channel, slot: Slot, infers_emotion: bool) -> None:
+        self.channel = channel
+        self.slot = slot
+        self.infers_emotion = infers_emotion
+        self._index = 0
+        self._measures = vk.Baseline(3)  # level dB, F0 semitones, log2 tempo
+        self._functionals = vk.Baseline(vk.FUNCTIONALS)
+
+    def forget_emotion(self) -> None:
+        """The notice was withdrawn: from here on nothing is inferred, and what was learnt for it is gone."""
+        self.infers_emotion = False
+        self._functionals = vk.Baseline(vk.FUNCTIONALS)
+
+    def hear(self, bank: Bank, span: Span, call: str) -> Heard:
+        """Measure a span (not `Kind.BEGUN`) while the bank stands where it was decided."""
+        measures = bank.measure(self.slot, span.start_step, span.end_step)
+        seconds = (span.end_step - span.start_step) / STEPS_PER_S
+        speech_s = float(measures[vk.SPEECH_S])
+        syllables = int(measures[vk.SYLLABLES])
+        articulation = syllables / speech_s if speech_s > 0 and syllables else math.nan
+        own = np.array(
+            [measures[vk.LEVEL_DBOV], 12.0 * np.log2(measures[vk.F0_MEDIAN_HZ]), np.log2(articulation)], np.float64
+        )
+        emotion_input = None
+        if self.infers_emotion:
+            functionals = bank.functionals(self.slot, span.start_step, span.end_step)
+            if functionals is not None:
+                centre, trust = self._functionals.centre, self._functionals.trust
+                emotion_input = EmotionInput(functionals, centre, trust)
+        terms = clarity_terms(measures, articulation)
+        utterance = Utterance(
+            call=call,
+            at_s=span.known_step / STEPS_PER_S,
+            channel=self.channel.channel,
+            role=self.channel.role,
+            index=self._index,
+            start_s=span.start_step / STEPS_PER_S,
+            end_s=span.end_step / STEPS_PER_S,
+            detected_s=span.known_step / STEPS_PER_S,
+            syllables=syllables,
+            articulation_rate_syll_s=_or_none(articulation, 2),
+            speech_rate_syll_s=round(syllables / seconds, 2) if seconds > 0 and syllables else None,
+            level_dbov=_or_none(measures[vk.LEVEL_DBOV], 1),
+            loudness_lufs=_or_none(measures[vk.LOUDNESS_LUFS], 1),
+            f0_median_hz=_or_none(measures[vk.F0_MEDIAN_HZ], 1),
+            f0_range_st=_or_none(measures[vk.F0_RANGE_ST], 1),
+            f0_slope_st_s=_or_none(measures[vk.F0_SLOPE_ST_S], 2),
+            voiced_share=round(float(np.nan_to_num(measures[vk.VOICED_SHARE])), 3),
+            relative=self._relative(own),
+            lost_s=0.0,
+            snr_db=_or_none(measures[vk.SNR_DB], 1),
+            clipped_share=round(float(np.nan_to_num(measures[vk.CLIPPED_SHARE])), 4),
+            clarity=round(math.prod(terms.values()) ** (1 / len(terms)), 3),
+            clarity_terms=terms,
+        )
+        if span.kind is Kind.ENDED:
+            self._index += 1
+            self._measures.update(own, speech_s)
+            if emotion_input is not None:
+                self._functionals.update(emotion_input.functionals, speech_s)
+        spoken, spoken_s = bank.tempo(self.slot, span.end_step, TEMPO_WINDOW_S)
+        tempo = spoken / spoken_s if spoken_s >= TEMPO_WINDOW_S / 2 else None
+        return Heard(span.kind, utterance, emotion_input, tempo)
+
+    def _relative(self, own: NDArray[np.float64]) -> Relative:
+        if not self._measures.is_ready:
+            return Relative()
+        level_db, f0_st, octaves = own - self._measures.centre
+        return Relative(_or_none(level_db, 1), _or_none(f0_st, 1), _or_none(100.0 * (2.0**octaves - 1.0), 1))
