@@ -143,10 +143,10 @@ def ended(**kwargs: object) -> CallEnded:
         "conversation": totals(),
         "satisfaction": Satisfaction(4.1, 7.6, 3.5, {"start": (3.2, 5.0), "end": (6.8, 8.4)}),
         "moments": (
-            Moment("pain", 12.0, 19.0, "customer_mood_fell"),
+            Moment("pain", 12.0, 19.0, "customer_mood_low"),
             Moment("pain", 23.5, 31.0, "customer_escalated"),
             Moment("positive", 46.9, 58.0, "customer_recovered"),
-            Moment("positive", 65.0, 77.0, "customer_good_end"),
+            Moment("positive", 65.0, 77.0, "customer_mood_high"),
         ),
         "lost_share": 0.002,
     }
@@ -253,7 +253,7 @@ def long_call() -> list[Event]:
                 events.append(mood)
         at_s = end_s + rng.uniform(-0.2, 1.4)
     events += [cue(60.0 * i, "coach", "alert", ("Lange Leitung.", "Long line."), {"snr_db": 6.0}) for i in range(200)]
-    moments = tuple(Moment("pain", 30.0 * i, 30.0 * i + 20.0, "customer_mood_fell") for i in range(100))
+    moments = tuple(Moment("pain", 30.0 * i, 30.0 * i + 20.0, "customer_mood_low") for i in range(100))
     return [*events, ended(duration_s=at_s + 1.0, moments=moments)]
 
 
@@ -412,7 +412,7 @@ def test_moments_carry_number_icon_and_words_in_list_and_chart() -> None:
     page = call_report(CALLS["recovering"], "de")
     journey = next(svg for svg in svgs(page) if "Stimmung" in (svg[0].text or ""))
     labels = {"".join(t.itertext()) for t in journey.iter("text")}
-    assert {"1 erholt", "2 guter Schluss", "3 fällt", "4 eskaliert"} <= labels
+    assert {"1 erholt", "2 Hoch", "3 Tief", "4 eskaliert"} <= labels
     icons = [use.get("href") for use in journey.iter("use")]
     assert icons.count("#m-positive") == 2
     assert icons.count("#m-pain") == 2

@@ -44,7 +44,7 @@ def run(
 ) -> list[Failure]:
     """Analyse recordings side by side; the ones that cannot be read are returned, the others run on.
 
-    openers: (name, how to open it). on_progress(name, seconds done, seconds in all or None). on_note(name, what was odd).
+    openers: (name, how to open it). on_progress(name, seconds done, seconds in all or None). on_note(name, oddity).
     """
     engine = Engine(on_event, config, load_emotion(config, metadata.notice))
     waiting = iter(openers)

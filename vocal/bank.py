@@ -75,14 +75,11 @@ class Bank:
 
     def admit(self) -> Slot:
         """A free lane, in a new block if all are taken."""
-        for number, block in enumerate(self._blocks):
-            if None in block.slots:
-                lane = block.slots.index(None)
-                break
-        else:
-            number, lane = len(self._blocks), 0
-            block = _Block()
-            self._blocks.append(block)
+        number = next((n for n, block in enumerate(self._blocks) if None in block.slots), len(self._blocks))
+        if number == len(self._blocks):
+            self._blocks.append(_Block())
+        block = self._blocks[number]
+        lane = block.slots.index(None)
         vk.reset_lane(block.state, lane)
         slot = Slot(number, lane, int(block.state.clock[0]))
         block.slots[lane] = slot
@@ -103,7 +100,7 @@ class Bank:
         return int(self._blocks[slot.block].state.clock[0]) - slot.origin
 
     def advance(self, ticks: int, audio: Mapping[Slot, NDArray[np.float32]]) -> Iterator[Span]:
-        """Move every block by `ticks` (1 to MAX_TICKS). audio: at most ticks * 160 samples for a slot, silence where fewer.
+        """Move every block by `ticks`, 1 to MAX_TICKS. audio: at most ticks * 160 samples a slot, silence where fewer.
 
         A span is handed out while its block stands at the tick that decided it: measure it before asking for the next.
         """

@@ -4,8 +4,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 from rich.console import Console
@@ -16,6 +17,9 @@ from vocal import __version__
 from vocal.config import Config, load_config
 from vocal.errors import InputError, UsageError, VocalError
 from vocal.types import CallEnded, CallStarted, Event, Language, Metadata
+
+if TYPE_CHECKING:
+    from vocal.analysis import Failure, Opener
 
 OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)
@@ -57,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument("files", nargs="*", metavar="FILE", help="recordings, or folders of them")
     analyze.add_argument("--agent", metavar="FILE", help="the agent's side, with --customer")
     analyze.add_argument("--customer", metavar="FILE", help="the customer's side, with --agent")
-    analyze.add_argument("--agent-channel", type=int, choices=(0, 1), default=0, help="channel of the agent (default 0)")
+    analyze.add_argument(
+        "--agent-channel", type=int, choices=(0, 1), default=0, help="channel of the agent (default 0)"
+    )
     analyze.add_argument("--role", choices=("agent", "customer", "unknown"), help="whose side a one-channel file is")
     analyze.add_argument(
         "--notice",
@@ -65,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         help="the customer was informed: their emotion may be inferred (never the agent's)",
     )
     analyze.add_argument("--json", action="store_true", help="events, one JSON object a line, on standard output")
-    analyze.add_argument("--report", metavar="OUT", help="write the report: a .html file, or a folder for several calls")
+    analyze.add_argument(
+        "--report", metavar="OUT", help="write the report: a .html file, or a folder for several calls"
+    )
     analyze.add_argument("--store", metavar="DIR", help="keep the events as Parquet in DIR")
     _add_common(analyze)
     analyze.set_defaults(run=_analyze)
@@ -92,7 +100,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--lang", choices=("de", "en"), default=_language(), help="language (default here: %(default)s)")
+    parser.add_argument(
+        "--lang", choices=("de", "en"), default=_language(), help="language (default here: %(default)s)"
+    )
     parser.add_argument("--config", metavar="FILE", help="settings, TOML (or VOCAL_CONFIG)")
 
 
@@ -113,19 +123,18 @@ def _analyze(given: argparse.Namespace) -> int:
     if given.agent is not None:
         if given.files:
             raise UsageError("wanted either FILE... or --agent A --customer C, got both")
-        pair = (given.agent, given.customer)
-        return _run(given, config, [(given.agent, lambda: open_pair(*pair))], [])
+        return _run(given, config, [(given.agent, partial(open_pair, given.agent, given.customer))], [])
     if not given.files:
         raise UsageError("wanted a recording: vocal analyze FILE (or vocal demo for the staged call)")
-    openers: list[tuple[str, Callable[[], Any]]] = []
-    failures = []
+    openers: list[tuple[str, Opener]] = []
+    failures: list[Failure] = []
     for file in given.files:
         try:
             found = find_recordings(file) if Path(file).is_dir() else [file]
         except InputError as error:
             failures.append((file, error))
             continue
-        openers += [(str(p), lambda p=p: open_call(p, given.agent_channel, given.role)) for p in found]
+        openers += [(str(one), partial(open_call, one, given.agent_channel, given.role)) for one in found]
     return _run(given, config, openers, failures)
 
 
@@ -135,19 +144,20 @@ def _demo(given: argparse.Namespace) -> int:
 
     given.json, given.store, given.notice = False, None, True
     path = call_path()
-    return _run(given, load_config(given.config), [(str(path), lambda: open_call(path))], [])
+    return _run(given, load_config(given.config), [(str(path), partial(open_call, path))], [])
 
 
 def _run(
     given: argparse.Namespace,
     config: Config,
-    openers: list[tuple[str, Callable[[], Any]]],
-    failures: list[tuple[str, VocalError]],
+    openers: "list[tuple[str, Opener]]",
+    failures: "list[Failure]",
 ) -> int:
     from vocal.analysis import run
     from vocal.terminal import call_tables, calls_table
 
-    several = len(openers) + len(failures) > 1
+    count = len(openers) + len(failures)
+    several = count > 1
     report = _ReportWriter(given.report, several, given.lang)
     store = _store(given.store or config.store.folder)
     _announce_compiling()
@@ -188,7 +198,7 @@ def _run(
         shown = str(error) if Path(name).name in str(error) else f"{name}: {error}"
         ERR.print(f"vocal: {shown}", markup=False, soft_wrap=True)
     if several:
-        ERR.print(f"vocal: {len(failures)} of {len(openers) + len(failures) - _unopened(failures, openers)} failed")
+        ERR.print(f"vocal: {len(failures)} of {count} failed, the others are done")
     return max(error.exit_code for _, error in failures)
 
 
@@ -198,12 +208,6 @@ def _store(folder: str) -> Callable[[Event], None] | None:
     from vocal.sinks.store import Store  # pyarrow takes 0.2 s
 
     return Store(folder)
-
-
-def _unopened(failures: list[tuple[str, VocalError]], openers: list[tuple[str, Any]]) -> int:
-    """Failures that stand among the openers too."""
-    names = {name for name, _ in openers}
-    return sum(name in names for name, _ in failures)
 
 
 def _ends(events: list[Event]) -> list[Event]:

@@ -5,6 +5,7 @@ speech, so it does not matter in which order the two sides' utterances ended.
 """
 
 import bisect
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -30,7 +31,16 @@ LEAST_ERROR = 0.8
 MOMENT_CHANGE = 0.15
 MOMENT_HIGH, MOMENT_LOW = 0.62, 0.32
 MOMENTS_KEPT = 3
-AROUSED = 0.6
+# Silence this long weighs like the clearest second of a low.
+DEAD_AIR_AS_LOW_S = 20.0
+ROSE = 0.25  # of what a full term of stress takes: 1.3 semitones or 2 dB over the own baseline
+
+
+ROLES: tuple[Role, ...] = ("agent", "customer", "unknown")
+SIDES: tuple[Role, ...] = ("agent", "customer")
+
+# What the rules look at reaches back this far: the cost of a second must not grow with the call.
+SNAPSHOT_MEMORY_S = 120.0
 
 
 class Speech(NamedTuple):
@@ -96,6 +106,7 @@ class Mood:
         self._trend_s = config.trend_s
         self._settled = np.array([NEUTRAL, NEUTRAL, 0.0, 0.0])  # valence, arousal, stress, confidence
         self.history: list[MoodPoint] = []
+        self.lowest = NEUTRAL
 
     def update(self, at_s: float, speech_s: float, emotion: Emotion, ended: bool) -> MoodPoint:
         """Take in an estimate over `speech_s` seconds; one that has not ended is replaced by the next."""
@@ -107,6 +118,7 @@ class Mood:
         valence, arousal, stress, confidence = (round(float(value), 3) for value in now)
         point = MoodPoint(at_s, valence, arousal, stress, self._trend(at_s, valence), confidence)
         self.history.append(point)
+        self.lowest = min(self.lowest, valence)
         return point
 
     def _trend(self, at_s: float, valence: float) -> float:
@@ -126,14 +138,13 @@ class Mood:
 
 
 class Conversation:
-    """One call's two sides. Feed it `begin`, `speaking` and `end`; read `totals`, `snapshot`, `moments`, `satisfaction`."""
+    """One call's two sides. Feed it `begin`, `speaking`, `end` and `feel`; read everything else at any time."""
 
     def __init__(self, config: ConversationConfig = ConversationConfig()) -> None:
         self._config = config
-        self._speech: dict[Role, list[Speech]] = {"agent": [], "customer": [], "unknown": []}
-        self._open: dict[Role, float | None] = {"agent": None, "customer": None, "unknown": None}
-        self._ended_s: dict[Role, float] = {"agent": 0.0, "customer": 0.0, "unknown": 0.0}
-        self._tempo: dict[Role, tuple[float, float] | None] = {"agent": None, "customer": None, "unknown": None}
+        self._speech: dict[Role, list[Speech]] = {role: [] for role in ROLES}
+        self._open: dict[Role, float | None] = dict.fromkeys(ROLES)
+        self._tempo: dict[Role, tuple[float, float] | None] = dict.fromkeys(ROLES)
         self._line: dict[Role, tuple[float, float]] = {}
         self.mood = Mood(config)
         self.judged: list[Judged] = []
@@ -152,7 +163,6 @@ class Conversation:
         speech = Speech(utterance.start_s, utterance.end_s)
         self._speech[role].append(speech)
         self._open[role] = None
-        self._ended_s[role] = utterance.detected_s
         self._tempo[role] = None if tempo_syll_s is None else (utterance.detected_s, tempo_syll_s)
         if utterance.snr_db is not None:
             self._line[role] = (utterance.snr_db, utterance.clipped_share)
@@ -168,14 +178,16 @@ class Conversation:
         self.mood = Mood(self._config)
         self.judged = []
 
-    def _spans(self, role: Role, at_s: float) -> list[Speech]:
-        """The side's speech so far, with what is being said."""
+    def _spans(self, role: Role, at_s: float, since_s: float = 0.0) -> list[Speech]:
+        """The side's speech that ended after `since_s`, with what is being said."""
+        first = bisect.bisect_right(self._speech[role], since_s, key=lambda speech: speech.end_s)
         start_s = self._open[role]
-        return self._speech[role] + ([Speech(start_s, at_s)] if start_s is not None and start_s < at_s else [])
+        talking = [Speech(start_s, at_s)] if start_s is not None and start_s < at_s else []
+        return self._speech[role][first:] + talking
 
-    def _without_backchannels(self, at_s: float) -> dict[Role, list[Speech]]:
+    def _without_backchannels(self, at_s: float, since_s: float = 0.0) -> dict[Role, list[Speech]]:
         """Speech of each side, less the short words that left the floor with the other."""
-        spans = {role: self._spans(role, at_s) for role in ("agent", "customer", "unknown")}
+        spans = {role: self._spans(role, at_s, since_s) for role in ROLES}
         limit = self._config.backchannel_s
         kept: dict[Role, list[Speech]] = {}
         for role in spans:
@@ -207,9 +219,8 @@ class Conversation:
                 found.append((both, later if taken else None))
         return found
 
-    def turns(self, at_s: float) -> list[Turn]:
+    def _turns(self, kept: dict[Role, list[Speech]]) -> list[Turn]:
         """Who had the floor from when to when; backchannels leave it where it was."""
-        kept = self._without_backchannels(at_s)
         spans = sorted((span.start_s, span.end_s, role) for role in kept for span in kept[role])
         turns: list[Turn] = []
         for start_s, end_s, role in spans:
@@ -223,21 +234,20 @@ class Conversation:
         """Everything up to `at_s`."""
         kept = self._without_backchannels(at_s)
         overlaps = self._overlaps(kept)
-        spoken = {role: sum(s.end_s - s.start_s for s in self._spans(role, at_s)) for role in self._speech}
+        spoken = {role: sum(s.end_s - s.start_s for s in self._spans(role, at_s)) for role in ROLES}
         all_spoken = sum(spoken.values())
-        turns = self.turns(at_s)
-        gaps: dict[str, list[float]] = {"agent": [], "customer": []}
-        longest: dict[str, float] = {}
-        for before, after in zip(turns, turns[1:], strict=False):
+        turns = self._turns(kept)
+        gaps: dict[Role, list[float]] = {side: [] for side in SIDES}
+        longest: dict[Role, float] = {}
+        for before, after in itertools.pairwise(turns):
             if before.role != after.role and after.role in gaps:
                 gaps[after.role].append(after.start_s - before.end_s)
         for turn in turns:
             longest[turn.role] = max(longest.get(turn.role, 0.0), turn.end_s - turn.start_s)
-        sides = [role for role in ("agent", "customer") if self._speech[role] or self._open[role] is not None]
-        has = dict.fromkeys(sides, True)
+        sides = [side for side in SIDES if self._speech[side] or self._open[side] is not None]
 
-        def each(values: dict[str, float]) -> ByRole:
-            return ByRole(**{role: round(value, 3) for role, value in values.items() if role in has})
+        def each(values: dict[Role, float]) -> ByRole:
+            return ByRole(**{role: round(value, 3) for role, value in values.items() if role in sides})
 
         return Totals(
             talk_share=each({role: spoken[role] / all_spoken for role in sides if all_spoken > 0.0}),
@@ -254,27 +264,25 @@ class Conversation:
         """Stretches over `non_talk_s` in which nobody speaks, from the call's beginning on."""
         busy = union([span for role in self._speech for span in self._spans(role, at_s)])
         edges = [Speech(0.0, 0.0), *busy, Speech(at_s, at_s)]
-        gaps = [Speech(a.end_s, b.start_s) for a, b in zip(edges, edges[1:], strict=False)]
+        gaps = [Speech(a.end_s, b.start_s) for a, b in itertools.pairwise(edges)]
         return [gap for gap in gaps if gap.end_s - gap.start_s > self._config.non_talk_s]
 
     def snapshot(self, at_s: float) -> Snapshot:
         """What the rules look at now; only what can be said now stands in it."""
         values: dict[str, float] = {}
-        for role in ("agent", "customer"):
+        for role in SIDES:
             tempo = self._tempo[role]
             if tempo is not None and at_s - tempo[0] <= 1.5:
                 values[f"{role}_tempo_syll_s"] = tempo[1]
         # The other side's tempo holds for the comparison as long as it was heard at all.
         if "agent_tempo_syll_s" in values and (theirs := self._tempo["customer"]) is not None:
             values["tempo_difference_syll_s"] = values["agent_tempo_syll_s"] - theirs[1]
-        talking = [role for role in self._open if self._open[role] is not None]
-        turns = self.turns(at_s)
+        kept = self._without_backchannels(at_s, at_s - SNAPSHOT_MEMORY_S)
+        turns = self._turns(kept)
         if turns and turns[-1].role == "agent":
             values["agent_monologue_s"] = at_s - turns[-1].start_s
-        if not talking:
-            spoken = [span.end_s for role in self._speech for span in self._speech[role]]
-            values["silence_s"] = at_s - max(spoken, default=0.0)
-        kept = self._without_backchannels(at_s)
+        if all(start_s is None for start_s in self._open.values()):
+            values["silence_s"] = at_s - max((spans[-1].end_s for spans in self._speech.values() if spans), default=0.0)
         recent = [span for span, _ in self._overlaps(kept) if at_s - span.end_s <= 2.0]
         if recent:
             values["overlap_s"] = max(span.end_s - span.start_s for span in recent)
@@ -296,9 +304,8 @@ class Conversation:
             "mood_confidence": point.confidence,
         }
         if (earlier := self.mood.before(at_s - self._config.trend_s)) is not None:
-            lowest = min(p.valence for p in self.mood.history)
             values["mood_change"] = round(point.valence - earlier, 3)
-            values["mood_recovery"] = round(point.valence - lowest, 3)
+            values["mood_recovery"] = round(point.valence - self.mood.lowest, 3)
         return values
 
     def satisfaction(self) -> Satisfaction | None:
@@ -323,7 +330,9 @@ class Conversation:
         """Stretches worth hearing again, positive first: where the customer's mood rose or fell, was high or low;
         for a conversation without notice, dead air only."""
         rated = self._rated_moments()
-        rated += [(quiet.end_s - quiet.start_s - 4.0, Moment("pain", *quiet, "dead_air")) for quiet in self.quiet(at_s)]
+        for quiet in self.quiet(at_s):
+            weight = (quiet.end_s - quiet.start_s) / DEAD_AIR_AS_LOW_S
+            rated.append((weight, Moment("pain", *quiet, "dead_air")))
         found: list[Moment] = []
         for kind in ("positive", "pain"):
             best = sorted((m for m in rated if m[1].kind == kind), key=lambda m: -m[0])[:MOMENTS_KEPT]
@@ -345,7 +354,8 @@ class Conversation:
             elif change >= MOMENT_CHANGE and was_low and emotion.valence > 0.45:
                 reason = ("positive", "customer_calmed")
             elif emotion.valence <= MOMENT_LOW:
-                reason = ("pain", "customer_escalated" if emotion.arousal >= AROUSED else "customer_mood_low")
+                rose = max(emotion.stress_terms["f0_rise"], emotion.stress_terms["level_rise"]) >= ROSE
+                reason = ("pain", "customer_escalated" if rose else "customer_mood_low")
             if reason is not None:
                 kind, why = reason
                 weight = abs(emotion.valence - NEUTRAL) * emotion.confidence * math.sqrt(speech.end_s - speech.start_s)

@@ -26,7 +26,11 @@ def examine() -> list[Finding]:
         _tried("kernel cache", _cache, "set NUMBA_CACHE_DIR to a folder that can be written and is kept"),
         _tried("native part (G.711)", _native, "reinstall vocal with a C++ compiler at hand: apt install g++"),
         _tried("emotion model", _model, "reinstall vocal, or name another with VOCAL_EMOTION_MODEL"),
-        _tried("WAV, FLAC, OGG", lambda: f"libsndfile {import_module('soundfile').__libsndfile_version__}", "pip install soundfile"),
+        _tried(
+            "WAV, FLAC, OGG",
+            lambda: f"libsndfile {import_module('soundfile').__libsndfile_version__}",
+            "pip install soundfile",
+        ),
         _tried("other formats", lambda: f"PyAV {import_module('av').__version__}", "pip install av"),
         _tried("store", lambda: f"pyarrow {import_module('pyarrow').__version__}", "pip install pyarrow"),
     ]

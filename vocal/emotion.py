@@ -51,7 +51,7 @@ def read_contract(folder: Path) -> dict[str, Any]:
 
 
 def stress_of(valence: float, arousal: float, relative: Relative) -> tuple[float, dict[str, float]]:
-    """Stress 0-1 and its terms: arousal with negative valence, and the rise of F0, level and tempo over the own baseline.
+    """Stress 0-1 and its terms: arousal with negative valence, and the rise of F0, level, tempo over the own baseline.
 
     The first term carries it; the rises add to it, never make it alone: a loud voice on a good day is not stress.
     """
@@ -94,7 +94,9 @@ class EmotionModel:
             raise ModelError(f"{self.folder / 'model.toml'}: the contract lacks {error}") from None
         found = hashlib.sha256(weights).hexdigest()
         if found != wanted:
-            raise ModelError(f"{file}: wanted sha256 {wanted[:12]}..., got {found[:12]}...: the file is damaged or another")
+            raise ModelError(
+                f"{file}: wanted sha256 {wanted[:12]}..., got {found[:12]}...: the file is damaged or another"
+            )
         if made_for != vk.FUNCTIONALS:
             raise ModelError(f"{file}: made for {made_for} functionals, this version measures {vk.FUNCTIONALS}")
         options = onnxruntime.SessionOptions()
@@ -158,9 +160,7 @@ class EmotionModel:
         """Run the contract's own test vectors; what differs, a line each."""
         faults = []
         for number, vector in enumerate(self.contract.get("vectors", [])):
-            given = EmotionInput(
-                np.array(vector["functionals"]), np.array(vector["centre"]), float(vector["trust"])
-            )
+            given = EmotionInput(np.array(vector["functionals"]), np.array(vector["centre"]), float(vector["trust"]))
             categories, plane = self.infer([given])
             for name, got in (("categories", categories[0]), ("valence_arousal", plane[0])):
                 worst = float(np.abs(got - np.array(vector[name])).max())

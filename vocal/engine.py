@@ -1,6 +1,6 @@
 """The clock and the composer: calls open and end, audio goes in by any cut, events come out in the order of the call.
 
-    push ─► pending PCM ─► bank (ticks) ─► spans ─► utterance ─► emotion (a batch) ─► conversation ─► rules ─► on_event
+push ─► pending PCM ─► bank (ticks) ─► spans ─► utterance ─► emotion (a batch) ─► conversation ─► rules ─► on_event
 """
 
 from collections.abc import Callable

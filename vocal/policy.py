@@ -1,4 +1,4 @@
-"""Who may be analysed for what, what may be kept and for how long. The law behind it: EU AI Act, Art. 5(1)(f) and 50(3).
+"""Who may be analysed for what, what may be kept, for how long. The law behind it: EU AI Act, Art. 5(1)(f), 50(3).
 
 The emotion of an employee is never inferred: `may_infer_emotion` knows the customer's role only, and nothing in the
 configuration reaches it. A channel whose role is unknown counts as an employee's.

@@ -1,7 +1,7 @@
 """Rules as data over snapshots: what holds becomes a cue or an alert, as far as the budget allows.
 
-A cue the agent does not need is worse than none: one at a time, 8 s, 45 s apart, four in a call, none in the first 20 s,
-none while the agent speaks, none that is not sure enough (design section 9).
+A cue the agent does not need is worse than none: one at a time, 8 s, 45 s apart, four in a call, none in the first
+20 s, none while the agent speaks, none that is not sure enough (design section 9).
 """
 
 import tomllib
@@ -71,7 +71,9 @@ def load_rules(file: str | Path = "") -> RuleBook:
             try:
                 rule.text[language].format(**{condition.measure: "" for condition in rule.when})
             except (KeyError, IndexError, ValueError):
-                raise ConfigError(f"{path}: rule {rule.id!r}: its text may name only measures of its conditions") from None
+                raise ConfigError(
+                    f"{path}: rule {rule.id!r}: its text may name only measures of its conditions"
+                ) from None
         if not rule.when or any(c.above is None and c.below is None for c in rule.when):
             raise ConfigError(f"{path}: rule {rule.id!r}: wanted conditions, each with above or below")
     return book
@@ -98,7 +100,9 @@ class Rules:
         """The cues of this second: at most one for the agent, and the coach's alerts."""
         due = [rule for rule in self._book.rule if self._is_due(rule, snapshot)]
         agent = next((rule for rule in due if rule.audience == "agent" and self._may_show(rule, snapshot)), None)
-        firing = [rule for rule in due if rule is agent or (rule.audience == "coach" and self._is_fresh(rule, snapshot))]
+        firing = [
+            rule for rule in due if rule is agent or (rule.audience == "coach" and self._is_fresh(rule, snapshot))
+        ]
         return [self._cue(rule, snapshot, call) for rule in firing]
 
     def _is_due(self, rule: Rule, snapshot: Snapshot) -> bool:

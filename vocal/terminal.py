@@ -12,7 +12,7 @@ SHORT_CALL_ROWS = 60
 """More utterances than this are summed up, not listed."""
 
 
-def call_tables(events: list[Event], language: Language) -> list[Table]:
+def call_tables(events: list[Event], language: Language) -> list[Table | str]:
     def num(value: float | None, decimals: int = 1) -> str:
         return "–" if value is None else number(value, language, decimals)
 
@@ -21,9 +21,9 @@ def call_tables(events: list[Event], language: Language) -> list[Table]:
 
     utterances = [event for event in events if isinstance(event, Utterance)]
     ended = next(event for event in events if isinstance(event, CallEnded))
-    tables = []
+    tables: list[Table | str] = []
     if not utterances:
-        tables.append(Table(title=t("no_speech"), show_header=False))
+        tables.append(t("no_speech"))
     elif len(utterances) <= SHORT_CALL_ROWS:
         table = Table(title=t("utterances"), title_justify="left")
         for column, side in (("time", "right"), ("who", "left"), ("length", "right"), ("tempo", "right")):

@@ -1,10 +1,10 @@
 """DSP kernels for speech on telephone lines: 16 channels side by side, 10 ms at a time. Knows nothing of calls.
 
-    >>> import numpy as np, vocal_kernels as vk
-    >>> tone = 0.1 * np.sin(2 * np.pi * 200 * np.arange(8000) / 8000)
-    >>> rows = vk.extract([tone])[0]          # one row each 10 ms
-    >>> bool(abs(np.median(rows[10:90, vk.F0_HZ]) - 200) < 1)
-    True
+>>> import numpy as np, vocal_kernels as vk
+>>> tone = 0.1 * np.sin(2 * np.pi * 200 * np.arange(8000) / 8000)
+>>> rows = vk.extract([tone])[0]          # one row each 10 ms
+>>> bool(abs(np.median(rows[10:90, vk.F0_HZ]) - 200) < 1)
+True
 """
 
 from ._jit import CACHE_DIR, is_compiled
@@ -69,4 +69,67 @@ from .measures import (
 )
 from .spectrum import mel_filters
 
-__all__ = [name for name in dir() if not name.startswith("_")]
+__all__ = [
+    "BEGUN",
+    "CACHE_DIR",
+    "CLIPPED",
+    "CLIPPED_SHARE",
+    "ENDED",
+    "ENVELOPE",
+    "F0_HZ",
+    "F0_MEDIAN_HZ",
+    "F0_RANGE_ST",
+    "F0_SLOPE_ST_S",
+    "FEATURES",
+    "FLOOR_DB",
+    "FUNCTIONALS",
+    "HOPS",
+    "HOP_S",
+    "HOP_SAMPLES",
+    "K_POWER",
+    "LANES",
+    "LAST_STEP",
+    "LEAST_STEPS",
+    "LEVEL_DBOV",
+    "LONGEST_S",
+    "LOUDNESS_LUFS",
+    "MAX_TICKS",
+    "MEASURES",
+    "MEL",
+    "MEL_BANDS",
+    "NUCLEUS",
+    "PHASE",
+    "POWER_DB",
+    "QUIET",
+    "RATE_HZ",
+    "READY_S",
+    "RING_ROWS",
+    "SECOND",
+    "SNR_DB",
+    "SONORITY",
+    "SPEAKING",
+    "SPECTRAL_DELAY",
+    "SPEECH",
+    "SPEECH_S",
+    "START_STEP",
+    "SYLLABLES",
+    "TICK_S",
+    "TICK_SAMPLES",
+    "VOICED_SHARE",
+    "VOICING",
+    "VOICING_CONTRAST",
+    "Baseline",
+    "Boundary",
+    "State",
+    "active_level_db",
+    "advance",
+    "extract",
+    "functionals",
+    "is_compiled",
+    "k_weighting",
+    "measure",
+    "mel_filters",
+    "new_state",
+    "reset_lane",
+    "tempo_window",
+]

@@ -20,7 +20,7 @@ TRACKS = COEFFICIENTS + 3
 PER_TRACK = 6  # mean, spread, 10 %, 90 %, mean size of the change in 20 ms, spread of the change
 EXTRA = 6  # syllables/s, share voiced, mean length of voiced stretches, its spread, how many a second, log2 seconds
 FUNCTIONALS = TRACKS * PER_TRACK + EXTRA
-LEAST_STEPS = 20
+LEAST_STEPS = 60
 SPEECH_FROM = 0.35
 FLOOR_UNDER_MEAN_DB = 35.0
 

@@ -79,7 +79,12 @@ def _arithmetic(symbol: Any, emit: str) -> None:
         lower_builtin(symbol, *kinds)(lower)
 
 
-for _symbol, _emit in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"), (operator.truediv, "fdiv")):
+for _symbol, _emit in (
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):
     _arithmetic(_symbol, _emit)
 
 
@@ -138,7 +143,9 @@ def _log2(builder: Any, x: Any) -> Any:
 
 def _exp2(builder: Any, x: Any) -> Any:
     """Exponent into the bits, the rest by polynomial; x is held within [-126, 126]."""
-    held = _call(builder, "llvm.minnum.v16f32", _call(builder, "llvm.maxnum.v16f32", x, _constant(-126.0)), _constant(126.0))
+    held = _call(
+        builder, "llvm.minnum.v16f32", _call(builder, "llvm.maxnum.v16f32", x, _constant(-126.0)), _constant(126.0)
+    )
     whole = _call(builder, "llvm.rint.v16f32", held)
     part = _polynomial(builder, builder.fsub(held, whole, flags=_FLAGS), EXP2)
     exponent = builder.shl(builder.fptosi(whole, _INTS), _ints(23))

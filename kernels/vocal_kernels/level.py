@@ -1,4 +1,4 @@
-"""What is read off the samples themselves: level, P.56 envelope, K-weighted power, clipping. One pass, 16 channels wide."""
+"""What is read off the samples themselves: level, P.56 envelope, K-weighted power, clipping, in one pass."""
 
 import math
 
@@ -16,8 +16,8 @@ from .layout import (
     FEATURES,
     HIGH_1,
     HIGH_2,
-    HOP_SAMPLES,
     HOP_S,
+    HOP_SAMPLES,
     K_POWER,
     POWER_DB,
     RATE_HZ,
@@ -119,8 +119,8 @@ def active_level_db(power, envelope):
     """Active speech level of a stretch, ITU-T P.56 (2011) method B, in dBov.
 
     power: mean square of each 10 ms step, linear; envelope: the P.56 envelope at each step's end (two one-pole filters
-    of 30 ms over the rectified signal). The standard counts activity at every sample; counting each 10 ms of an envelope
-    that moves in 30 ms keeps the result within 0.1 dB. NaN where nothing is active.
+    of 30 ms over the rectified signal). The standard counts activity at every sample; counting each 10 ms of an
+    envelope that moves in 30 ms keeps the result within 0.1 dB. NaN where nothing is active.
     """
     steps = len(power)
     total = 0.0

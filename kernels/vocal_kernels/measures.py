@@ -13,8 +13,6 @@ from .layout import (
     FLOOR_DB,
     HOP_S,
     K_POWER,
-    MEL,
-    MEL_BANDS,
     NUCLEUS,
     POWER_DB,
     RING_ROWS,
@@ -46,7 +44,7 @@ LUFS_OFFSET = -0.691
 def _percentile(ordered, share):
     """Linear interpolation between ranks, as numpy.percentile."""
     place = share * (len(ordered) - 1)
-    low = int(math.floor(place))
+    low = int(place)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 

@@ -27,12 +27,14 @@ def mel_filters(bands: int = MEL_BANDS, low_hz: float = 150.0, high_hz: float = 
 
     Each band's peak is 1, as with `librosa.filters.mel(htk=True, norm=None)`.
     """
-    mel = np.linspace(*(2595.0 * np.log10(1.0 + f / 700.0) for f in (low_hz, high_hz)), bands + 2)
+    low, high = (2595.0 * np.log10(1.0 + f / 700.0) for f in (low_hz, high_hz))
+    mel = np.linspace(low, high, bands + 2)
     edges = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
     frequency = np.arange(BINS) * RATE_HZ / FFT_SIZE
     up = (frequency - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     down = (edges[2:, None] - frequency) / (edges[2:] - edges[1:-1])[:, None]
-    return np.maximum(0.0, np.minimum(up, down)).astype(np.float32)
+    filters: NDArray[np.float32] = np.maximum(0.0, np.minimum(up, down)).astype(np.float32)
+    return filters
 
 
 _FILTERS = mel_filters()

@@ -41,6 +41,9 @@ RISE_DB = 0.03
 RISE_IN_SPEECH_DB = 0.005
 STEPS_PER_SECOND = 100
 
+# What is quieter in a band than this is nothing, whatever the floor: crosstalk over a line that is digitally silent.
+LEAST_BAND_DB = -72.0
+
 # A line louder than this when a call opens may be speech already; below it, it is believed to be the floor.
 FIRST_FLOOR_DB = -55.0
 FIRST_STEPS = 5
@@ -70,7 +73,7 @@ def score(features, row, rows):
         floor = load(rows, FLOORS + band)
         floor = _follow(floor, level, rise, age)
         store(rows, FLOORS + band, floor)
-        total = total + minimum(level - floor, 30.0)
+        total = total + minimum(maximum(level, LEAST_BAND_DB) - maximum(floor, LEAST_BAND_DB), 30.0)
     snr = total * (1.0 / MEL_BANDS)
     sureness = snr * WEIGHT_SNR + load(features, row + VOICING) * WEIGHT_VOICING + WEIGHT_BIAS
     value = splat(1.0) / (exp2(sureness * (-_LOG2_E)) + 1.0)
@@ -90,9 +93,9 @@ def score(features, row, rows):
 def boundaries(features, step, boundary, counts, until, records, n_records):
     """Move the boundary machine of each lane to `step`; writes records, returns how many there are now.
 
-    Speech begins once the score has stood above the onset threshold for `onset_steps`, and reaches back to the first of
-    them less the pre-roll; it ends once the score has stood below the offset threshold for `hangover_steps`, at the last
-    step above it. In between a record is written each second, and at `longest_steps` the utterance is cut.
+    Speech begins once the score has stood above the onset threshold for `onset_steps`, and reaches back to the first
+    of them less the pre-roll; it ends once the score has stood below the offset threshold for `hangover_steps`, at
+    the last step above it. In between a record is written each second, and at `longest_steps` the utterance is cut.
     """
     row = (step % RING_ROWS) * FEATURES
     for lane in range(LANES):

@@ -35,7 +35,7 @@ SPEECH_FROM = 0.4
 
 @inlined
 def sonority(features, row, delayed_row, rows):
-    """Summed amplitude of the vowel bands at `row` in dB, smoothed, into SONORITY of `delayed_row`, three steps before."""
+    """Summed amplitude of the vowel bands at `row` in dB, smoothed, into SONORITY three steps before, `delayed_row`."""
     total = splat(0.0)
     for band in range(FIRST_BAND, LAST_BAND + 1):
         total = total + exp2(load(features, row + MEL + band) * (1.0 / DB_PER_DOUBLING))

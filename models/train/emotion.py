@@ -5,9 +5,9 @@
 DATA holds emotion.csv (corpus, path, speaker, emotion, ...) and the recordings it names. Only corpora in SHIPPABLE are
 read: their licence lets weights be given away. Every number comes from a seed; the same data gives the same card.
 
-The network sees an utterance's functionals, and what they are against the running centre of the same speaker's earlier
-utterances in the call, as far as that may be trusted. Earlier utterances are drawn at random in training, so that a call
-that opens in anger is as common as one that opens calmly.
+The network sees an utterance's functionals, and what they are against the running centre of the same speaker's
+earlier utterances in the call, as far as that may be trusted. Earlier utterances are drawn at random in training, so
+that a call that opens in anger is as common as one that opens calmly.
 """
 
 import argparse
@@ -182,7 +182,11 @@ def train(corpus: Corpus, rows: NDArray[np.int64], seed: int) -> Network:
 
 
 def probabilities(
-    networks: list[Network], x: NDArray[np.float64], centre: NDArray[np.float64], trust: NDArray[np.float64], sharp: float
+    networks: list[Network],
+    x: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    trust: NDArray[np.float64],
+    sharp: float,
 ) -> NDArray[np.float64]:
     given = [torch.tensor(a, dtype=torch.float32) for a in (x, centre, trust[:, None])]
     with torch.no_grad():
@@ -223,9 +227,7 @@ def figures(truth: NDArray[np.int64], p: NDArray[np.float64]) -> dict[str, float
     }
 
 
-def leave_one_out(
-    corpus: Corpus, members: int, folds_out: Path | None
-) -> tuple[dict[str, dict[str, float]], float]:
+def leave_one_out(corpus: Corpus, members: int, folds_out: Path | None) -> tuple[dict[str, dict[str, float]], float]:
     """Figures over held-out speakers without and with the running centre of 5 to 8 earlier utterances; the sharpness
     that calibrates them best."""
     rng = np.random.default_rng(99)
@@ -365,6 +367,7 @@ def contract(raw: bytes, networks: list[Network], sharp: float, corpus: Corpus, 
     return "\n".join(lines) + "\n"
 
 
+# ruff: noqa: E501
 CARD = """# vocal-emotion {version}
 
 Estimates the emotion of a **customer's** utterance on a telephone line: probabilities of seven categories, valence and

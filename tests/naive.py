@@ -1,0 +1,478 @@
+"""Slow, obvious twins of the kernels: one channel, float64, whole signals, from the definitions.
+
+Not for use, only for comparison. Nothing here is shared with `vocal_kernels` but the column numbers of its tables, the
+K-weighting coefficients (`test_level` holds those against the standard) and the tuned constants of the speech score.
+The second half makes test signals: everything is seeded.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+import vocal_kernels as vk
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+Array = NDArray[np.float64]
+
+RATE_HZ = 8000
+STEP = 80  # samples
+WINDOW = 400  # samples
+FFT = 512
+FLUSH_STEPS = 8  # silence that `extract` feeds after the longest signal
+BEFORE = 2  # steps before the channel began that the spectral kernels are shown, all or mostly silence
+
+
+# --- samples -------------------------------------------------------------------------------------------------------
+
+
+def cleaned(signal: NDArray[np.floating]) -> Array:
+    """What is no number or far beyond overload counts as 0."""
+    x = np.asarray(signal, np.float32).astype(np.float64)
+    return np.where(np.abs(x) < 8.0, x, 0.0)
+
+
+def without_offset(x: Array) -> Array:
+    return lfilter([1.0, -1.0], [1.0, -0.995], x)
+
+
+def p56_envelope(x: Array, rate_hz: int = RATE_HZ) -> Array:
+    g = math.exp(-1.0 / (rate_hz * 0.03))
+    once = lfilter([1.0 - g], [1.0, -g], np.abs(x))
+    return lfilter([1.0 - g], [1.0, -g], once)
+
+
+def k_weighted(x: Array, rate_hz: int = RATE_HZ) -> Array:
+    for b0, b1, b2, a1, a2 in vk.k_weighting(rate_hz):
+        x = lfilter([b0, b1, b2], [1.0, a1, a2], x)
+    return x
+
+
+def p56_level_db(x: Array, rate_hz: int = RATE_HZ) -> float:
+    """ITU-T P.56 (2011), method B, sample by sample, full scale 1, 16 bits, in dBov."""
+    envelope = p56_envelope(x, rate_hz)
+    hangover = round(0.2 * rate_hz)
+    thresholds = [2.0**j for j in range(-15, 0)]
+    counts = [0] * len(thresholds)
+    hang = [hangover] * len(thresholds)
+    for q in envelope.tolist():
+        for j, threshold in enumerate(thresholds):
+            if q >= threshold:
+                counts[j] += 1
+                hang[j] = 0
+            elif hang[j] < hangover:
+                counts[j] += 1
+                hang[j] += 1
+    return _p56_crossing(float((x**2).sum()), counts, thresholds)
+
+
+def p56_level_of_steps_db(power: Array, envelope: Array, hangover: int = 20) -> float:
+    """The same with one count each 10 ms: active where the envelope stood above in any of the last 20 steps."""
+    thresholds = [2.0**j for j in range(-15, 0)]
+    counts = [
+        sum(bool((envelope[max(0, i - hangover + 1) : i + 1] >= c).any()) for i in range(len(envelope)))
+        for c in thresholds
+    ]
+    return _p56_crossing(float(power.sum()), counts, thresholds)
+
+
+def _p56_crossing(energy: float, counts: Sequence[int], thresholds: Sequence[float]) -> float:
+    """Where active level A_j and threshold C_j, as lines between the thresholds in dB, are 15.9 dB apart."""
+    active = [(10 * math.log10(energy / n), 20 * math.log10(c)) for n, c in zip(counts, thresholds, strict=True) if n]
+    if energy <= 0.0 or not active:
+        return math.nan
+    levels = np.array([a for a, _ in active])
+    excess = np.array([a - c - 15.9 for a, c in active])
+    if (excess > 0.0).all():
+        return float(levels[-1])
+    j = int(np.argmax(excess <= 0.0))
+    if j == 0:
+        return float(levels[0])
+    return float(np.interp(0.0, [excess[j], excess[j - 1]], [levels[j], levels[j - 1]]))
+
+
+# --- spectrum ------------------------------------------------------------------------------------------------------
+
+
+def hann() -> Array:
+    """Hann without its zeros, scaled so that a spectrum's power is the window's mean square."""
+    w = np.sin(np.pi * np.arange(1, WINDOW + 1) / (WINDOW + 1)) ** 2
+    return w / math.sqrt((w**2).sum() * FFT)
+
+
+def windows(y: Array, steps: int) -> Array:
+    """The 50 ms around the middle of each step, from BEFORE steps before the first; silence outside."""
+    padded = np.concatenate([np.zeros(WINDOW), y, np.zeros(WINDOW)])
+    middles = [j * STEP + STEP // 2 for j in range(-BEFORE, steps)]
+    cut = np.array([padded[WINDOW + m - WINDOW // 2 : WINDOW + m + WINDOW // 2] for m in middles])
+    # Before the channel began, and after its newest sample, there is nothing.
+    return cut
+
+
+def power_spectra(y: Array, steps: int) -> Array:
+    return np.abs(np.fft.rfft(windows(y, steps) * hann(), FFT)) ** 2
+
+
+def mel_filters(bands: int = 24, low_hz: float = 150.0, high_hz: float = 3700.0) -> Array:
+    def mel(hz: float) -> float:
+        return 2595.0 * math.log10(1.0 + hz / 700.0)
+
+    edges = [700.0 * (10 ** (m / 2595.0) - 1.0) for m in np.linspace(mel(low_hz), mel(high_hz), bands + 2)]
+    bins_hz = np.arange(FFT // 2 + 1) * RATE_HZ / FFT
+    return np.array([np.interp(bins_hz, edges[b : b + 3], [0.0, 1.0, 0.0]) for b in range(bands)])
+
+
+def mel_levels_db(power: Array) -> Array:
+    """Both halves of the spectrum count."""
+    return 10.0 * np.log10(2.0 * power @ mel_filters().T + 1e-10)
+
+
+def autocorrelations(power: Array) -> Array:
+    """Of the spectrum of 60-3470 Hz raised to 3/4, lags 0-256, as 512 times the inverse transform."""
+    bins = np.arange(power.shape[-1])
+    return np.fft.irfft(np.where((bins >= 4) & (bins <= 222), power**0.75, 0.0), FFT)[..., : FFT // 2 + 1] * FFT
+
+
+# --- pitch ---------------------------------------------------------------------------------------------------------
+
+
+def lag_window() -> Array:
+    taper = np.fft.irfft(np.abs(np.fft.rfft(hann(), FFT)) ** 1.5, FFT)
+    return np.maximum(taper / taper[0], 0.12)
+
+
+def pitch(correlations: Array) -> tuple[Array, Array]:
+    """F0 in Hz (0 unvoiced) and voicing of steps in a row, from their autocorrelations."""
+    f0, voicing = np.zeros(len(correlations)), np.zeros(len(correlations))
+    last_octave, trust = 0.0, 0.0
+    for step, r in enumerate(correlations):
+        # Taper first: the lag window is known to lag 136 only.
+        r = r[:137] / max(r[0], 1e-9) / lag_window()[:137]
+        best = (-9.0, 0.0, 16.0)
+        for lag in range(16, 135):
+            if r[lag - 1] <= r[lag] >= r[lag + 1]:
+                slope = (r[lag + 1] - r[lag - 1]) / 2
+                bend = max(2 * r[lag] - r[lag - 1] - r[lag + 1], 1e-6)
+                top = r[lag] + slope**2 / (2 * bend)
+                octave = math.log2(lag)
+                worth = top - 0.02 * octave - 0.08 * trust * abs(octave - last_octave)
+                best = max(best, (worth, top, lag + slope / bend), key=lambda c: c[0])
+        _, height, place = best
+        voicing[step] = min(max(height, 0.0), 1.0)
+        if voicing[step] > 0.38:
+            f0[step] = RATE_HZ / max(place, 1.0)
+            last_octave, trust = math.log2(place), voicing[step]
+        else:
+            trust *= 0.7
+    return f0, voicing
+
+
+# --- speech --------------------------------------------------------------------------------------------------------
+
+
+def _follow(floor: Array, level: Array, rise: float, age: int) -> Array:
+    if age < 5:
+        return np.minimum(level, -55.0)
+    return np.where(level < floor, floor + 0.2 * (level - floor), np.minimum(level, floor + rise))
+
+
+def speech(mel_db: Array, voicing: Array, power_db: Array) -> tuple[Array, Array]:
+    """Score and noise floor of steps in a row."""
+    scores, floors = np.zeros(len(mel_db)), np.zeros(len(mel_db))
+    floor_of_bands, floor, score = np.zeros(mel_db.shape[1]), np.zeros(1), 0.0
+    for step in range(len(mel_db)):
+        rise = 0.005 if score > 0.5 else 0.03
+        floor_of_bands = _follow(floor_of_bands, mel_db[step], rise, step)
+        floor = _follow(floor, power_db[step : step + 1], rise, step)
+        snr = float(np.minimum(mel_db[step] - floor_of_bands, 30.0).mean())
+        logit = 0.48 * snr + 5.5 * voicing[step] - 4.4
+        score += 0.35 * (1.0 / (1.0 + math.exp(-logit)) - score)
+        scores[step], floors[step] = score, floor[0]
+    return scores, floors
+
+
+class Record(NamedTuple):
+    kind: int
+    step: int
+    start: int
+    end: int
+
+
+def boundaries(scores: Sequence[float], boundary: vk.Boundary = vk.Boundary(), first: int = 0) -> list[Record]:
+    """What the boundary machine says of the scores of steps first, first + 1, ... of a channel."""
+    b = boundary
+    records: list[Record] = []
+    speaking, start, end, seconds = False, 0, 0, 0  # end: the step after the last that was speech
+    above, below = 0, 0
+    for step, score in enumerate(scores, first):
+        above = above + 1 if score >= b.onset_score and not speaking else 0
+        below = below + 1 if score < b.offset_score and speaking else 0
+        if not speaking:
+            if above >= b.onset_steps:
+                first_above = step - (b.onset_steps - 1)
+                start = max(first_above - b.pre_roll_steps, end)
+                speaking, end, seconds = True, step + 1, 0
+                records.append(Record(vk.BEGUN, step, start, end))
+            continue
+        if below == 0:
+            end = step + 1
+        length = step + 1 - start
+        if below >= b.hangover_steps or length >= b.longest_steps:
+            speaking, above, below = False, 0, 0
+            records.append(Record(vk.ENDED, step, start, end))
+        elif length >= 100 * (seconds + 1):
+            seconds += 1
+            records.append(Record(vk.SECOND, step, start, end))
+    return records
+
+
+# --- tempo ---------------------------------------------------------------------------------------------------------
+
+
+def sonority(mel_db: Array) -> Array:
+    """Summed amplitude of the vowel bands in dB, smoothed over +-30 ms, -100 dB before; from 3 steps before the first."""
+    amplitude = (10.0 ** (mel_db[:, 1:13] / 20.0)).sum(axis=1)
+    taps = np.exp(-0.5 * (np.arange(-3, 4) / 1.5) ** 2)
+    padded = np.concatenate([np.full(6, -100.0), 20.0 * np.log10(amplitude)])
+    return np.convolve(padded, taps / taps.sum(), "valid")
+
+
+def peaks(level: Sequence[float], dip: float = 0.5, before: float = -100.0) -> list[int]:
+    """Places of maxima with a rise of `dip` before them (the first: from `before`) and a fall of `dip` after them."""
+    found: list[int] = []
+    rising, place, extreme = True, 0, before
+    for i, value in enumerate(level):
+        if rising:
+            if value > extreme:
+                extreme, place = value, i
+            elif value < extreme - dip:
+                found.append(place)
+                rising, extreme = False, value
+        elif value < extreme:
+            extreme = value
+        elif value > extreme + dip:
+            rising, extreme, place = True, value, i
+    return found
+
+
+# --- the whole front end -------------------------------------------------------------------------------------------
+
+
+def features(signal: NDArray[np.floating]) -> Array:
+    """(steps, FEATURES): the rows that `vocal_kernels.extract` gives for this signal."""
+    steps = len(signal) // STEP
+    ticks = -(-len(signal) // (2 * STEP))
+    total = 2 * ticks + FLUSH_STEPS
+    raw = np.zeros(total * STEP)
+    raw[: len(signal)] = np.asarray(signal, np.float32)
+    x = cleaned(raw)
+    y = without_offset(x)
+
+    rows = np.zeros((BEFORE + total - 2, vk.FEATURES))  # the last two windows never fill
+    now = rows[BEFORE:]
+    n = len(now)
+    with np.errstate(divide="ignore"):
+        by_step = y[: n * STEP].reshape(n, STEP)
+        now[:, vk.POWER_DB] = 10.0 * np.log10(np.maximum((by_step**2).mean(axis=1), 1e-10))
+    now[:, vk.ENVELOPE] = p56_envelope(y)[STEP - 1 :: STEP][:n]
+    now[:, vk.K_POWER] = (k_weighted(y)[: n * STEP].reshape(n, STEP) ** 2).mean(axis=1)
+    now[:, vk.CLIPPED] = (np.abs(raw[: n * STEP].reshape(n, STEP)) > 0.975).mean(axis=1)
+
+    power = power_spectra(y, n)
+    mel_db = mel_levels_db(power)
+    rows[:, vk.MEL :] = mel_db
+    rows[:, vk.F0_HZ], rows[:, vk.VOICING] = pitch(autocorrelations(power))
+    rows[:, vk.SPEECH], rows[:, vk.FLOOR_DB] = speech(mel_db, rows[:, vk.VOICING], rows[:, vk.POWER_DB])
+    smooth = sonority(mel_db)[3:]
+    rows[: len(smooth), vk.SONORITY] = smooth
+    for place in peaks(sonority(mel_db)):
+        row = place - 3
+        if row >= 0 and rows[row, vk.F0_HZ] > 0.0 and rows[row, vk.SPEECH] > 0.4:
+            rows[row, vk.NUCLEUS] = 1.0
+    return now[:steps]
+
+
+# --- what is measured over feature rows ----------------------------------------------------------------------------
+
+
+def measure(rows: Array) -> Array:
+    """MEASURES of an utterance's feature rows."""
+    out = np.full(vk.MEASURES, np.nan)
+    steps = len(rows)
+    speaking = rows[:, vk.SPEECH] >= 0.35
+    pauses = [length for said, run in groupby(speaking) if not said and (length := len(list(run))) > 20]
+    out[vk.SYLLABLES] = (rows[:, vk.NUCLEUS] > 0).sum()
+    out[vk.SPEECH_S] = (steps - sum(pauses)) * 0.01
+    if steps == 0:
+        return out
+    out[vk.LEVEL_DBOV] = p56_level_of_steps_db(10 ** (rows[:, vk.POWER_DB] / 10), rows[:, vk.ENVELOPE])
+    k_power = rows[:, vk.K_POWER]
+    loud = k_power[k_power > 10 ** ((-70 + 0.691) / 10)]
+    if len(loud):
+        out[vk.LOUDNESS_LUFS] = -0.691 + 10 * np.log10(loud.mean())
+    out[vk.SNR_DB] = out[vk.LEVEL_DBOV] - 10 * np.log10((10 ** (rows[:, vk.FLOOR_DB] / 10)).mean())
+    out[vk.CLIPPED_SHARE] = rows[:, vk.CLIPPED].mean()
+    voiced = rows[:, vk.F0_HZ] > 0
+    out[vk.VOICED_SHARE] = voiced.mean()
+    if voiced.sum() >= 3:
+        f0 = rows[voiced, vk.F0_HZ]
+        semitones = 12 * np.log2(f0)
+        out[vk.VOICING_CONTRAST] = rows[voiced, vk.VOICING].mean()
+        out[vk.F0_MEDIAN_HZ] = 2 ** (np.median(semitones) / 12)
+        out[vk.F0_RANGE_ST] = np.subtract(*np.percentile(semitones, [95, 5]))
+        out[vk.F0_SLOPE_ST_S] = np.polyfit(np.flatnonzero(voiced) * 0.01, semitones, 1)[0]
+    return out
+
+
+def functionals(rows: Array) -> Array | None:
+    """FUNCTIONALS of an utterance's feature rows; None with fewer than 20 steps of speech."""
+    said = rows[:, vk.SPEECH] >= 0.35
+    count = int(said.sum())
+    if count < 20:
+        return None
+    mean_db = 10 * np.log10((10 ** (rows[said, vk.POWER_DB] / 10)).mean() + 1e-12)
+    f0 = rows[:, vk.F0_HZ]
+    bands = np.maximum(rows[:, vk.MEL :] - mean_db, -35.0)
+    n = bands.shape[1]
+    cosines = np.array(
+        [
+            [math.sqrt((1 if c == 0 else 2) / n) * math.cos(math.pi * c * (b + 0.5) / n) for b in range(n)]
+            for c in range(13)
+        ]
+    )
+    semitones = [12 * math.log2(hz / 100) if hz > 0 else math.nan for hz in f0]
+    level = np.maximum(rows[:, vk.POWER_DB] - mean_db, -35.0)
+    tracks = [*(bands @ cosines.T).T, np.array(semitones), rows[:, vk.VOICING], level]
+    found: list[float] = []
+    for track in tracks:
+        values = track[said & ~np.isnan(track)]
+        # Changes only within unbroken speech.
+        changes = [
+            abs(track[i] - track[i - 2])
+            for i in range(2, len(rows))
+            if said[i - 2 : i + 1].all() and not math.isnan(track[i] + track[i - 2])
+        ] or [0.0]
+        if len(values) < 3:
+            found += [0.0] * 6
+            continue
+        low, high = np.percentile(values, [10, 90], method="lower")
+        found += [values.mean(), values.std(), low, high, float(np.mean(changes)), float(np.std(changes))]
+    seconds = count * 0.01
+    runs = [len(list(run)) * 0.01 for voiced, run in groupby(f0 > 0) if voiced]
+    found += [
+        (rows[:, vk.NUCLEUS] > 0).sum() / seconds,
+        (said & (f0 > 0)).sum() / count,
+        float(np.mean(runs or [0.0])),
+        float(np.std(runs or [0.0])),
+        len(runs) / seconds,
+        math.log2(seconds),
+    ]
+    return np.array(found)
+
+
+def baseline(updates: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Centre and spread of one measure after (value, seconds of speech) updates: a weighted mean and deviation.
+
+    What was taken in s seconds of speech ago counts exp(-s / 120) of what it did; after 5 s a value beyond 3 spreads is
+    taken in as 3 spreads. Values that are NaN are passed over.
+    """
+    taken: list[tuple[float, float]] = []
+    centre, spread, heard = 0.0, 0.0, 0.0
+    for value, seconds in updates:
+        if math.isfinite(value):
+            if heard >= 5.0 and spread > 0.0:
+                value = min(max(value, centre - 3 * spread), centre + 3 * spread)
+            taken = [(v, weight * math.exp(-seconds / 120.0)) for v, weight in taken]
+            taken.append((value, seconds))
+            values, weights = np.array(taken).T
+            # From the first, so that equal values spread by exactly nothing.
+            centre = float(values[0] + np.average(values - values[0], weights=weights))
+            spread = math.sqrt(float(np.average((values - centre) ** 2, weights=weights)))
+        heard += seconds
+    return centre, spread
+
+
+# --- G.711 ---------------------------------------------------------------------------------------------------------
+
+
+def alaw(code: int) -> int:
+    """ITU-T G.711 table 1a: 13 bits as 16. Segment and interval of the magnitude, bit 1 the sign (1 positive)."""
+    code ^= 0b01010101
+    sign = 1 if code & 0x80 else -1
+    segment, interval = divmod(code & 0x7F, 16)
+    magnitude = 2 * interval + 1 if segment == 0 else (2 * interval + 33) * 2 ** (segment - 1)
+    return sign * magnitude * 8
+
+
+def ulaw(code: int) -> int:
+    """ITU-T G.711 table 2a: 14 bits as 16; all bits travel inverted."""
+    code ^= 0xFF
+    segment, interval = divmod(code & 0x7F, 16)
+    magnitude = (2 * interval + 33) * 2**segment - 33
+    return (-1 if code & 0x80 else 1) * magnitude * 4
+
+
+# --- signals -------------------------------------------------------------------------------------------------------
+
+
+def sine(hz: float, seconds: float, peak: float = 0.5) -> Array:
+    return peak * np.sin(2 * np.pi * hz * np.arange(round(seconds * RATE_HZ)) / RATE_HZ)
+
+
+def noise(seconds: float, level_db: float, seed: int) -> Array:
+    return np.random.default_rng(seed).normal(0.0, 10 ** (level_db / 20), round(seconds * RATE_HZ))
+
+
+def harmonics(f0_hz: float | Array, seconds: float, low_hz: float = 0.0, high_hz: float = 3400.0) -> Array:
+    """Partials of a fundamental within a band, 6 dB down an octave with two formants, mean square 1."""
+    n = round(seconds * RATE_HZ)
+    phase = 2 * np.pi * np.cumsum(np.broadcast_to(f0_hz, n)) / RATE_HZ
+    mean_hz = float(np.mean(f0_hz))
+    total = np.zeros(n)
+    for k in range(1, int(high_hz / mean_hz) + 1):
+        hz = k * mean_hz
+        if hz >= low_hz:
+            formants = sum(gain / (1 + ((hz - centre) / width) ** 2) for centre, width, gain in FORMANTS)
+            total += (0.05 + formants) / k**0.5 * np.cos(k * phase + k * k)
+    return total / math.sqrt((total**2).mean())
+
+
+FORMANTS = ((550.0, 130.0, 1.0), (1500.0, 200.0, 0.5), (2500.0, 250.0, 0.25))
+
+
+def syllables(per_s: float, seconds: float, f0_hz: float = 120.0, level_db: float = -26.0) -> Array:
+    """A harmonic tone whose loudness swings by 25 dB as often as syllables do, over a quiet line."""
+    t = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    swing = 10 ** (-25.0 / 20 * (0.5 + 0.5 * np.cos(2 * np.pi * per_s * t)))
+    tone = harmonics(f0_hz, seconds, 300.0) * swing
+    return tone * 10 ** (level_db / 20) + noise(seconds, -75.0, 5)
+
+
+def talk(seconds: float, seed: int, level_db: float = -24.0, noise_db: float = -60.0) -> Array:
+    """Speech-like: phrases of syllables with formants and a moving pitch, hisses, bursts and pauses, over noise."""
+    rng = np.random.default_rng(seed)
+    n = round(seconds * RATE_HZ)
+    out = np.zeros(n)
+    at = 0.3
+    base_hz = rng.uniform(85.0, 240.0)
+    while at < seconds - 0.1:
+        for _ in range(rng.integers(3, 9)):
+            length = rng.uniform(0.09, 0.26)
+            m = round(length * RATE_HZ)
+            first = round(at * RATE_HZ)
+            if first + m >= n:
+                break
+            glide = base_hz * 2 ** (rng.uniform(-5, 5) / 12 + np.linspace(0, rng.uniform(-2, 2), m) / 12)
+            shape = np.sin(np.pi * (np.arange(m) + 0.5) / m) ** 0.6
+            out[first : first + m] += harmonics(glide, m / RATE_HZ, 200.0) * shape * rng.uniform(0.3, 1.0)
+            if rng.random() < 0.4:
+                h = min(m // 3, n - first)
+                hiss = np.diff(rng.normal(0.0, 0.3, h + 1))
+                out[first : first + h] += hiss
+            if rng.random() < 0.2:
+                out[first : first + 20] += rng.normal(0.0, 1.5, 20)
+            at += length + rng.uniform(0.0, 0.05)
+        at += rng.uniform(0.25, 0.9)
+    return out * 10 ** (level_db / 20) + rng.normal(0.0, 10 ** (noise_db / 20), n)

@@ -1,0 +1,197 @@
+"""Turns, overlaps, gaps and mood from spans whose truth is plain."""
+
+import pytest
+
+from vocal.config import ConversationConfig
+from vocal.conversation import Conversation, journey
+from vocal.types import Emotion, Relative, Role, Utterance
+
+
+def utterance(role: Role, start_s: float, end_s: float) -> Utterance:
+    return Utterance(
+        call="c",
+        at_s=end_s + 0.3,
+        channel=0 if role == "agent" else 1,
+        role=role,
+        index=0,
+        start_s=start_s,
+        end_s=end_s,
+        detected_s=end_s + 0.3,
+        syllables=10,
+        articulation_rate_syll_s=5.0,
+        speech_rate_syll_s=5.0,
+        level_dbov=-26.0,
+        loudness_lufs=-26.0,
+        f0_median_hz=120.0,
+        f0_range_st=5.0,
+        f0_slope_st_s=0.0,
+        voiced_share=0.6,
+        relative=Relative(),
+        lost_s=0.0,
+        snr_db=30.0,
+        clipped_share=0.0,
+        clarity=1.0,
+        clarity_terms={},
+    )
+
+
+def emotion(valence: float, arousal: float = 0.5, confidence: float = 0.8, f0_rise: float = 0.0) -> Emotion:
+    terms = {"arousal_negative": 0.0, "f0_rise": f0_rise, "level_rise": 0.0, "tempo_rise": 0.0}
+    return Emotion(valence, arousal, 0.0, terms, 2 * valence - 1, {}, confidence, "test")
+
+
+def of(*spans: tuple[Role, float, float]) -> Conversation:
+    conversation = Conversation()
+    for role, start_s, end_s in sorted(spans, key=lambda span: span[2]):
+        conversation.begin(role, start_s)
+        conversation.end(utterance(role, start_s, end_s), None)
+    return conversation
+
+
+def test_talk_share_and_time() -> None:
+    totals = of(("agent", 0, 6), ("customer", 7, 9)).totals(10)
+    assert totals.talk_s.agent == 6
+    assert totals.talk_s.customer == 2
+    assert totals.talk_share.agent == 0.75
+
+
+def test_an_interruption_takes_the_floor() -> None:
+    totals = of(("agent", 0, 5), ("customer", 4, 8)).totals(10)
+    assert totals.overlap_s == 1.0
+    assert totals.overlaps == 1
+    assert (totals.interruptions.customer, totals.interruptions.agent) == (1, 0)
+
+
+def test_talking_into_a_turn_without_taking_it_is_no_interruption() -> None:
+    totals = of(("agent", 0, 8), ("customer", 3, 4.5)).totals(10)
+    assert totals.overlap_s == 1.5
+    assert (totals.interruptions.customer, totals.interruptions.agent) == (0, 0)
+
+
+def test_a_backchannel_is_neither_overlap_nor_turn() -> None:
+    totals = of(("agent", 0, 8), ("customer", 3, 3.5), ("customer", 9, 12)).totals(12)
+    assert totals.overlap_s == 0.0
+    assert totals.longest_monologue_s.agent == 8
+    assert totals.median_gap_s.customer == 1.0
+    assert totals.talk_s.customer == 3.5
+
+
+def test_a_short_touch_is_no_interruption() -> None:
+    totals = of(("agent", 0, 5), ("customer", 4.8, 8)).totals(10)
+    assert totals.overlap_s == pytest.approx(0.2)
+    assert totals.overlaps == 0
+    assert totals.interruptions.customer == 0
+
+
+def test_gaps_count_for_the_side_that_answers() -> None:
+    totals = of(("agent", 0, 2), ("customer", 2.4, 4), ("agent", 5, 6), ("customer", 6.8, 8)).totals(8)
+    assert totals.median_gap_s.customer == pytest.approx(0.6)
+    assert totals.median_gap_s.agent == 1.0
+
+
+def test_non_talk_counts_stretches_over_three_seconds_whole() -> None:
+    totals = of(("agent", 0, 2), ("customer", 4.5, 6), ("agent", 10, 11)).totals(18)
+    assert totals.non_talk_s == 4.0 + 7.0
+
+
+def test_monologue_reaches_over_pauses_and_ends_with_the_other() -> None:
+    totals = of(("agent", 0, 4), ("agent", 5, 9), ("customer", 9.5, 11), ("agent", 12, 13)).totals(13)
+    assert totals.longest_monologue_s.agent == 9
+
+
+def test_order_of_arrival_does_not_matter() -> None:
+    spans: list[tuple[Role, float, float]] = [("agent", 0, 9), ("customer", 3, 5), ("customer", 8, 12)]
+    assert of(*spans).totals(12) == of(*reversed(spans)).totals(12)
+
+
+def test_open_speech_counts_up_to_now() -> None:
+    conversation = of(("agent", 0, 2))
+    conversation.begin("customer", 3.0)
+    assert conversation.totals(7.0).talk_s.customer == 4.0
+    assert "silence_s" not in conversation.snapshot(7.0).values
+
+
+def test_snapshot_says_only_what_can_be_said() -> None:
+    conversation = of(("agent", 0, 2))
+    values = conversation.snapshot(9.0).values
+    assert values["silence_s"] == 7.0
+    assert "customer_stress" not in values
+    assert "agent_tempo_syll_s" not in values
+
+
+def test_mood_moves_towards_sure_estimates_and_not_past_them() -> None:
+    conversation = Conversation()
+    valences = []
+    for number in range(8):
+        spoken = utterance("customer", 4.0 * number, 4.0 * number + 3)
+        valences.append(conversation.feel(spoken, emotion(0.1), ended=True).valence)
+    assert valences == sorted(valences, reverse=True)
+    assert 0.1 < valences[-1] < 0.2
+    assert conversation.mood.history[-1].trend < -0.05
+
+
+def test_an_unfinished_estimate_is_replaced() -> None:
+    once, twice = Conversation(), Conversation()
+    spoken = utterance("customer", 0, 3)
+    for second in (1.0, 2.0):
+        twice.feel(utterance("customer", 0, second), emotion(0.9), ended=False)
+    assert once.feel(spoken, emotion(0.2), True)[1:4] == twice.feel(spoken, emotion(0.2), True)[1:4]
+
+
+def test_unsure_estimates_weigh_less() -> None:
+    sure, unsure = Conversation(), Conversation()
+    spoken = utterance("customer", 0, 3)
+    assert sure.feel(spoken, emotion(0.1, confidence=0.9), True).valence < 0.4
+    assert unsure.feel(spoken, emotion(0.1, confidence=0.2), True).valence > 0.45
+
+
+def test_satisfaction_is_first_and_last_third() -> None:
+    conversation = Conversation()
+    for number, valence in enumerate([0.1, 0.1, 0.5, 0.5, 0.9, 0.9]):
+        conversation.feel(utterance("customer", 4.0 * number, 4.0 * number + 3), emotion(valence), ended=True)
+    satisfaction = conversation.satisfaction()
+    assert satisfaction is not None
+    assert satisfaction.start == pytest.approx(journey(0.1), abs=0.05)
+    assert satisfaction.end == pytest.approx(journey(0.9), abs=0.05)
+    assert satisfaction.change == pytest.approx(7.2, abs=0.1)
+    low, high = satisfaction.interval["start"]
+    assert 1.0 <= low <= satisfaction.start <= high <= 10.0
+
+
+def test_one_utterance_is_too_little_for_satisfaction() -> None:
+    conversation = Conversation()
+    conversation.feel(utterance("customer", 0, 3), emotion(0.9), ended=True)
+    assert conversation.satisfaction() is None
+
+
+def test_moments_name_recovery_and_dead_air_positive_first() -> None:
+    conversation = Conversation()
+    for number, valence in enumerate([0.1, 0.15, 0.5, 0.8]):
+        spoken = utterance("customer", 10.0 * number, 10.0 * number + 3)
+        conversation.begin("customer", spoken.start_s)
+        conversation.end(spoken, None)
+        conversation.feel(spoken, emotion(valence, f0_rise=0.6), ended=True)
+    moments = conversation.moments(40.0)
+    assert [(m.kind, m.why, m.start_s) for m in moments][:1] == [("positive", "customer_recovered", 30.0)]
+    pains = {m.why: m for m in moments if m.kind == "pain"}
+    assert (pains["customer_escalated"].start_s, pains["customer_escalated"].end_s) == (0.0, 13.0)
+    assert "dead_air" in pains
+
+
+def test_a_long_call_costs_no_more_a_second_than_a_short_one() -> None:
+    sides: tuple[Role, Role] = ("agent", "customer")
+    conversation = of(*[(sides[number % 2], 4.0 * number, 4.0 * number + 3) for number in range(2000)])
+    seen: list[int] = []
+    original = conversation._turns
+    conversation._turns = lambda kept: seen.append(sum(map(len, kept.values()))) or original(kept)  # type: ignore[method-assign]
+    conversation.snapshot(8000.0)
+    assert seen[0] <= 35
+
+
+def test_definitions_are_settings() -> None:
+    conversation = Conversation(ConversationConfig(overlap_counted_s=0.5, backchannel_s=0.2, non_talk_s=0.9))
+    for role, start_s, end_s in (("agent", 0, 5), ("customer", 4.4, 6), ("agent", 7, 8)):
+        conversation.end(utterance(role, start_s, end_s), None)  # type: ignore[arg-type]
+    totals = conversation.totals(8)
+    assert totals.overlaps == 1
+    assert totals.non_talk_s == 1.0

@@ -1,0 +1,107 @@
+"""What is measured over feature rows: the twin on any rows, anywhere in the ring, and known utterances."""
+
+import naive
+import numpy as np
+import pytest
+import vocal_kernels as vk
+
+
+def random_rows(rng: np.random.Generator, steps: int) -> np.ndarray:
+    """Rows as a front end could have made them, though of no sound in particular."""
+    rows = np.zeros((steps, vk.FEATURES), np.float32)
+    slow = np.repeat(rng.random(steps // 7 + 1), 7)[:steps]
+    rows[:, vk.POWER_DB] = -80 + 70 * slow + rng.normal(0, 3, steps)
+    rows[:, vk.ENVELOPE] = 10 ** (rows[:, vk.POWER_DB] / 20) * 0.8
+    rows[:, vk.K_POWER] = 10 ** (rows[:, vk.POWER_DB] / 10) * rng.uniform(0.5, 2, steps)
+    rows[:, vk.CLIPPED] = np.where(rng.random(steps) < 0.1, rng.random(steps), 0)
+    rows[:, vk.VOICING] = np.repeat(rng.random(steps // 9 + 1), 9)[:steps]
+    rows[:, vk.F0_HZ] = np.where(rows[:, vk.VOICING] > 0.4, rng.uniform(60, 500, steps), 0)
+    rows[:, vk.SPEECH] = np.repeat(rng.random(steps // 25 + 1), 25)[:steps]
+    rows[:, vk.FLOOR_DB] = rng.uniform(-80, -50, steps)
+    rows[:, vk.NUCLEUS] = rng.random(steps) < 0.05
+    rows[:, vk.MEL :] = rows[:, vk.POWER_DB, None] - rng.uniform(5, 30, (steps, vk.MEL_BANDS))
+    return rows
+
+
+def in_ring(rows: np.ndarray, lane: int, start: int) -> np.ndarray:
+    """A block's ring with `rows` at steps start.. of one lane and other numbers everywhere else."""
+    ring = np.random.default_rng(99).uniform(0.4, 500, (vk.RING_ROWS, vk.FEATURES, vk.LANES)).astype(np.float32)
+    ring[(start + np.arange(len(rows))) % vk.RING_ROWS, :, lane] = rows
+    return ring.reshape(-1, vk.LANES)
+
+
+def measured(rows: np.ndarray, lane: int = 5, start: int = 0) -> np.ndarray:
+    out = np.empty(vk.MEASURES)
+    vk.measure(in_ring(rows, lane, start), lane, start, start + len(rows), out)
+    return out
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_twin(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = random_rows(rng, int(rng.integers(1, 1500)))
+    found = measured(rows, int(rng.integers(vk.LANES)), int(rng.choice([0, 700, 1631, 50_000])))
+    # Both in float64 from the same float32 rows, but for log2 of F0, which is float32 in the kernel.
+    np.testing.assert_allclose(found, naive.measure(rows.astype(np.float64)), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("voiced", [0, 1, 2, 3])
+def test_few_voiced_steps(voiced: int) -> None:
+    rows = random_rows(np.random.default_rng(3), 60)
+    rows[:, vk.F0_HZ] = 0
+    rows[10 : 10 + voiced, vk.F0_HZ] = 100
+    found = measured(rows)
+    np.testing.assert_allclose(found, naive.measure(rows.astype(np.float64)), rtol=1e-6, atol=1e-6)
+    assert np.isnan(found[vk.F0_MEDIAN_HZ]) == (voiced < 3)
+
+
+def test_nothing_at_all() -> None:
+    found = measured(np.zeros((0, vk.FEATURES), np.float32))
+    assert found[vk.SYLLABLES] == found[vk.SPEECH_S] == 0
+    assert np.isnan(np.delete(found, [vk.SYLLABLES, vk.SPEECH_S])).all()
+
+
+def test_silence() -> None:
+    found = measured(vk.extract([np.zeros(8000)])[0])
+    assert np.isnan(found[[vk.LEVEL_DBOV, vk.LOUDNESS_LUFS, vk.F0_MEDIAN_HZ, vk.SNR_DB]]).all()
+    assert found[vk.VOICED_SHARE] == found[vk.CLIPPED_SHARE] == found[vk.SYLLABLES] == 0
+
+
+def test_pauses_over_200_ms_are_no_speech() -> None:
+    rows = random_rows(np.random.default_rng(4), 300)
+    rows[:, vk.SPEECH] = 1
+    rows[100:120, vk.SPEECH] = 0  # 200 ms: not over
+    assert measured(rows)[vk.SPEECH_S] == pytest.approx(3.0)
+    rows[100:121, vk.SPEECH] = 0
+    assert measured(rows)[vk.SPEECH_S] == pytest.approx(3.0 - 0.21)
+    rows[270:, vk.SPEECH] = 0
+    assert measured(rows)[vk.SPEECH_S] == pytest.approx(3.0 - 0.21 - 0.30)
+
+
+def test_known_utterance() -> None:
+    """Half a minute of arithmetic in one: a tone that glides 4 semitones a second, 4 syllables a second, 20 dB clear."""
+    seconds = 3.0
+    glide = 110.0 * 2 ** (4.0 * np.arange(24000) / 8000 / 12)
+    t = np.arange(24000) / 8000
+    swing = 10 ** (-20 / 20 * (0.5 + 0.5 * np.cos(2 * np.pi * 4 * t)))
+    tone = naive.harmonics(glide, seconds, 300.0) * swing
+    tone *= 0.05 / np.sqrt((tone**2).mean())
+    line = naive.noise(6.0, -60.0, 7)
+    line[24000:] += tone
+    found = measured(vk.extract([line])[0][300:600], start=300)
+    assert found[vk.SYLLABLES] == pytest.approx(12, abs=1)
+    assert found[vk.SPEECH_S] == pytest.approx(3.0, abs=0.3)
+    assert found[vk.LEVEL_DBOV] == pytest.approx(naive.p56_level_db(line[24000:]), abs=0.1)
+    assert found[vk.F0_MEDIAN_HZ] == pytest.approx(110 * 2 ** (6 / 12), rel=0.01)
+    assert found[vk.F0_SLOPE_ST_S] == pytest.approx(4.0, abs=0.1)
+    assert found[vk.F0_RANGE_ST] == pytest.approx(0.9 * 12, abs=0.4)
+    assert found[vk.SNR_DB] == pytest.approx(60 - 26, abs=3)
+    assert found[vk.CLIPPED_SHARE] == 0
+    assert found[vk.VOICED_SHARE] > 0.9
+
+
+@pytest.mark.parametrize("start", [0, 1600, 4000])
+def test_tempo_window(start: int) -> None:
+    rows = random_rows(np.random.default_rng(5), 800)
+    found = vk.tempo_window(in_ring(rows, 2, start), 2, start, start + 800)
+    assert found == ((rows[:, vk.NUCLEUS] > 0).sum(), (rows[:, vk.SPEECH] >= 0.35).sum())
