@@ -106,9 +106,7 @@ def windows(y: Array, steps: int) -> Array:
     """The 50 ms around the middle of each step, from BEFORE steps before the first; silence outside."""
     padded = np.concatenate([np.zeros(WINDOW), y, np.zeros(WINDOW)])
     middles = [j * STEP + STEP // 2 for j in range(-BEFORE, steps)]
-    cut = np.array([padded[WINDOW + m - WINDOW // 2 : WINDOW + m + WINDOW // 2] for m in middles])
-    # Before the channel began, and after its newest sample, there is nothing.
-    return cut
+    return np.array([padded[WINDOW + m - WINDOW // 2 : WINDOW + m + WINDOW // 2] for m in middles])
 
 
 def power_spectra(y: Array, steps: int) -> Array:
@@ -193,6 +191,9 @@ def speech(mel_db: Array, voicing: Array, power_db: Array) -> tuple[Array, Array
     return scores, floors
 
 
+DEFAULT = vk.Boundary()
+
+
 class Record(NamedTuple):
     kind: int
     step: int
@@ -200,7 +201,7 @@ class Record(NamedTuple):
     end: int
 
 
-def boundaries(scores: Sequence[float], boundary: vk.Boundary = vk.Boundary(), first: int = 0) -> list[Record]:
+def boundaries(scores: Sequence[float], boundary: vk.Boundary = DEFAULT, first: int = 0) -> list[Record]:
     """What the boundary machine says of the scores of steps first, first + 1, ... of a channel."""
     b = boundary
     records: list[Record] = []
@@ -232,7 +233,7 @@ def boundaries(scores: Sequence[float], boundary: vk.Boundary = vk.Boundary(), f
 
 
 def sonority(mel_db: Array) -> Array:
-    """Summed amplitude of the vowel bands in dB, smoothed over +-30 ms, -100 dB before; from 3 steps before the first."""
+    """Summed amplitude of the vowel bands in dB, smoothed over +-30 ms, -100 before; from 3 steps before the first."""
     amplitude = (10.0 ** (mel_db[:, 1:13] / 20.0)).sum(axis=1)
     taps = np.exp(-0.5 * (np.arange(-3, 4) / 1.5) ** 2)
     padded = np.concatenate([np.full(6, -100.0), 20.0 * np.log10(amplitude)])

@@ -43,7 +43,9 @@ def k_response_db(rate_hz: int, hz: np.ndarray) -> np.ndarray:
 def test_a_sine_has_its_level(hz: float, peak: float) -> None:
     rows = vk.extract([naive.sine(hz, 1.0, peak)])[0][30:]
     # The offset filter takes 0.02 dB off at 100 Hz and adds as much far above it.
-    assert 10 * np.log10((10 ** (rows[:, vk.POWER_DB] / 10)).mean()) == pytest.approx(20 * np.log10(peak) - 3.01, abs=0.03)
+    assert 10 * np.log10((10 ** (rows[:, vk.POWER_DB] / 10)).mean()) == pytest.approx(
+        20 * np.log10(peak) - 3.01, abs=0.03
+    )
 
 
 def test_an_offset_is_not_level() -> None:
@@ -67,7 +69,7 @@ def test_clipped_share(share: float, peak: float) -> None:
 @needs_stl
 def test_twin_agrees_with_the_itus_own_tool() -> None:
     """sv56demo ran over these at its default of 16 kHz (its log of voice.src: -25.478 and -25.329 dBov), whatever the
-    recordings are; it stops interpolating within 0.5 dB of the crossing, so it is itself no closer than some 0.05 dB."""
+    recordings are; it stops interpolating within 0.5 dB of the crossing, so it is no closer than some 0.05 dB."""
     assert naive.p56_level_db(voice("voice.src"), 16000) == pytest.approx(-25.329, abs=0.02)
     assert naive.p56_level_db(voice("voice.nrm"), 16000) == pytest.approx(-30.0, abs=0.05)
     assert 10 * np.log10((voice("voice.src") ** 2).mean()) == pytest.approx(-25.478, abs=0.001)
@@ -140,7 +142,9 @@ K_WEIGHTING_AT_8_KHZ = "the bilinear transform at 8 kHz lifts by up to 0.5 dB; t
 telephone_k = pytest.mark.xfail(strict=True, reason=K_WEIGHTING_AT_8_KHZ)
 
 
-@pytest.mark.parametrize("rate_hz", [pytest.param(8000, marks=telephone_k), pytest.param(16000, marks=telephone_k), 44100])
+@pytest.mark.parametrize(
+    "rate_hz", [pytest.param(8000, marks=telephone_k), pytest.param(16000, marks=telephone_k), 44100]
+)
 def test_k_weighting_at_other_rates_responds_as_at_48_khz(rate_hz: int) -> None:
     hz = np.linspace(60, min(3800, 0.45 * rate_hz), 100)
     np.testing.assert_allclose(k_response_db(rate_hz, hz), k_response_db(48000, hz), atol=0.1)

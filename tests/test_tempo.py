@@ -43,7 +43,7 @@ def test_a_swing_under_half_a_decibel_is_no_syllable() -> None:
     tone = 0.05 * naive.harmonics(130.0, 4.0, 300.0)
     ripple = np.cos(2 * np.pi * 4 * np.arange(32000) / 8000)
     steady, swinging = (vk.extract([tone * 10 ** (depth / 40 * ripple)])[0] for depth in (0.3, 3.0))
-    assert steady[50:350, vk.NUCLEUS].sum() == 0
+    assert steady[:, vk.NUCLEUS].sum() <= 1  # the whole tone
     assert swinging[50:350, vk.NUCLEUS].sum() == 12
 
 

@@ -3,12 +3,15 @@
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import vocal_kernels as vk
+from numpy.typing import NDArray
 
 from vocal.config import Config
 from vocal.emotion import EmotionModel
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
     import pyarrow
 
 CHANNELS_AT_ONCE = vk.LANES
-"""Recordings that run side by side: one block full."""
+"""Channels that run side by side: one block full."""
+
+CHUNK_SAMPLES = vk.MAX_TICKS * vk.TICK_SAMPLES
 
 Opener = Callable[[], CallSource]
 Failure = tuple[str, VocalError]
@@ -49,46 +54,59 @@ def run(
     engine = Engine(on_event, config, load_emotion(config, metadata.notice))
     waiting = iter(openers)
     failures: list[Failure] = []
-    chunk = vk.MAX_TICKS * vk.TICK_SAMPLES
+    running: list[_Running] = []
+    more = True
     with ExitStack() as stack:
-        running: dict[str, tuple[str, CallSource, int]] = {}
-        more = True
         while more or engine.calls:
-            while more and sum(len(source.channels) for _, source, _ in running.values()) <= CHANNELS_AT_ONCE - 2:
-                try:
-                    name, opener = next(waiting)
-                except StopIteration:
+            while more and sum(len(one.source.channels) for one in running) <= CHANNELS_AT_ONCE - 2:
+                name, opener = next(waiting, (None, None))
+                if name is None or opener is None:
                     more = False
                     break
                 try:
                     source = stack.enter_context(opener())
+                    # A recording that cannot be read from its beginning is no call.
+                    first = source.read(CHUNK_SAMPLES)
                 except VocalError as error:
                     failures.append((name, error))
                     continue
-                key = uuid.uuid4().hex
-                running[key] = (name, source, 0)
+                one = _Running(uuid.uuid4().hex, name, source, first)
                 started = datetime.now(UTC).isoformat(timespec="milliseconds")
-                engine.open(Call(key, source.source, "file", started, source.channels, metadata))
-            for key, (name, source, done) in list(running.items()):
-                try:
-                    pcm = source.read(chunk)
-                except InputError as error:
-                    failures.append((name, error))
-                    engine.end(key, "unreadable")
-                    pcm = None
-                if pcm is not None and len(pcm):
-                    engine.push(key, pcm)
-                    running[key] = (name, source, done + len(pcm))
-                    on_progress(name, (done + len(pcm)) / vk.RATE_HZ, source.duration_s)
-                if pcm is None or len(pcm) < chunk:
-                    engine.end(key, "end of recording")
-                    for note in _oddities(source):
-                        on_note(name, note)
-                    source.close()
-                    del running[key]
+                engine.open(Call(one.call, source.source, "file", started, source.channels, metadata))
+                running.append(one)
+            for one in running:
+                engine.push(one.call, one.pcm)
+                one.done_s += len(one.pcm) / vk.RATE_HZ
+                on_progress(one.name, one.done_s, one.source.duration_s)
+                reason = "" if len(one.pcm) == CHUNK_SAMPLES else "end of recording"
+                if not reason:
+                    try:
+                        one.pcm = one.source.read(CHUNK_SAMPLES)
+                    except InputError as error:
+                        failures.append((one.name, error))
+                        reason = "unreadable"
+                if reason:
+                    engine.end(one.call, reason)
+                    one.is_over = True
+                    for oddity in _oddities(one.source):
+                        on_note(one.name, oddity)
+                    one.source.close()
+            running = [one for one in running if not one.is_over]
             while engine.advance():
                 pass
     return failures
+
+
+@dataclass
+class _Running:
+    """A recording on its way through the engine; `pcm` is its next second."""
+
+    call: str
+    name: str
+    source: CallSource
+    pcm: NDArray[np.float32]
+    done_s: float = 0.0
+    is_over: bool = False
 
 
 def _oddities(source: CallSource) -> Iterator[str]:

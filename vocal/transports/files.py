@@ -49,7 +49,7 @@ SUFFIXES = tuple(
     )
 )
 
-BLOCK_SAMPLES = 4_096
+BLOCK_SAMPLES = 16_384
 LANES = 16  # the width of the native decoder's blocks
 
 # Playlists, scripts and session descriptions make FFmpeg open other files and hosts: only media itself is let in.

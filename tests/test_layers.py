@@ -1,0 +1,244 @@
+"""Imports flow one way, and policy is by construction. Read off the sources, nothing is run."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from vocal.config import Config
+from vocal.policy import may_infer_emotion
+
+ROOT = Path(__file__).parents[1]
+
+# Each room and what it may know: only rooms above it in this table. A new module needs a row.
+ROOMS: dict[str, set[str]] = {
+    "types": set(),
+    "errors": set(),
+    "policy": {"types"},
+    "config": {"errors"},
+    "texts": {"types"},
+    "charts": set(),
+    "transports": set(),
+    "transports.files": {"types", "errors"},
+    "bank": {"config"},
+    "utterance": {"types", "bank"},
+    "emotion": {"types", "errors", "utterance"},
+    "conversation": {"types", "config"},
+    "rules": {"types", "errors", "conversation"},
+    "sinks": set(),
+    "sinks.schema": {"types"},
+    "sinks.store": {"types", "errors", "sinks.schema"},
+    "report": {"types", "errors", "texts", "charts"},
+    "terminal": {"types", "texts"},
+    "demo": set(),
+    "demo.stage": {"errors"},  # makes the bundled call; nothing imports it
+}
+# They put the rooms together, so they may know any; but only the composers above them.
+COMPOSERS = ("engine", "analysis", "doctor", "server", "cli")
+# The package's own face: lazily, for `vocal.analyze` and `vocal.Engine`.
+FACE = {"": {"analysis", "engine"}}
+
+# Where a library may be imported. `typing only` means under TYPE_CHECKING, as a name in an annotation.
+HOMES: dict[str, dict[str, str]] = {
+    "onnxruntime": {"emotion": "run"},
+    "soundfile": {"transports.files": "run", "demo.stage": "run", "doctor": "run"},
+    "soxr": {"transports.files": "run", "demo.stage": "run"},
+    "av": {"transports.files": "run", "doctor": "run"},
+    "pyarrow": {"sinks.schema": "run", "sinks.store": "run", "doctor": "run", "analysis": "typing only"},
+    "rich": {"cli": "run", "terminal": "run"},
+    "numba": {},
+    "llvmlite": {},
+    "librosa": {},
+    "scipy": {},
+}
+KERNELS_KNOW = {"numpy", "numba", "llvmlite"}
+
+
+class Import(NamedTuple):
+    name: str  # absolute, with the module only: `vocal.types`, `pyarrow.parquet`
+    typing_only: bool
+    line: int
+
+
+def module_of(file: Path, package: Path) -> str:
+    parts = file.relative_to(package).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+VOCAL = {module_of(file, ROOT / "vocal"): file for file in sorted((ROOT / "vocal").rglob("*.py"))}
+KERNELS = sorted((ROOT / "kernels/vocal_kernels").rglob("*.py"))
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text("utf-8"), str(file))
+
+
+def imports(tree: ast.AST, package: str, known: set[str], typing_only: bool = False) -> Iterator[Import]:
+    """Every import anywhere in a file, in functions too, and `import_module` of a plain name."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(alias.name, typing_only, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 or package == "vocal_kernels", f"line {node.lineno}: wanted vocal's full name"
+            base = ".".join(filter(None, [package if node.level else "", node.module or ""]))
+            for alias in node.names:
+                name = f"{base}.{alias.name}"
+                yield Import(name if name.partition(".")[2] in known else base, typing_only, node.lineno)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            for argument in node.args[:1]:
+                if isinstance(argument, ast.Constant):
+                    yield Import(str(argument.value), typing_only, node.lineno)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from imports(ast.Module(node.body, []), package, known, True)
+            yield from imports(ast.Module(node.orelse, []), package, known, typing_only)
+        else:
+            yield from imports(node, package, known, typing_only)
+
+
+@cache
+def imports_of(module: str) -> list[Import]:
+    return list(imports(parsed(VOCAL[module]), "vocal", set(VOCAL)))
+
+
+def rooms_imported(module: str) -> set[tuple[str, int]]:
+    return {
+        (found.name.partition(".")[2], found.line)
+        for found in imports_of(module)
+        if found.name.split(".")[0] == "vocal"
+    }
+
+
+def test_table_flows_one_way() -> None:
+    above: set[str] = set()
+    for room, known in ROOMS.items():
+        assert known <= above, f"{room} may not know {known - above}, which are below it"
+        above.add(room)
+
+
+def test_every_module_has_a_row() -> None:
+    unknown = set(VOCAL) - set(ROOMS) - set(COMPOSERS) - set(FACE)
+    assert not unknown, f"say in ROOMS what {unknown} may import"
+    gone = set(ROOMS) - set(VOCAL)
+    assert not gone, f"take {gone} out of ROOMS"
+
+
+@pytest.mark.parametrize("module", sorted(set(VOCAL)), ids=lambda module: module or "vocal")
+def test_imports_flow_one_way(module: str) -> None:
+    if module in COMPOSERS:
+        allowed = set(ROOMS) | set(COMPOSERS[: COMPOSERS.index(module)]) | {""}
+    else:
+        allowed = ROOMS.get(module, FACE.get(module, set()))
+    for room, line in rooms_imported(module):
+        assert room in allowed, f"vocal/{module.replace('.', '/')}.py:{line} imports vocal.{room}"
+
+
+def test_table_allows_no_more_than_is_used() -> None:
+    for module, allowed in ROOMS.items():
+        used = {room for room, _ in rooms_imported(module)}
+        assert allowed <= used, f"{module} does not import {allowed - used} any more: take it out of ROOMS"
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_libraries_stay_at_home(library: str) -> None:
+    for module in VOCAL:
+        for found in imports_of(module):
+            if found.name.split(".")[0] == library:
+                how = HOMES[library].get(module)
+                assert how, f"vocal/{module.replace('.', '/')}.py:{found.line} imports {library}"
+                assert how == "run" or found.typing_only, f"{module}: {library} is for TYPE_CHECKING only"
+
+
+def test_kernels_know_nothing_of_calls() -> None:
+    assert KERNELS
+    for file in KERNELS:
+        for found in imports(parsed(file), "vocal_kernels", set()):
+            top = found.name.split(".")[0]
+            assert top != "vocal", f"{file.name}:{found.line}"
+            assert top in KERNELS_KNOW | {"vocal_kernels"} | sys.stdlib_module_names, f"{file.name}:{found.line}: {top}"
+
+
+# --- policy ----------------------------------------------------------------------------------------------------------
+
+
+def names_in(module: str) -> list[str]:
+    found = []
+    for node in ast.walk(parsed(VOCAL[module])):
+        if isinstance(node, ast.Name):
+            found.append(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.append(node.attr)
+        elif isinstance(node, ast.alias):
+            found += [node.name.split(".")[-1], node.asname or ""]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+    return found
+
+
+def test_only_a_customer_who_knows() -> None:
+    for role, notice in product(("agent", "customer", "unknown", "", "supervisor"), (True, False)):
+        assert may_infer_emotion(role, notice) == ((role, notice) == ("customer", True))  # type: ignore[arg-type]
+
+
+def test_only_the_engine_asks_and_asks_of_role_and_notice_alone() -> None:
+    assert [module for module in VOCAL if "may_infer_emotion" in names_in(module)] == ["engine"]
+    calls = [
+        node
+        for node in ast.walk(parsed(VOCAL["engine"]))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "may_infer_emotion"
+    ]
+    assert [[ast.unparse(argument) for argument in call.args] for call in calls] == [
+        ["channel.role", "call.metadata.notice"]
+    ]
+
+
+def test_its_answer_is_the_only_way_to_an_emotion_stage() -> None:
+    """In engine.py the answer may only be narrowed (`and`) on its way to the Speaker; nothing else switches it on."""
+    tree = parsed(VOCAL["engine"])
+    stages = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "Speaker"]
+    assert [ast.unparse(stage.args[2]) for stage in stages] == ["allowed"]
+    answers = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["allowed"]
+    ]
+    assert len(answers) == 1
+    answer = answers[0]
+    assert isinstance(answer, ast.BoolOp)
+    assert isinstance(answer.op, ast.And)
+    assert any(ast.unparse(term).startswith("may_infer_emotion(") for term in answer.values)
+    for module in VOCAL:
+        assert module == "engine" or "Speaker" not in names_in(module) or module == "utterance"
+        for node in ast.walk(parsed(VOCAL[module])):
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            for target in targets:
+                if isinstance(target, ast.Attribute) and target.attr == "infers_emotion":
+                    assert module == "utterance"
+                    assert isinstance(node, ast.Assign)
+                    assert ast.unparse(node.value) in ("infers_emotion", "False")
+        assert "setattr" not in names_in(module)
+
+
+def test_only_the_engine_asks_the_model() -> None:
+    assert [module for module in VOCAL if "estimate" in names_in(module) and module != "emotion"] == ["engine"]
+
+
+def test_no_setting_reaches_it() -> None:
+    words = ("agent", "role", "notice", "customer", "employee", "policy", "infer", "allow", "consent", "enable")
+    settings = [
+        f"{room}.{field}"
+        for room in Config.__struct_fields__
+        for field in type(getattr(Config(), room)).__struct_fields__
+    ]
+    assert len(settings) > 10
+    assert not [setting for setting in settings if any(word in setting for word in words)]
+    # And policy itself reads nothing: no configuration, no environment, no file.
+    known = {found.name.split(".")[0] for found in imports_of("policy")}
+    assert known <= {"dataclasses", "datetime", "vocal"}
+    assert not {"open", "environ", "getenv", "Path"} & set(names_in("policy"))
