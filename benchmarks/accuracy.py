@@ -3,8 +3,8 @@
     python benchmarks/accuracy.py --data DATA [--folds FOLDS] [--json]
 
 DATA holds calls/staged: two-channel recordings beside JSON truths. The shipped emotion model was trained on the voices
-of those calls; with --folds (from `models/train/emotion.py --folds`) each call is judged by a model that never heard its
-customer, and only those rows say anything about mood.
+of those calls; with --folds (from `models/train/emotion.py --folds`) each call is judged by a model that never heard
+its customer, and only those rows say anything about mood.
 """
 
 import argparse
@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import vocal
 from rows import Row, show
+
+import vocal
 from vocal.analysis import Analysis
 from vocal.config import Config, EmotionConfig
 

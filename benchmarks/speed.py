@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import vocal_kernels as vk
 from rows import Row, show
+
 from vocal.analysis import run
 from vocal.config import Config
 from vocal.demo import call_path

@@ -73,7 +73,7 @@ def test_arithmetic(number: float) -> None:
 
 
 def test_log2_is_within_its_bound() -> None:
-    # The polynomial by itself; with the roundings of its terms, which are up to 4, over every 97th mantissa; and over all
+    # The polynomial by itself; with the roundings of its terms, which are up to 4, over every 97th mantissa; over all
     # octaves, where half a unit of a result of up to 128 is added.
     m = np.linspace(1, 2, 100_001)
     assert np.abs((m - 1) * np.polyval(lanes.LOG2, m) - np.log2(m)).max() < 2e-6

@@ -51,6 +51,7 @@ from .layout import (
     reset_lane,
 )
 from .level import active_level_db, k_weighting
+from .loudness import Loudness, gated_loudness, loudness
 from .measures import (
     CLIPPED_SHARE,
     F0_MEDIAN_HZ,
@@ -120,13 +121,16 @@ __all__ = [
     "VOICING_CONTRAST",
     "Baseline",
     "Boundary",
+    "Loudness",
     "State",
     "active_level_db",
     "advance",
     "extract",
     "functionals",
+    "gated_loudness",
     "is_compiled",
     "k_weighting",
+    "loudness",
     "measure",
     "mel_filters",
     "new_state",

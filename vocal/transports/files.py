@@ -58,6 +58,8 @@ AV_OPTIONS = {
     "format_whitelist": "3gp,aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,eac3,flac,flv,g722,g723_1,g729,gsm,loas,"
     "m4a,matroska,mov,mp3,mp4,mpeg,mpegts,ogg,rm,tta,w64,wav,webm,wv",
 }
+# Before PyAV 19 titles in another encoding than UTF-8 made a file unreadable unless they are let pass.
+AV_TOLERANT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
 # Containers whose header states the length of the audio; elsewhere FFmpeg estimates it from the bit rate.
 AV_FORMATS_WITH_LENGTH = {"matroska", "webm", "asf", "flac", "wav"}
 
@@ -476,7 +478,7 @@ def _sndfile_blocks(sound: Any) -> Blocks:
 
 def _decode_av(path: Path) -> _Decoded:
     try:
-        container = av.open(f"file:{path.absolute()}", "r", options=AV_OPTIONS, metadata_errors="ignore")
+        container = av.open(f"file:{path.absolute()}", "r", options=AV_OPTIONS, **AV_TOLERANT)
     except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
         raise _UndecodableError(_reason(error)) from None
     if not container.streams.audio:
