@@ -113,13 +113,17 @@ def power_spectra(y: Array, steps: int) -> Array:
     return np.abs(np.fft.rfft(windows(y, steps) * hann(), FFT)) ** 2
 
 
-def mel_filters(bands: int = 24, low_hz: float = 150.0, high_hz: float = 3700.0) -> Array:
+def mel_edges(bands: int = 24, low_hz: float = 150.0, high_hz: float = 3700.0) -> list[float]:
     def mel(hz: float) -> float:
         return 2595.0 * math.log10(1.0 + hz / 700.0)
 
-    edges = [700.0 * (10 ** (m / 2595.0) - 1.0) for m in np.linspace(mel(low_hz), mel(high_hz), bands + 2)]
+    return [700.0 * (10 ** (m / 2595.0) - 1.0) for m in np.linspace(mel(low_hz), mel(high_hz), bands + 2)]
+
+
+def mel_filters() -> Array:
+    edges = mel_edges()
     bins_hz = np.arange(FFT // 2 + 1) * RATE_HZ / FFT
-    return np.array([np.interp(bins_hz, edges[b : b + 3], [0.0, 1.0, 0.0]) for b in range(bands)])
+    return np.array([np.interp(bins_hz, edges[b : b + 3], [0.0, 1.0, 0.0]) for b in range(len(edges) - 2)])
 
 
 def mel_levels_db(power: Array) -> Array:
@@ -184,7 +188,9 @@ def speech(mel_db: Array, voicing: Array, power_db: Array) -> tuple[Array, Array
         rise = 0.005 if score > 0.5 else 0.03
         floor_of_bands = _follow(floor_of_bands, mel_db[step], rise, step)
         floor = _follow(floor, power_db[step : step + 1], rise, step)
-        snr = float(np.minimum(mel_db[step] - floor_of_bands, 30.0).mean())
+        # What is quieter than -72 dBov in a band is nothing.
+        above = np.maximum(mel_db[step], -72.0) - np.maximum(floor_of_bands, -72.0)
+        snr = float(np.minimum(above, 30.0).mean())
         logit = 0.48 * snr + 5.5 * voicing[step] - 4.4
         score += 0.35 * (1.0 / (1.0 + math.exp(-logit)) - score)
         scores[step], floors[step] = score, floor[0]
@@ -258,6 +264,39 @@ def peaks(level: Sequence[float], dip: float = 0.5, before: float = -100.0) -> l
     return found
 
 
+# --- voice quality ---------------------------------------------------------------------------------------------------
+
+
+def voice_quality(window: Array, f0_hz: float) -> tuple[float, float, float]:
+    """Jitter, shimmer and HNR in dB of 50 ms of voice: each cycle is followed by the piece that is most like it."""
+    length = int(RATE_HZ / f0_hz + 0.5)
+    reach, part = max(2, int(0.06 * length)), max(8, 2 * length // 3)
+    start = max(0, int(np.argmax(np.abs(window[:length]))) - length // 8)
+    lengths: list[float] = []
+    sizes: list[float] = []
+    likenesses: list[float] = []
+    while len(lengths) < 24 and start + length + reach + 1 + part <= len(window):
+        here = window[start : start + part]
+
+        def likeness(lag: int, here: Array = here, start: int = start) -> float:
+            return float(here @ window[start + lag : start + lag + part])
+
+        place = max(range(length - reach, length + reach + 1), key=likeness)
+        best, before, after = likeness(place), likeness(place - 1), likeness(place + 1)
+        bend = 2 * best - before - after
+        shift = (after - before) / 2 / bend if bend > 0 else 0.0
+        other = window[start + place : start + place + part]
+        lengths.append(place + min(0.5, max(-0.5, shift)))
+        sizes.append(math.sqrt(float((here**2).mean())))
+        likenesses.append(best / math.sqrt(float((here**2).sum() * (other**2).sum()) + 1e-20))
+        start += place
+    if len(lengths) < 2:
+        return math.nan, math.nan, math.nan
+    jitter, shimmer = (float(np.abs(np.diff(x)).mean() / (np.mean(x) + 1e-20)) for x in (lengths, sizes))
+    r = min(0.9999, max(0.0001, float(np.mean(likenesses))))
+    return jitter, shimmer, 10 * math.log10(r / (1 - r))
+
+
 # --- the whole front end -------------------------------------------------------------------------------------------
 
 
@@ -286,6 +325,10 @@ def features(signal: NDArray[np.floating]) -> Array:
     rows[:, vk.MEL :] = mel_db
     rows[:, vk.F0_HZ], rows[:, vk.VOICING] = pitch(autocorrelations(power))
     rows[:, vk.SPEECH], rows[:, vk.FLOOR_DB] = speech(mel_db, rows[:, vk.VOICING], rows[:, vk.POWER_DB])
+    rows[:, [vk.JITTER, vk.SHIMMER, vk.HNR_DB]] = np.nan
+    for row, window in enumerate(windows(y, n)):
+        if row % 2 == 0 and rows[row, vk.F0_HZ] > 0.0:
+            rows[row, [vk.JITTER, vk.SHIMMER, vk.HNR_DB]] = voice_quality(window, rows[row, vk.F0_HZ])
     smooth = sonority(mel_db)[3:]
     rows[: len(smooth), vk.SONORITY] = smooth
     for place in peaks(sonority(mel_db)):
@@ -309,10 +352,11 @@ def measure(rows: Array) -> Array:
     if steps == 0:
         return out
     out[vk.LEVEL_DBOV] = p56_level_of_steps_db(10 ** (rows[:, vk.POWER_DB] / 10), rows[:, vk.ENVELOPE])
+    whole = steps // 10 * 10
     k_power = rows[:, vk.K_POWER]
-    loud = k_power[k_power > 10 ** ((-70 + 0.691) / 10)]
-    if len(loud):
-        out[vk.LOUDNESS_LUFS] = -0.691 + 10 * np.log10(loud.mean())
+    out[vk.LOUDNESS_LUFS] = gated_loudness(
+        k_power[:whole].reshape(-1, 10).mean(axis=1) if whole else k_power.mean(keepdims=True)
+    )
     out[vk.SNR_DB] = out[vk.LEVEL_DBOV] - 10 * np.log10((10 ** (rows[:, vk.FLOOR_DB] / 10)).mean())
     out[vk.CLIPPED_SHARE] = rows[:, vk.CLIPPED].mean()
     voiced = rows[:, vk.F0_HZ] > 0
@@ -321,17 +365,38 @@ def measure(rows: Array) -> Array:
         f0 = rows[voiced, vk.F0_HZ]
         semitones = 12 * np.log2(f0)
         out[vk.VOICING_CONTRAST] = rows[voiced, vk.VOICING].mean()
+        cycled = rows[voiced & np.isfinite(rows[:, vk.HNR_DB])]
+        if len(cycled):
+            out[vk.JITTER_PCT] = 100 * cycled[:, vk.JITTER].mean()
+            out[vk.SHIMMER_PCT] = 100 * cycled[:, vk.SHIMMER].mean()
+            out[vk.MEAN_HNR_DB] = cycled[:, vk.HNR_DB].mean()
+        bands = (10 ** (rows[voiced, vk.MEL :] / 10)).mean(axis=0)
+        centres_hz = np.array(mel_edges()[1:-1])
+        out[vk.ALPHA_RATIO_DB] = 10 * np.log10(bands[centres_hz >= 1000].sum() / bands[centres_hz < 1000].sum())
+        out[vk.SLOPE_DB_OCTAVE] = np.polyfit(np.log2(centres_hz), 10 * np.log10(bands + 1e-12), 1)[0]
         out[vk.F0_MEDIAN_HZ] = 2 ** (np.median(semitones) / 12)
         out[vk.F0_RANGE_ST] = np.subtract(*np.percentile(semitones, [95, 5]))
         out[vk.F0_SLOPE_ST_S] = np.polyfit(np.flatnonzero(voiced) * 0.01, semitones, 1)[0]
     return out
 
 
+def gated_loudness(parts: Array) -> float:
+    """Integrated loudness of the mean squares of 100 ms each: blocks of 400 ms, -70 LUFS, then 10 LU under the rest."""
+    blocks = np.array([parts[i : i + 4].mean() for i in range(max(1, len(parts) - 3))])
+    for gate_lufs in (-70.0, None):
+        if gate_lufs is None:
+            gate_lufs = -0.691 + 10 * math.log10(blocks.mean()) - 10.0
+        blocks = blocks[blocks > 10 ** ((gate_lufs + 0.691) / 10)]
+        if not len(blocks):
+            return math.nan
+    return float(-0.691 + 10 * math.log10(blocks.mean()))
+
+
 def functionals(rows: Array) -> Array | None:
-    """FUNCTIONALS of an utterance's feature rows; None with fewer than 20 steps of speech."""
+    """FUNCTIONALS of an utterance's feature rows; None with fewer than 60 steps of speech."""
     said = rows[:, vk.SPEECH] >= 0.35
     count = int(said.sum())
-    if count < 20:
+    if count < 60:
         return None
     mean_db = 10 * np.log10((10 ** (rows[said, vk.POWER_DB] / 10)).mean() + 1e-12)
     f0 = rows[:, vk.F0_HZ]

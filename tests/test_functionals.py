@@ -47,12 +47,12 @@ def test_few_voiced_steps(voiced: int) -> None:
 def test_too_little_speech_writes_nothing() -> None:
     rows = random_rows(np.random.default_rng(4), 100)
     rows[:, vk.SPEECH] = 0
-    for speech, written in ((0, False), (19, False), (20, True)):
+    for speech, written in ((0, False), (59, False), (60, True)):
         rows[:speech, vk.SPEECH] = 1
         count, found = found_of(rows)
         assert count == speech
         assert (found != -77.0).any() == written
-        assert vk.LEAST_STEPS == 20
+        assert vk.LEAST_STEPS == 60
 
 
 def test_gain_and_silence_drop_out() -> None:

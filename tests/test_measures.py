@@ -16,6 +16,8 @@ def random_rows(rng: np.random.Generator, steps: int) -> np.ndarray:
     rows[:, vk.CLIPPED] = np.where(rng.random(steps) < 0.1, rng.random(steps), 0)
     rows[:, vk.VOICING] = np.repeat(rng.random(steps // 9 + 1), 9)[:steps]
     rows[:, vk.F0_HZ] = np.where(rows[:, vk.VOICING] > 0.4, rng.uniform(60, 500, steps), 0)
+    cycles = rng.random((steps, 3)) * (0.1, 0.3, 20)
+    rows[:, [vk.JITTER, vk.SHIMMER, vk.HNR_DB]] = np.where(rng.random((steps, 1)) < 0.5, cycles, np.nan)
     rows[:, vk.SPEECH] = np.repeat(rng.random(steps // 25 + 1), 25)[:steps]
     rows[:, vk.FLOOR_DB] = rng.uniform(-80, -50, steps)
     rows[:, vk.NUCLEUS] = rng.random(steps) < 0.05

@@ -143,6 +143,10 @@ class Utterance(EventBase, frozen=True, kw_only=True, tag="utterance"):
     f0_range_st: float | None
     f0_slope_st_s: float | None
     voiced_share: float
+    jitter_pct: float | None
+    shimmer_pct: float | None
+    hnr_db: float | None
+    alpha_ratio_db: float | None
     relative: Relative
     lost_s: float
     snr_db: float | None

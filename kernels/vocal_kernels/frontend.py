@@ -1,21 +1,27 @@
 """The whole front end of a block as one kernel: `advance` moves 16 channels forward by some ticks of 20 ms."""
 
+import math
+
 from ._jit import jit
 from .lanes import load, splat, store
 from .layout import (
     BINS,
     FEATURES,
     HISTORY_SAMPLES,
+    HNR_DB,
     HOP_SAMPLES,
     HOPS,
+    JITTER,
     MEL,
     NUCLEUS,
     RING_ROWS,
+    SHIMMER,
     SPECTRAL_DELAY,
     TICK_SAMPLES,
 )
 from .level import read_samples
 from .pitch import FIRST_BIN, LAST_BIN, track
+from .quality import voice_quality
 from .spectrum import mel_levels, two_autocorrelations, two_spectra
 from .speech import boundaries, score
 from .tempo import DELAY_STEPS, nuclei, sonority
@@ -48,6 +54,12 @@ def advance(pcm, until, boundary, state):
             store(state.features, row + NUCLEUS, splat(0.0))
             mel_levels(state.power, hop * BINS, state.features, row + MEL)
             track(state.real if hop == 0 else state.imag, state.features, row, state.rows)
+            if hop == 0:
+                # Its cost is a lane's own, so once a tick.
+                voice_quality(state.history, state.features, row, state.window, state.cycles)
+            else:
+                for measure in (JITTER, SHIMMER, HNR_DB):
+                    store(state.features, row + measure, splat(math.nan))
             score(state.features, row, state.rows)
             sonority(state.features, row, (behind % RING_ROWS) * FEATURES, state.rows)
             nuclei(state.features, behind, state.counts, state.extremes)

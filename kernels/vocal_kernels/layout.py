@@ -41,7 +41,10 @@ SPEECH = 6  # speech score, 0-1
 FLOOR_DB = 7  # noise floor, dBov, as POWER_DB
 SONORITY = 8  # smoothed vowel-band level, dB
 NUCLEUS = 9  # 1 where a syllable has its peak
-MEL = 10  # first of MEL_BANDS band levels, dBov
+JITTER = 10  # mean step between the lengths of neighbouring cycles over their mean; NaN where not measured
+SHIMMER = 11  # the same of their sizes
+HNR_DB = 12  # harmonics to noise
+MEL = 13  # first of MEL_BANDS band levels, dBov
 FEATURES = MEL + MEL_BANDS
 
 RING_ROWS = 1632
@@ -71,6 +74,9 @@ QUIET, SPEAKING = 0, 1
 HIGHEST, LOWEST = 0, 1
 EXTREMES = 2
 
+MOST_CYCLES = 24
+"""Cycles of the voice in a window: 50 ms of 480 Hz."""
+
 # Columns of a boundary record
 RECORD_LANE, RECORD_KIND, RECORD_STEP, RECORD_START, RECORD_END = range(5)
 RECORD_COLUMNS = 5
@@ -90,7 +96,7 @@ class Boundary(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything a block remembers between two calls of `advance`; 230 kB a channel, nearly all of it `features`."""
+    """Everything a block remembers between two calls of `advance`; 245 kB a channel, nearly all of it `features`."""
 
     history: NDArray[np.float32]
     rows: NDArray[np.float32]
@@ -102,6 +108,8 @@ class State(NamedTuple):
     power: NDArray[np.float32]
     records: NDArray[np.int64]
     clock: NDArray[np.int64]
+    window: NDArray[np.float32]
+    cycles: NDArray[np.float64]
 
 
 def new_state() -> State:
@@ -117,6 +125,8 @@ def new_state() -> State:
         power=np.zeros((2 * BINS, LANES), np.float32),
         records=np.zeros((MAX_RECORDS, RECORD_COLUMNS), np.int64),
         clock=np.zeros(1, np.int64),
+        window=np.zeros(WINDOW_SAMPLES, np.float32),
+        cycles=np.zeros((2, MOST_CYCLES)),
     )
     for lane in range(LANES):
         reset_lane(state, lane)

@@ -41,7 +41,7 @@ MARGIN_DB = 15.9
 
 
 # The standard's shelf at other rates: fitted to its response at 48 kHz from 20 Hz to 0.49 of the rate, by least squares
-# in dB. The largest error is 0.02 dB at 8 kHz and 0.002 dB at 16 kHz; the bilinear transform alone is off by 0.5 and 0.15.
+# in dB. The largest error is 0.02 dB at 8 kHz and 0.002 dB at 16 kHz; the bilinear transform alone is off by 0.5, 0.15.
 _FITTED_SHELVES = {
     8000: (1.31213844139, -0.92608493732, 0.29667533151, -0.46784895618, 0.15053571028),
     16000: (1.44039860531, -1.85031490601, 0.68537686235, -1.11748945892, 0.39294881156),

@@ -11,15 +11,22 @@ from .layout import (
     F0_HZ,
     FEATURES,
     FLOOR_DB,
+    HNR_DB,
     HOP_S,
+    JITTER,
     K_POWER,
+    MEL,
+    MEL_BANDS,
     NUCLEUS,
     POWER_DB,
     RING_ROWS,
+    SHIMMER,
     SPEECH,
     VOICING,
 )
 from .level import active_level_db
+from .loudness import gated_loudness
+from .spectrum import mel_centres_hz
 
 # Columns of `measure`
 SYLLABLES = 0
@@ -33,11 +40,20 @@ VOICED_SHARE = 7
 SNR_DB = 8
 CLIPPED_SHARE = 9
 VOICING_CONTRAST = 10  # mean VOICING of voiced steps
-MEASURES = 11
+JITTER_PCT = 11
+SHIMMER_PCT = 12
+MEAN_HNR_DB = 13
+ALPHA_RATIO_DB = 14  # level above 1 kHz less level below, of voiced steps
+SLOPE_DB_OCTAVE = 15  # of a straight line through their band levels
+MEASURES = 16
 
 PAUSE_STEPS = round(0.2 / HOP_S)
 SPEECH_FROM = 0.35
-LUFS_OFFSET = -0.691
+PART_STEPS = round(0.1 / HOP_S)
+
+MEL_OCTAVES = np.log2(mel_centres_hz())
+MEAN_OCTAVES = float(MEL_OCTAVES.mean())
+ALPHA_SPLIT_OCTAVES = math.log2(1000.0)
 
 
 @jit
@@ -53,8 +69,8 @@ def _percentile(ordered, share):
 def measure(features, lane, start, end, out):
     """Measures of steps start..end-1 of a lane into out (MEASURES,), NaN where there is nothing to measure.
 
-    features: the ring of a block, (RING_ROWS * FEATURES, 16). Level is P.56 method B; loudness is the mean K-weighted
-    power above the absolute gate, -0.691 + 10 log10 (BS.1770, eq. 2); F0 range is 5-95 % in semitones, slope a straight
+    features: the ring of a block, (RING_ROWS * FEATURES, 16). Level is P.56 method B; loudness is integrated with both
+    gates of BS.1770; F0 range is 5-95 % in semitones, slope a straight
     line through it by least squares; SNR is the level over the noise floor under it.
     """
     steps = end - start
@@ -64,7 +80,11 @@ def measure(features, lane, start, end, out):
     at = np.empty(steps)
     out[:] = np.nan
     syllables, voiced, clipped, pause, paused = 0, 0, 0.0, 0, 0
-    weighted, weighed, voicing, floor = 0.0, 0, 0.0, 0.0
+    voicing, floor = 0.0, 0.0
+    parts = np.zeros(steps // PART_STEPS + 1)
+    quality = np.zeros(3)
+    cycled = 0
+    bands = np.zeros(MEL_BANDS)
     for i in range(steps):
         row = ((start + i) % RING_ROWS) * FEATURES
         power[i] = 10.0 ** (features[row + POWER_DB, lane] * 0.1)
@@ -73,14 +93,19 @@ def measure(features, lane, start, end, out):
         floor += 10.0 ** (features[row + FLOOR_DB, lane] * 0.1)
         if features[row + NUCLEUS, lane] > 0.0:
             syllables += 1
-        if features[row + K_POWER, lane] > 1.1724653e-7:  # -70 LUFS, the absolute gate
-            weighted += features[row + K_POWER, lane]
-            weighed += 1
+        parts[min(i // PART_STEPS, len(parts) - 1)] += features[row + K_POWER, lane] / PART_STEPS
         if features[row + F0_HZ, lane] > 0.0:
             f0[voiced] = 12.0 * math.log2(features[row + F0_HZ, lane])
             at[voiced] = i * HOP_S
             voicing += features[row + VOICING, lane]
             voiced += 1
+            for band in range(MEL_BANDS):
+                bands[band] += 10.0 ** (features[row + MEL + band, lane] * 0.1)
+            if math.isfinite(features[row + HNR_DB, lane]):
+                quality[0] += features[row + JITTER, lane]
+                quality[1] += features[row + SHIMMER, lane]
+                quality[2] += features[row + HNR_DB, lane]
+                cycled += 1
         if features[row + SPEECH, lane] >= SPEECH_FROM:
             if pause > PAUSE_STEPS:
                 paused += pause
@@ -94,14 +119,32 @@ def measure(features, lane, start, end, out):
     if steps == 0:
         return
     out[LEVEL_DBOV] = active_level_db(power, envelope)
-    if weighed > 0:
-        out[LOUDNESS_LUFS] = LUFS_OFFSET + 10.0 * math.log10(weighted / weighed)
+    # The last part is not whole: it counts only when there is no other.
+    whole = steps // PART_STEPS
+    if whole == 0:
+        parts[0] *= PART_STEPS / steps
+    out[LOUDNESS_LUFS] = gated_loudness(parts[: max(1, whole)])
     out[VOICED_SHARE] = voiced / steps
     out[SNR_DB] = out[LEVEL_DBOV] - 10.0 * math.log10(floor / steps)
     out[CLIPPED_SHARE] = clipped / steps
     if voiced < 3:
         return
     out[VOICING_CONTRAST] = voicing / voiced
+    if cycled > 0:
+        out[JITTER_PCT] = 100.0 * quality[0] / cycled
+        out[SHIMMER_PCT] = 100.0 * quality[1] / cycled
+        out[MEAN_HNR_DB] = quality[2] / cycled
+    below, above, rise, spread = 0.0, 0.0, 0.0, 0.0
+    for band in range(MEL_BANDS):
+        if MEL_OCTAVES[band] < ALPHA_SPLIT_OCTAVES:
+            below += bands[band]
+        else:
+            above += bands[band]
+        away = MEL_OCTAVES[band] - MEAN_OCTAVES
+        rise += away * 10.0 * math.log10(bands[band] / voiced + 1e-12)
+        spread += away * away
+    out[ALPHA_RATIO_DB] = 10.0 * math.log10((above + 1e-12) / (below + 1e-12))
+    out[SLOPE_DB_OCTAVE] = rise / spread
     mean_f0, mean_at = f0[:voiced].mean(), at[:voiced].mean()
     rise, spread = 0.0, 0.0
     for i in range(voiced):

@@ -9,48 +9,52 @@ import math
 import numpy as np
 
 from ._jit import inlined
-from .layout import WINDOW_SAMPLES
+from .lanes import LANES
+from .layout import F0_HZ, HNR_DB, JITTER, MOST_CYCLES, RATE_HZ, SHIMMER, WINDOW_SAMPLES
 
-MOST_CYCLES = 24
-_SEARCH = 0.12
+_SEARCH = 0.06
 """A cycle may be this much longer or shorter than F0 says."""
 
 
 @inlined
-def _likeness(signal, first, second, length):
-    """Normalised cross-correlation of two stretches."""
-    both, one, other = 0.0, 0.0, 0.0
+def _product(signal, first, second, length):
+    total = np.float32(0.0)
     for i in range(length):
-        a, b = signal[first + i], signal[second + i]
-        both += a * b
-        one += a * a
-        other += b * b
-    return both / math.sqrt(one * other + 1e-20)
+        total += signal[first + i] * signal[second + i]
+    return total
 
 
 @inlined
-def cycles(signal, f0_hz, rate_hz, periods, sizes):
-    """Periods (samples) and sizes (RMS) of the cycles of `signal`, and their mean likeness to the next; returns
-    (count, likeness). `periods` and `sizes` hold MOST_CYCLES."""
-    length = int(rate_hz / f0_hz + 0.5)
+def cycles(signal, f0_hz, cycle):
+    """Lengths (samples) and sizes (RMS) of the voice's cycles in `signal` into cycle[0] and cycle[1]; returns how many
+    there are and their mean likeness to the next.
+
+    A cycle is compared over two thirds of its length from a little before its highest point on, where the glottis has
+    just closed: there the wave is its own and not the ring of the cycle before.
+    """
+    length = int(RATE_HZ / f0_hz + 0.5)
     reach = max(2, int(_SEARCH * length))
-    start, count, likeness = 0, 0, 0.0
-    while count < MOST_CYCLES and start + 2 * length + reach + 1 < len(signal):
-        best, place = -2.0, length
+    part = max(8, 2 * length // 3)
+    peak = 0
+    for i in range(min(length, len(signal))):
+        if abs(signal[i]) > abs(signal[peak]):
+            peak = i
+    start, count, likeness = max(0, peak - length // 8), 0, 0.0
+    while count < MOST_CYCLES and start + length + reach + 1 + part <= len(signal):
+        energy = _product(signal, start, start, part)
+        best, place = np.float32(-1e30), length
         for lag in range(length - reach, length + reach + 1):
-            value = _likeness(signal, start, start + lag, length)
+            value = _product(signal, start, start + lag, part)
             if value > best:
                 best, place = value, lag
-        before = _likeness(signal, start, start + place - 1, length)
-        after = _likeness(signal, start, start + place + 1, length)
+        before = _product(signal, start, start + place - 1, part)
+        after = _product(signal, start, start + place + 1, part)
         bend = 2.0 * best - before - after
-        shift = 0.5 * (after - before) / bend if bend > 1e-9 else 0.0
-        size = 0.0
-        for i in range(length):
-            size += signal[start + i] ** 2
-        periods[count] = place + min(0.5, max(-0.5, shift))
-        sizes[count] = math.sqrt(size / length)
-        likeness += best
+        shift = 0.5 * (after - before) / bend if bend > 0.0 else 0.0
+        other = _product(signal, start + place, start + place, part)
+        cycle[0, count] = place + min(0.5, max(-0.5, shift))
+        cycle[1, count] = math.sqrt(energy / part)
+        likeness += float(best) / math.sqrt(energy * other + 1e-20)
         count += 1
         start += place
     return count, likeness / max(count, 1)
@@ -58,9 +62,7 @@ def cycles(signal, f0_hz, rate_hz, periods, sizes):
 
 @inlined
 def spread(values, count):
-    """Mean step from one value to the next over their mean: «local» jitter and shimmer."""
-    if count < 2:
-        return 0.0
+    """Mean step from one value to the next over their mean: «local» jitter and shimmer. For two values and more."""
     steps, total = 0.0, values[0]
     for i in range(1, count):
         steps += abs(values[i] - values[i - 1])
@@ -75,6 +77,19 @@ def harmonics_to_noise_db(likeness):
     return 10.0 * math.log10(held / (1.0 - held))
 
 
-def new_scratch() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Room for one lane's window, its periods and its sizes."""
-    return np.zeros(WINDOW_SAMPLES, np.float32), np.zeros(MOST_CYCLES), np.zeros(MOST_CYCLES)
+@inlined
+def voice_quality(history, features, row, window, cycle):
+    """JITTER, SHIMMER and HNR_DB of the step whose feature rows begin at `row`; its window begins at history[0:]."""
+    for lane in range(LANES):
+        f0_hz = features[row + F0_HZ, lane]
+        jitter, shimmer, hnr_db = math.nan, math.nan, math.nan
+        if f0_hz > 0.0:
+            for n in range(WINDOW_SAMPLES):
+                window[n] = history[n, lane]
+            count, likeness = cycles(window, f0_hz, cycle)
+            if count > 1:
+                jitter, shimmer = spread(cycle[0], count), spread(cycle[1], count)
+                hnr_db = harmonics_to_noise_db(likeness)
+        features[row + JITTER, lane] = jitter
+        features[row + SHIMMER, lane] = shimmer
+        features[row + HNR_DB, lane] = hnr_db

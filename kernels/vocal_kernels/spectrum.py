@@ -22,6 +22,13 @@ WINDOW /= np.float32(np.sqrt(np.sum(WINDOW.astype(np.float64) ** 2) * FFT_SIZE))
 """Hann, scaled so that the power spectrum (both halves) sums to the window's mean square."""
 
 
+def mel_centres_hz(bands: int = MEL_BANDS, low_hz: float = 150.0, high_hz: float = 3700.0) -> NDArray[np.float64]:
+    """Where each band of `mel_filters` has its peak, (bands,)."""
+    low, high = (2595.0 * np.log10(1.0 + f / 700.0) for f in (low_hz, high_hz))
+    centres: NDArray[np.float64] = 700.0 * (10.0 ** (np.linspace(low, high, bands + 2)[1:-1] / 2595.0) - 1.0)
+    return centres
+
+
 def mel_filters(bands: int = MEL_BANDS, low_hz: float = 150.0, high_hz: float = 3700.0) -> NDArray[np.float32]:
     """Triangles of equal width on the mel scale (2595 log10(1 + f / 700), O'Shaughnessy), (bands, 257).
 
