@@ -73,8 +73,8 @@ TOLERANCE = {
     "FLOOR_DB": (0.01, 0.0),
     "SONORITY": (0.005, 0.0),
     "NUCLEUS": (0.0, 0.0),
-    "JITTER": (1e-4, 1e-3),
-    "SHIMMER": (1e-4, 1e-3),
+    "JITTER": (1e-3, 1e-3),
+    "SHIMMER": (1e-3, 1e-3),
     "HNR_DB": (0.01, 0.0),
 }
 MEL_DB = 0.02
