@@ -35,7 +35,7 @@ def cleaned(signal: NDArray[np.floating]) -> Array:
 
 
 def without_offset(x: Array) -> Array:
-    return lfilter([1.0, -1.0], [1.0, -0.995], x)
+    return lfilter([0.9975, -0.9975], [1.0, -0.995], x)
 
 
 def p56_envelope(x: Array, rate_hz: int = RATE_HZ) -> Array:
@@ -68,8 +68,8 @@ def p56_level_db(x: Array, rate_hz: int = RATE_HZ) -> float:
     return _p56_crossing(float((x**2).sum()), counts, thresholds)
 
 
-def p56_level_of_steps_db(power: Array, envelope: Array, hangover: int = 20) -> float:
-    """The same with one count each 10 ms: active where the envelope stood above in any of the last 20 steps."""
+def p56_level_of_steps_db(power: Array, envelope: Array, hangover: int = 21) -> float:
+    """The same with one count each 10 ms: active where the envelope stood above now or up to 20 steps before."""
     thresholds = [2.0**j for j in range(-15, 0)]
     counts = [
         sum(bool((envelope[max(0, i - hangover + 1) : i + 1] >= c).any()) for i in range(len(envelope)))
@@ -438,18 +438,19 @@ def functionals(rows: Array) -> Array | None:
     return np.array(found)
 
 
-def baseline(updates: Sequence[tuple[float, float]]) -> tuple[float, float]:
+def baseline(updates: Sequence[tuple[float, float]], least_spread: float) -> tuple[float, float]:
     """Centre and spread of one measure after (value, seconds of speech) updates: a weighted mean and deviation.
 
-    What was taken in s seconds of speech ago counts exp(-s / 120) of what it did; after 5 s a value beyond 3 spreads is
-    taken in as 3 spreads. Values that are NaN are passed over.
+    What was taken in s seconds of speech ago counts exp(-s / 120) of what it did; after 5 s a value beyond 3 spreads,
+    or least spreads, is taken in as that. Values that are NaN are passed over.
     """
     taken: list[tuple[float, float]] = []
     centre, spread, heard = 0.0, 0.0, 0.0
     for value, seconds in updates:
         if math.isfinite(value):
-            if heard >= 5.0 and spread > 0.0:
-                value = min(max(value, centre - 3 * spread), centre + 3 * spread)
+            if heard >= 5.0:
+                far = 3 * max(spread, least_spread)
+                value = min(max(value, centre - far), centre + far)
             taken = [(v, weight * math.exp(-seconds / 120.0)) for v, weight in taken]
             taken.append((value, seconds))
             values, weights = np.array(taken).T

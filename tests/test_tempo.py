@@ -69,7 +69,6 @@ def test_twin(seed: int) -> None:
     assert marked > 50
 
 
-@pytest.mark.xfail(strict=True, reason="a peak older than the ring is marked in the row that has taken its place since")
 def test_a_tone_longer_than_the_ring_marks_no_other_row() -> None:
     tone = 0.05 * naive.harmonics(150.0, 19.0, 300.0)
     tone[16000:17600] *= 1.03

@@ -12,6 +12,11 @@ from vocal.types import Channel, Relative, Utterance
 
 TEMPO_WINDOW_S = 10.0
 
+# What everybody varies by from one utterance to the next: level (dB), F0 (semitones), tempo (log2).
+LEAST_SPREADS = np.array([1.5, 1.0, 0.15])
+# Functionals are learnt as they come: no telling what is an outlier of which.
+NO_OUTLIERS = np.inf
+
 # Clarity: each term rises from 0 to 1 between two values; see design section 4.
 CLARITY_SNR_DB = (3.0, 25.0)
 CLARITY_LEVEL_DBOV = (-48.0, -34.0)
@@ -66,13 +71,13 @@ class Speaker:
         self.slot = slot
         self.infers_emotion = infers_emotion
         self._index = 0
-        self._measures = vk.Baseline(3)  # level dB, F0 semitones, log2 tempo
-        self._functionals = vk.Baseline(vk.FUNCTIONALS)
+        self._measures = vk.Baseline(3, LEAST_SPREADS)
+        self._functionals = vk.Baseline(vk.FUNCTIONALS, NO_OUTLIERS)
 
     def forget_emotion(self) -> None:
         """The notice was withdrawn: from here on nothing is inferred, and what was learnt for it is gone."""
         self.infers_emotion = False
-        self._functionals = vk.Baseline(vk.FUNCTIONALS)
+        self._functionals = vk.Baseline(vk.FUNCTIONALS, NO_OUTLIERS)
 
     def hear(self, bank: Bank, span: Span, call: str) -> Heard:
         """Measure a span (not `Kind.BEGUN`) while the bank stands where it was decided."""

@@ -30,7 +30,8 @@ def as_signal(samples: NDArray[np.floating]) -> NDArray[np.float32]:
         raise ValueError(f"samples: wanted one channel, shape (n,), got shape {signal.shape}")
     if not np.issubdtype(signal.dtype, np.floating):
         raise ValueError(f"samples: wanted floating point with full scale 1, got {signal.dtype}")
-    return signal.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # the kernel takes an infinity for silence
+        return signal.astype(np.float32, copy=False)
 
 
 def extract(signals: Sequence[NDArray[np.floating]]) -> list[NDArray[np.float32]]:

@@ -18,10 +18,13 @@ OUTLIER_SPREADS = 3.0
 class Baseline:
     """Weighted running centre and spread; a value far out is pulled in before it counts (Huber's winsorising).
 
-    `width` measures are followed at once. A measure that is NaN in an update is left as it was.
+    `width` measures are followed at once. A measure that is NaN in an update is left as it was. `least_spread`, one for
+    all or one for each, is what a measure may always vary by: two values that happen to agree must not make an outlier
+    of the third.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, least_spread: float | NDArray[np.float64]) -> None:
+        self._least_spread = least_spread
         self.centre: NDArray[np.float64] = np.zeros(width)
         self.heard_s = 0.0
         self._square: NDArray[np.float64] = np.zeros(width)
@@ -48,8 +51,8 @@ class Baseline:
         weight = np.where(known, self._weight * forget + speech_s, self._weight)
         share = np.divide(speech_s, weight, out=np.zeros_like(weight), where=known & (weight > 0.0))
         step = np.where(known, values - self.centre, 0.0)
-        limit = OUTLIER_SPREADS * self.spread
-        step = np.where(self.is_ready & (limit > 0.0), np.clip(step, -limit, limit), step)
+        limit = OUTLIER_SPREADS * np.maximum(self.spread, self._least_spread)
+        step = np.where(self.is_ready, np.clip(step, -limit, limit), step)
         self.centre = self.centre + share * step
         self._square = (1.0 - share) * (self._square + share * step * step)
         self._weight = weight

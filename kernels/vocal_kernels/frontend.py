@@ -2,8 +2,11 @@
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ._jit import jit
-from .lanes import load, splat, store
+from .lanes import LANES, load, splat, store
 from .layout import (
     BINS,
     FEATURES,
@@ -12,12 +15,15 @@ from .layout import (
     HOP_SAMPLES,
     HOPS,
     JITTER,
+    MAX_TICKS,
     MEL,
     NUCLEUS,
     RING_ROWS,
     SHIMMER,
     SPECTRAL_DELAY,
     TICK_SAMPLES,
+    Boundary,
+    State,
 )
 from .level import read_samples
 from .pitch import FIRST_BIN, LAST_BIN, track
@@ -27,15 +33,24 @@ from .speech import boundaries, score
 from .tempo import DELAY_STEPS, nuclei, sonority
 
 
-@jit
-def advance(pcm, until, boundary, state):
+def advance(pcm: NDArray[np.float32], until: NDArray[np.int64], boundary: Boundary, state: State) -> tuple[int, int]:
     """Move a block forward; every lane by as much.
 
     pcm: (ticks * 160, 16) float32 at 8 kHz, full scale 1, at most MAX_TICKS ticks. until: (16,) int64, the step of the
     block at which each lane's channel ends as far as that is known; from there on nothing is decided on that lane.
     Returns (ticks moved, boundary records now in state.records). It stops after a tick that has records, so that what
-    is measured over them is the same however many ticks were asked for.
+    is measured over them is the same however many ticks were asked for. Raises ValueError for another shape or type.
     """
+    if pcm.dtype != np.float32 or pcm.ndim != 2 or pcm.shape[1] != LANES or not pcm.flags.c_contiguous:
+        raise ValueError(f"pcm: wanted C-contiguous float32 (n, {LANES}), got {pcm.dtype} {pcm.shape}")
+    if len(pcm) > MAX_TICKS * TICK_SAMPLES:
+        raise ValueError(f"pcm: wanted at most {MAX_TICKS} ticks of {TICK_SAMPLES} samples, got {len(pcm)} samples")
+    moved, records = _advance(pcm, until, boundary, state)
+    return moved, records
+
+
+@jit
+def _advance(pcm, until, boundary, state):
     n_records, tick = 0, 0
     while n_records == 0 and (tick + 1) * TICK_SAMPLES <= len(pcm):
         step = state.clock[0]

@@ -12,7 +12,7 @@ import operator
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import errors, types
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, models, register_model
@@ -169,9 +169,16 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, index_kind: Any,
     return builder.bitcast(start, _FLOATS.as_pointer())
 
 
+def _check_rows(array: Any) -> None:
+    is_rows = isinstance(array, types.Array) and (array.dtype, array.ndim, array.layout) == (types.float32, 2, "C")
+    if not is_rows:
+        raise errors.TypingError(f"wanted a C-contiguous float32 array (rows, {LANES}), got {array}")
+
+
 @intrinsic
 def load(typingctx: Any, array: Any, index: Any) -> Any:
     """Row `index` of a C-contiguous float32 array whose last axis is 16. Not checked: the caller keeps the bounds."""
+    _check_rows(array)
     sig = row_type(array, types.int64)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -184,6 +191,7 @@ def load(typingctx: Any, array: Any, index: Any) -> Any:
 @intrinsic
 def store(typingctx: Any, array: Any, index: Any, row: Any) -> Any:
     """Write `row` as row `index` of such an array."""
+    _check_rows(array)
     sig = types.void(array, types.int64, row)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:

@@ -30,6 +30,7 @@ from .spectrum import TINY
 
 # High-pass against offset and hum, -3 dB at 6 Hz: it must leave the level of speech alone.
 _DC_POLE = np.float32(0.995)
+_DC_GAIN = np.float32(0.9975)  # so that what is far above passes as it is
 
 # A sample this close to overload was cut off: the highest codes of A-law and mu-law stand at 0.984 and 0.980.
 CLIP_AT = 0.975
@@ -55,6 +56,8 @@ def k_weighting(rate_hz: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     the high-pass is the bilinear transform of its prototype (38.135 Hz, Q 0.50033), scaled to the same gain at 1 kHz.
     """
     standard = (1.53512485958697, -2.69169618940638, 1.19839281085285, -1.69065929318241, 0.73248077421585)
+    if rate_hz not in (48000, *_FITTED_SHELVES):
+        raise ValueError(f"rate_hz: wanted 8000, 16000 or 48000, got {rate_hz}")
     if rate_hz == 48000:
         return standard, (1.0, -2.0, 1.0, -1.99004745483398, 0.99007225036621)
     k = math.tan(math.pi * 38.13547087602444 / rate_hz)
@@ -95,7 +98,7 @@ def read_samples(pcm, first, step, history, at, rows, features):
         size = absolute(x)
         x = where_greater(8.0, size, x, 0.0)
         clipped = clipped + where_greater(size, CLIP_AT, 1.0, 0.0)
-        y = x - x1 + y1 * _DC_POLE + 1e-12
+        y = (x - x1) * _DC_GAIN + y1 * _DC_POLE + 1e-12
         x1, y1 = x, y
         store(history, at + n, y)
         energy = energy + y * y
@@ -141,10 +144,10 @@ def active_level_db(power, envelope):
     for j in range(1, 16):
         threshold = 2.0 ** (j - 16)
         active = 0
-        since = HANGOVER_STEPS
+        since = HANGOVER_STEPS + 1
         for i in range(steps):
             since = 0 if envelope[i] >= threshold else since + 1
-            if since < HANGOVER_STEPS:
+            if since <= HANGOVER_STEPS:
                 active += 1
         if active == 0:
             if j == 1:

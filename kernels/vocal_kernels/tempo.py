@@ -29,6 +29,7 @@ _TAPS = np.exp(-0.5 * ((np.arange(SONORITY_TAPS) - SONORITY_TAPS // 2) / 1.5) **
 SMOOTHING = (_TAPS / _TAPS.sum()).astype(np.float32)
 DB_PER_DOUBLING = 6.0206  # of an amplitude
 DELAY_STEPS = SONORITY_TAPS // 2
+NEWER_ROWS = 10  # of the ring, that stand after the step looked at or will within this call
 DIP_DB = 0.5
 SPEECH_FROM = 0.4
 
@@ -61,7 +62,8 @@ def nuclei(features, step, counts, extremes):
                 counts[PEAK_STEP, lane] = step
             elif level < extremes[HIGHEST, lane] - DIP_DB:
                 peak = (counts[PEAK_STEP, lane] % RING_ROWS) * FEATURES
-                if features[peak + F0_HZ, lane] > 0.0 and features[peak + SPEECH, lane] > SPEECH_FROM:
+                is_kept = step - counts[PEAK_STEP, lane] < RING_ROWS - NEWER_ROWS
+                if is_kept and features[peak + F0_HZ, lane] > 0.0 and features[peak + SPEECH, lane] > SPEECH_FROM:
                     features[peak + NUCLEUS, lane] = 1.0
                 counts[RISING, lane] = 0
                 extremes[LOWEST, lane] = level

@@ -118,7 +118,7 @@ def centres(
         if rng.random() < 0.3:  # a call that has one mood so far
             own = own[corpus.labels[own] == rng.choice(corpus.labels[own])]
         earlier = rng.choice(own, min(int(rng.integers(0, most + 1)), len(own)), replace=False)
-        baseline = vk.Baseline(vk.FUNCTIONALS)
+        baseline = vk.Baseline(vk.FUNCTIONALS, np.inf)
         for other in earlier:
             baseline.update(corpus.functionals[line, 0, other], corpus.seconds[other])
         centre[i], trust[i] = baseline.centre, baseline.trust
@@ -236,7 +236,7 @@ def leave_one_out(corpus: Corpus, members: int, folds_out: Path | None) -> tuple
     trusts = {"first utterance": np.zeros(n), "after five": np.zeros(n)}
     for i in range(n):
         own = np.flatnonzero((corpus.speakers == corpus.speakers[i]) & (np.arange(n) != i))
-        baseline = vk.Baseline(vk.FUNCTIONALS)
+        baseline = vk.Baseline(vk.FUNCTIONALS, np.inf)
         for other in rng.choice(own, min(8, len(own)), replace=False):
             baseline.update(corpus.functionals[0, 0, other], corpus.seconds[other])
         cases["after five"][i], trusts["after five"][i] = baseline.centre, baseline.trust
