@@ -2,13 +2,17 @@
 
 >>> import numpy as np, vocal_kernels as vk
 >>> tone = 0.1 * np.sin(2 * np.pi * 200 * np.arange(8000) / 8000)
->>> rows = vk.extract([tone])[0]          # one row each 10 ms
->>> bool(abs(np.median(rows[10:90, vk.F0_HZ]) - 200) < 1)
+>>> bool(abs(np.nanmedian(vk.f0(tone).f0_hz) - 200) < 1)
 True
+>>> round(vk.active_level(tone))
+-23
+
+One channel in a line each: `f0`, `active_level`, `loudness`, `speech_score`, `speech_tempo`; all features: `extract`.
+Many channels, live: `new_state` and `advance`, in ticks of 20 ms; then `measure` and `functionals` of a stretch.
 """
 
 from ._jit import CACHE_DIR, is_compiled
-from .arrays import extract
+from .arrays import Pitch, Tempo, active_level, extract, f0, speech_score, speech_tempo
 from .baseline import READY_S, Baseline
 from .frontend import advance
 from .functionals import FUNCTIONALS, LEAST_STEPS, functionals
@@ -138,10 +142,14 @@ __all__ = [
     "Baseline",
     "Boundary",
     "Loudness",
+    "Pitch",
     "State",
+    "Tempo",
+    "active_level",
     "active_level_db",
     "advance",
     "extract",
+    "f0",
     "functionals",
     "gated_loudness",
     "is_compiled",
@@ -152,5 +160,7 @@ __all__ = [
     "mel_filters",
     "new_state",
     "reset_lane",
+    "speech_score",
+    "speech_tempo",
     "tempo_window",
 ]

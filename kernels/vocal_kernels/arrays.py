@@ -1,6 +1,7 @@
 """The front end for whole signals in memory: for training, for tests, and for those who have arrays, not calls."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,15 +9,24 @@ from numpy.typing import NDArray
 from .frontend import advance
 from .lanes import LANES
 from .layout import (
+    ENVELOPE,
+    F0_HZ,
     FEATURES,
+    HOP_S,
     HOP_SAMPLES,
     HOPS,
     MAX_TICKS,
+    NUCLEUS,
+    POWER_DB,
     RING_ROWS,
+    SPEECH,
     TICK_SAMPLES,
+    VOICING,
     Boundary,
     new_state,
 )
+from .level import active_level_db
+from .measures import PAUSE_STEPS, SPEECH_FROM
 
 _NO_DECISIONS = np.zeros(LANES, np.int64)
 _FLUSH_TICKS = 4
@@ -83,3 +93,49 @@ def _extract_block(signals: list[NDArray[np.float32]]) -> list[NDArray[np.float3
             table[step] = ring[step % RING_ROWS]
         settled = upto
     return [np.ascontiguousarray(table[: len(s) // HOP_SAMPLES, :, lane]) for lane, s in enumerate(signals)]
+
+
+class Pitch(NamedTuple):
+    """One value each 10 ms. f0_hz: 60-500, NaN where unvoiced; voicing: 0-1."""
+
+    f0_hz: NDArray[np.float32]
+    voicing: NDArray[np.float32]
+
+
+class Tempo(NamedTuple):
+    """syllables: nuclei; speech_s: speech without pauses over 200 ms; and their quotient, NaN without speech."""
+
+    syllables: int
+    speech_s: float
+    articulation_rate_syll_s: float
+
+
+def f0(samples: NDArray[np.floating]) -> Pitch:
+    """F0 and voicing of a signal `(n,)` at 8 kHz."""
+    rows = extract([samples])[0]
+    f0_hz = rows[:, F0_HZ].copy()
+    f0_hz[f0_hz <= 0.0] = np.nan
+    return Pitch(f0_hz, rows[:, VOICING].copy())
+
+
+def active_level(samples: NDArray[np.floating]) -> float:
+    """Active speech level of a signal `(n,)` at 8 kHz, ITU-T P.56 method B, in dBov; NaN without activity."""
+    rows = extract([samples])[0].astype(np.float64)
+    return float(active_level_db(10.0 ** (rows[:, POWER_DB] / 10.0), rows[:, ENVELOPE].copy()))
+
+
+def speech_score(samples: NDArray[np.floating]) -> NDArray[np.float32]:
+    """How likely each 10 ms of a signal `(n,)` at 8 kHz is speech, 0-1."""
+    return extract([samples])[0][:, SPEECH].copy()
+
+
+def speech_tempo(samples: NDArray[np.floating]) -> Tempo:
+    """Tempo of a signal `(n,)` at 8 kHz, of any length."""
+    rows = extract([samples])[0]
+    speaks = rows[:, SPEECH] >= SPEECH_FROM
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], speaks, [True]]).astype(np.int8)))
+    pauses = edges[1::2] - edges[::2]
+    spoken = len(rows) - int(pauses[pauses > PAUSE_STEPS].sum())
+    syllables = int(rows[:, NUCLEUS].sum())
+    rate = syllables / (spoken * HOP_S) if spoken else float("nan")
+    return Tempo(syllables, spoken * HOP_S, rate)

@@ -1,0 +1,64 @@
+"""The kernels in one line each, for those who have arrays and no calls."""
+
+import doctest
+
+import numpy as np
+import pytest
+import vocal_kernels as vk
+from signals import line, voice
+
+
+def test_the_example_of_the_package_runs() -> None:
+    assert doctest.testmod(vk).failed == 0
+    assert doctest.testmod(vk).attempted > 2
+
+
+def test_pitch_is_nan_where_nobody_sounds() -> None:
+    x = np.concatenate([line(1.0), voice(2.0, 140.0), line(1.0)])
+    found = vk.f0(x)
+    assert np.isnan(found.f0_hz[:90]).mean() > 0.95
+    assert np.nanmedian(found.f0_hz[100:300]) == pytest.approx(140.0, rel=0.1)
+    assert found.voicing.min() >= 0.0
+    assert found.voicing.max() <= 1.0
+
+
+def test_level_of_speech_leaves_pauses_out() -> None:
+    spoken = voice(3.0, level_dbov=-26.0)
+    alone = vk.active_level(spoken)
+    paused = vk.active_level(np.concatenate([line(4.0, -80.0), spoken, line(4.0, -80.0)]))
+    assert paused == pytest.approx(alone, abs=0.4)
+    assert vk.active_level(spoken * 0.5) == pytest.approx(alone - 6.02, abs=0.05)
+
+
+def test_speech_score_knows_speech_from_line() -> None:
+    score = vk.speech_score(np.concatenate([line(2.0), voice(3.0), line(2.0)]))
+    assert score[220:480].mean() > 0.9
+    assert score[20:180].mean() < 0.1
+
+
+@pytest.mark.parametrize("syllables_per_s", [3.0, 4.0, 5.0])
+def test_tempo_counts_syllables(syllables_per_s: float) -> None:
+    x = np.concatenate([line(1.5), voice(20.0, syllables_per_s=syllables_per_s), line(1.0)])
+    found = vk.speech_tempo(x)
+    assert found.articulation_rate_syll_s == pytest.approx(syllables_per_s, rel=0.1)
+    assert found.speech_s == pytest.approx(20.0, abs=0.6)
+
+
+def test_nothing_has_no_tempo() -> None:
+    assert vk.speech_tempo(np.zeros(8000)).syllables == 0
+    assert np.isnan(vk.active_level(np.zeros(8000)))
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((10, 2)), np.zeros(10, np.int16), [[0.0]]], ids=["two channels", "integers", "nested"]
+)
+def test_wrong_arrays_are_named(wrong: object) -> None:
+    for function in (vk.f0, vk.active_level, vk.speech_score, vk.speech_tempo):
+        with pytest.raises(ValueError, match="samples: wanted"):
+            function(wrong)  # type: ignore[arg-type]
+
+
+def test_any_layout_is_taken() -> None:
+    whole = voice(2.0)
+    for x in (whole[::2], whole[::-1], np.frombuffer(whole.tobytes(), np.float32)):
+        np.testing.assert_array_equal(vk.speech_score(x), vk.speech_score(np.array(x)))
