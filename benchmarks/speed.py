@@ -1,6 +1,6 @@
 """Speed on one core: recordings from end to end, and the front end alone.
 
-    python benchmarks/speed.py --data DATA [--json]
+    python benchmarks/speed.py [--data DATA] [--peers] [--json]
 
 CPU seconds, not wall seconds; the process is pinned to one core, kernels are compiled before the clock starts. Each
 figure is the best of five: what else the machine does can only slow it down.
@@ -9,6 +9,7 @@ figure is the best of five: what else the machine does can only slow it down.
 import argparse
 import os
 import resource
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -85,14 +86,48 @@ def front_end() -> list[Row]:
     return rows
 
 
+def peers() -> list[Row]:
+    """Peers' descriptors of the same minute of telephone speech, one channel; a peer that is not installed is named."""
+    with open_call(call_path()) as source:
+        minute = source.read(60 * vk.RATE_HZ)[:, 0].copy()
+    rows = []
+    channels = [minute] * vk.LANES
+    vocal_s = cpu_s(lambda: vk.extract(channels))
+    vocal_channels = vk.LANES * 60 / vocal_s
+    rows.append(Row("front end", "channels a core", "a minute of speech", "vocal", vocal_channels, "channels"))
+    try:
+        import opensmile
+
+        smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.LowLevelDescriptors)
+        channels_a_core = 60 / cpu_s(lambda: smile.process_signal(minute, vk.RATE_HZ))
+        name = "openSMILE eGeMAPSv02 descriptors"
+        rows.append(Row("front end", "channels a core", "a minute of speech", name, channels_a_core, "channels"))
+        rows.append(Row("front end", "ratio", f"vocal to {name}", "vocal", vocal_channels / channels_a_core, "x"))
+    except ImportError:
+        print("opensmile is not installed: pip install opensmile (research licence)", file=sys.stderr)
+    try:
+        import webrtcvad
+
+        detector = webrtcvad.Vad(2)
+        pcm = (minute * 32767).astype(np.int16).tobytes()
+        frames = [pcm[i : i + 320] for i in range(0, len(pcm) - 319, 320)]
+        value = 60 / cpu_s(lambda: [detector.is_speech(frame, vk.RATE_HZ) for frame in frames])
+        rows.append(Row("front end", "channels a core", "a minute of speech", "webrtcvad alone", value, "channels"))
+    except ImportError:
+        print("webrtcvad is not installed: pip install webrtcvad-wheels", file=sys.stderr)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with calls/staged")
+    parser.add_argument("--peers", action="store_true", help="measure what peers are installed beside us")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     recordings([call_path()], True)
-    rows = front_end() + end_to_end(arguments.data / "calls" / "staged" if arguments.data else None)
+    rows = front_end() + (peers() if arguments.peers else [])
+    rows += end_to_end(arguments.data / "calls" / "staged" if arguments.data else None)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     rows.append(Row("memory", "peak of this process", "all of the above", "vocal", peak_mb, "MB"))
     show(rows, arguments.json)
