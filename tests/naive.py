@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import vocal_kernels as vk
+from naive_pitch import naive_pitch
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
@@ -145,30 +146,19 @@ def lag_window() -> Array:
     return np.maximum(taper / taper[0], 0.12)
 
 
-def pitch(correlations: Array) -> tuple[Array, Array]:
-    """F0 in Hz (0 unvoiced) and voicing of steps in a row, from their autocorrelations."""
-    f0, voicing = np.zeros(len(correlations)), np.zeros(len(correlations))
-    last_octave, trust = 0.0, 0.0
+def voicing(correlations: Array) -> Array:
+    """Height of the highest peak of each step's autocorrelation, 0-1."""
+    found = np.zeros(len(correlations))
     for step, r in enumerate(correlations):
         # Taper first: the lag window is known to lag 136 only.
         r = r[:137] / max(r[0], 1e-9) / lag_window()[:137]
-        best = (-9.0, 0.0, 16.0)
-        for lag in range(16, 135):
-            if r[lag - 1] <= r[lag] >= r[lag + 1]:
-                slope = (r[lag + 1] - r[lag - 1]) / 2
-                bend = max(2 * r[lag] - r[lag - 1] - r[lag + 1], 1e-6)
-                top = r[lag] + slope**2 / (2 * bend)
-                octave = math.log2(lag)
-                worth = top - 0.02 * octave - 0.08 * trust * abs(octave - last_octave)
-                best = max(best, (worth, top, lag + slope / bend), key=lambda c: c[0])
-        _, height, place = best
-        voicing[step] = min(max(height, 0.0), 1.0)
-        if voicing[step] > 0.38:
-            f0[step] = RATE_HZ / max(place, 1.0)
-            last_octave, trust = math.log2(place), voicing[step]
-        else:
-            trust *= 0.7
-    return f0, voicing
+        peaks_at = [lag for lag in range(16, 135) if r[lag - 1] <= r[lag] >= r[lag + 1] and r[lag] > 0.0]
+        if peaks_at:
+            lag = max(peaks_at, key=lambda lag: r[lag])
+            slope = (r[lag + 1] - r[lag - 1]) / 2
+            bend = max(2 * r[lag] - r[lag - 1] - r[lag + 1], 1e-6)
+            found[step] = r[lag] + slope**2 / (2 * bend)
+    return np.clip(found, 0.0, 1.0)
 
 
 # --- speech --------------------------------------------------------------------------------------------------------
@@ -323,17 +313,19 @@ def features(signal: NDArray[np.floating]) -> Array:
     power = power_spectra(y, n)
     mel_db = mel_levels_db(power)
     rows[:, vk.MEL :] = mel_db
-    rows[:, vk.F0_HZ], rows[:, vk.VOICING] = pitch(autocorrelations(power))
+    rows[:, vk.VOICING] = voicing(autocorrelations(power))
+    f0_hz, voiced = naive_pitch(x)
+    now[: len(f0_hz), vk.F0_HZ], now[: len(f0_hz), vk.VOICED] = f0_hz[:n], voiced[:n]
     rows[:, vk.SPEECH], rows[:, vk.FLOOR_DB] = speech(mel_db, rows[:, vk.VOICING], rows[:, vk.POWER_DB])
     rows[:, [vk.JITTER, vk.SHIMMER, vk.HNR_DB]] = np.nan
     for row, window in enumerate(windows(y, n)):
-        if row % 2 == 0 and rows[row, vk.F0_HZ] > 0.0:
+        if row % 2 == 1 and rows[row, vk.F0_HZ] > 0.0:
             rows[row, [vk.JITTER, vk.SHIMMER, vk.HNR_DB]] = voice_quality(window, rows[row, vk.F0_HZ])
     smooth = sonority(mel_db)[3:]
     rows[: len(smooth), vk.SONORITY] = smooth
     for place in peaks(sonority(mel_db)):
         row = place - 3
-        if row >= 0 and rows[row, vk.F0_HZ] > 0.0 and rows[row, vk.SPEECH] > 0.4:
+        if row >= 0 and rows[row, vk.F0_HZ] > 0.0 and rows[row, vk.VOICING] > 0.38 and rows[row, vk.SPEECH] > 0.4:
             rows[row, vk.NUCLEUS] = 1.0
     return now[:steps]
 

@@ -24,7 +24,7 @@ def history() -> np.ndarray:
 def power(history: np.ndarray) -> np.ndarray:
     real, imag = np.empty((2, FFT_SIZE, LANES), np.float32)
     out = np.empty((2 * BINS, LANES), np.float32)
-    spectrum.two_spectra(history, HOP_SAMPLES, real, imag, out)
+    spectrum.two_spectra(history, 0, HOP_SAMPLES, real, imag, out)
     return out
 
 

@@ -57,10 +57,11 @@ def test_twin(seed: int) -> None:
     by_row = features.reshape(vk.RING_ROWS, vk.FEATURES, vk.LANES)
     by_row[:, vk.F0_HZ] = np.where(rng.random((vk.RING_ROWS, vk.LANES)) < 0.7, 120.0, 0.0)
     by_row[:, vk.SPEECH] = rng.random((vk.RING_ROWS, vk.LANES))
+    by_row[:, vk.VOICING] = rng.random((vk.RING_ROWS, vk.LANES))
     counts, extremes = np.zeros((COUNTS, vk.LANES), np.int64), np.zeros((EXTREMES, vk.LANES))
     counts[RISING], extremes[HIGHEST] = 1, -100.0
     run_nuclei(levels, features, counts, extremes)
-    believed = (by_row[:, vk.F0_HZ] > 0) & (by_row[:, vk.SPEECH] > 0.4)
+    believed = (by_row[:, vk.F0_HZ] > 0) & (by_row[:, vk.VOICING] > 0.38) & (by_row[:, vk.SPEECH] > 0.4)
     marked = 0
     for lane in range(vk.LANES):
         wanted = [p for p in naive.peaks(levels[:, lane].astype(np.float64).tolist()) if believed[p, lane]]

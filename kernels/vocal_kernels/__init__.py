@@ -1,11 +1,9 @@
 """DSP kernels for speech on telephone lines: 16 channels side by side, 10 ms at a time. Knows nothing of calls.
 
 >>> import numpy as np, vocal_kernels as vk
->>> tone = 0.1 * np.sin(2 * np.pi * 200 * np.arange(8000) / 8000)
->>> bool(abs(np.nanmedian(vk.f0(tone).f0_hz) - 200) < 1)
-True
->>> round(vk.active_level(tone))
--23
+>>> tone = 0.1 * np.sin(2 * np.pi * 1000 * np.arange(80000) / 8000)
+>>> round(vk.active_level(tone), 1)
+-23.0
 
 One channel in a line each: `f0`, `active_level`, `loudness`, `speech_score`, `speech_tempo`; all features: `extract`.
 Many channels, live: `new_state` and `advance`, in ticks of 20 ms; then `measure` and `functionals` of a stretch.
@@ -38,6 +36,7 @@ from .layout import (
     MEL_BANDS,
     NUCLEUS,
     PHASE,
+    PITCH_DELAY,
     POWER_DB,
     QUIET,
     RATE_HZ,
@@ -51,6 +50,7 @@ from .layout import (
     START_STEP,
     TICK_S,
     TICK_SAMPLES,
+    VOICED,
     VOICING,
     Boundary,
     State,
@@ -117,6 +117,7 @@ __all__ = [
     "MEL_BANDS",
     "NUCLEUS",
     "PHASE",
+    "PITCH_DELAY",
     "POWER_DB",
     "QUIET",
     "RATE_HZ",
@@ -136,6 +137,7 @@ __all__ = [
     "SYLLABLES",
     "TICK_S",
     "TICK_SAMPLES",
+    "VOICED",
     "VOICED_SHARE",
     "VOICING",
     "VOICING_CONTRAST",

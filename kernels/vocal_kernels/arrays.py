@@ -111,7 +111,7 @@ class Tempo(NamedTuple):
 
 
 def f0(samples: NDArray[np.floating]) -> Pitch:
-    """F0 and voicing of a signal `(n,)` at 8 kHz."""
+    """F0 and voicing of a signal `(n,)` at 8 kHz. Tones that do not move, as of a ringing line, are no voice."""
     rows = extract([samples])[0]
     f0_hz = rows[:, F0_HZ].copy()
     f0_hz[f0_hz <= 0.0] = np.nan

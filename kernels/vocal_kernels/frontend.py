@@ -18,6 +18,7 @@ from .layout import (
     MAX_TICKS,
     MEL,
     NUCLEUS,
+    PITCH_DELAY,
     RING_ROWS,
     SHIMMER,
     SPECTRAL_DELAY,
@@ -60,7 +61,7 @@ def _advance(pcm, until, boundary, state):
             at = hop * HOP_SAMPLES
             fresh = HISTORY_SAMPLES - TICK_SAMPLES + at
             read_samples(pcm, tick * TICK_SAMPLES + at, step + hop, state.history, fresh, state.rows, state.features)
-        two_spectra(state.history, HOP_SAMPLES, state.real, state.imag, state.power)
+        two_spectra(state.history, PITCH_DELAY * HOP_SAMPLES, HOP_SAMPLES, state.real, state.imag, state.power)
         two_autocorrelations(state.power, FIRST_BIN, LAST_BIN, state.real, state.imag)
         for hop in range(HOPS):
             now = step + hop - SPECTRAL_DELAY
@@ -68,13 +69,14 @@ def _advance(pcm, until, boundary, state):
             behind = now - DELAY_STEPS + RING_ROWS
             store(state.features, row + NUCLEUS, splat(0.0))
             mel_levels(state.power, hop * BINS, state.features, row + MEL)
-            track(state.real if hop == 0 else state.imag, state.features, row, state.rows)
+            track(state.real if hop == 0 else state.imag, hop, now, state)
+            late = ((now - PITCH_DELAY + RING_ROWS) % RING_ROWS) * FEATURES
             if hop == 0:
-                # Its cost is a lane's own, so once a tick.
-                voice_quality(state.history, state.features, row, state.window, state.cycles)
+                # Its cost is a lane's own, so once a tick; the history reaches back to the window of that step.
+                voice_quality(state.history, state.features, late, state.window, state.cycles)
             else:
                 for measure in (JITTER, SHIMMER, HNR_DB):
-                    store(state.features, row + measure, splat(math.nan))
+                    store(state.features, late + measure, splat(math.nan))
             score(state.features, row, state.rows)
             sonority(state.features, row, (behind % RING_ROWS) * FEATURES, state.rows)
             nuclei(state.features, behind, state.counts, state.extremes)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .lanes import LANES
+from .network import load_weights
 
 RATE_HZ = 8000
 TICK_SAMPLES = 160
@@ -21,8 +22,9 @@ TICK_S = TICK_SAMPLES / RATE_HZ
 WINDOW_SAMPLES = 400
 FFT_SIZE = 512
 BINS = FFT_SIZE // 2 + 1
-HISTORY_SAMPLES = WINDOW_SAMPLES + HOP_SAMPLES
 SPECTRAL_DELAY = 2  # steps from a row to the one whose samples complete its window
+PITCH_DELAY = 3  # steps more until its F0 is known: 50 ms behind the last sample
+HISTORY_SAMPLES = WINDOW_SAMPLES + (1 + PITCH_DELAY) * HOP_SAMPLES  # back to the window of the newest known F0
 MAX_TICKS = 50
 """Most ticks in one call of `advance`: one second."""
 
@@ -35,8 +37,8 @@ POWER_DB = 0  # mean square of the step, dBov
 ENVELOPE = 1  # P.56 envelope at its end, linear, 1 = overload
 K_POWER = 2  # K-weighted mean square
 CLIPPED = 3  # share of samples at the codec's limit
-F0_HZ = 4  # 0 where unvoiced
-VOICING = 5  # height of the autocorrelation peak, 0-1
+F0_HZ = 4  # 0 where unvoiced, and until it is known
+VOICING = 5  # height of the autocorrelation's highest peak, 0-1
 SPEECH = 6  # speech score, 0-1
 FLOOR_DB = 7  # noise floor, dBov, as POWER_DB
 SONORITY = 8  # smoothed vowel-band level, dB
@@ -44,7 +46,8 @@ NUCLEUS = 9  # 1 where a syllable has its peak
 JITTER = 10  # mean step between the lengths of neighbouring cycles over their mean; NaN where not measured
 SHIMMER = 11  # the same of their sizes
 HNR_DB = 12  # harmonics to noise
-MEL = 13  # first of MEL_BANDS band levels, dBov
+VOICED = 13  # how likely the step is a voice on the pitch that F0_HZ names, 0-1; PITCH_DELAY steps late, as F0_HZ
+MEL = 14  # first of MEL_BANDS band levels, dBov
 FEATURES = MEL + MEL_BANDS
 
 RING_ROWS = 1632
@@ -54,12 +57,29 @@ RING_ROWS = 1632
 DC_IN, DC_OUT = 0, 1
 SHELF_1, SHELF_2, HIGH_1, HIGH_2 = 2, 3, 4, 5
 ENVELOPE_1, ENVELOPE_2 = 6, 7
-LOG_LAG, TRUST = 8, 9
+LOUDEST, QUIETEST = 8, 9
 SCORE, LEVEL_FLOOR, AGE = 10, 11, 12
 RAW_SONORITY = 13  # the last SONORITY_TAPS values
 SONORITY_TAPS = 7
 FLOORS = RAW_SONORITY + SONORITY_TAPS
 ROWS = FLOORS + MEL_BANDS
+
+# The network behind F0: what it hears of a step, its sizes, and the rows of State.net
+PITCH_LAGS, PITCH_BANDS = 139, 128
+PITCH_INPUTS = PITCH_LAGS + MEL_BANDS + 2 + PITCH_BANDS
+PITCH_FIRST, PITCH_HIDDEN, PITCH_CLASSES = 48, 48, 39
+PITCH_LAYERS = {
+    "heard": (PITCH_FIRST, PITCH_INPUTS),
+    "gates": (2 * PITCH_HIDDEN, PITCH_FIRST + PITCH_HIDDEN),
+    "fresh": (PITCH_HIDDEN, PITCH_FIRST),
+    "old": (PITCH_HIDDEN, PITCH_HIDDEN),
+    "classes": (PITCH_CLASSES, PITCH_HIDDEN),
+}
+PITCH_HEARD = HOPS * PITCH_INPUTS  # behind the inputs of either step: the first layer, and behind it the memory
+PITCH_SCRATCH = PITCH_HEARD + PITCH_FIRST + PITCH_HIDDEN
+PITCH_ROWS = PITCH_SCRATCH + 4 * PITCH_HIDDEN
+LAG_ROWS = 128
+"""Rows of State.lags for each of the last PITCH_DELAY + 1 steps: its autocorrelation from 60 to 500 Hz."""
 
 # Rows of State.counts, int64; steps are the block's, counted since it was made
 PHASE = 0  # QUIET or SPEAKING
@@ -96,7 +116,7 @@ class Boundary(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything a block remembers between two calls of `advance`; 245 kB a channel, nearly all of it `features`."""
+    """Everything a block remembers between two calls of `advance`; 270 kB a channel, nearly all of it `features`."""
 
     history: NDArray[np.float32]
     rows: NDArray[np.float32]
@@ -106,10 +126,16 @@ class State(NamedTuple):
     real: NDArray[np.float32]
     imag: NDArray[np.float32]
     power: NDArray[np.float32]
+    net: NDArray[np.float32]
+    lags: NDArray[np.float32]
+    weights: NDArray[np.float32]
     records: NDArray[np.int64]
     clock: NDArray[np.int64]
     window: NDArray[np.float32]
     cycles: NDArray[np.float64]
+
+
+PITCH_WEIGHTS = load_weights("pitch", PITCH_LAYERS)
 
 
 def new_state() -> State:
@@ -123,6 +149,9 @@ def new_state() -> State:
         real=np.zeros((FFT_SIZE, LANES), np.float32),
         imag=np.zeros((FFT_SIZE, LANES), np.float32),
         power=np.zeros((2 * BINS, LANES), np.float32),
+        net=np.zeros((PITCH_ROWS, LANES), np.float32),
+        lags=np.zeros(((PITCH_DELAY + 1) * LAG_ROWS, LANES), np.float32),
+        weights=PITCH_WEIGHTS,
         records=np.zeros((MAX_RECORDS, RECORD_COLUMNS), np.int64),
         clock=np.zeros(1, np.int64),
         window=np.zeros(WINDOW_SAMPLES, np.float32),
@@ -140,6 +169,12 @@ def reset_lane(state: State, lane: int) -> None:
     """Forget all that was heard on a lane, for the channel that takes it at the block's present step."""
     state.history[:, lane] = 0.0
     state.rows[:, lane] = 0.0
+    state.net[:, lane] = 0.0
+    state.lags[:, lane] = 0.0
+    # The first windows reach back to steps before the channel: what a lane heard there was another channel's.
+    for back in range(1, SPECTRAL_DELAY + 1):
+        row = ((int(state.clock[0]) - back) % RING_ROWS) * FEATURES
+        state.features[row : row + FEATURES, lane] = 0.0
     state.rows[RAW_SONORITY : RAW_SONORITY + SONORITY_TAPS, lane] = SILENCE_DB
     state.counts[:, lane] = 0
     state.counts[START_STEP, lane] = state.counts[LAST_STEP, lane] = state.clock[0]

@@ -92,13 +92,13 @@ def transform(real, imag):
 
 
 @inlined
-def two_spectra(history, hop, real, imag, power):
-    """Power spectra of the windows that begin at rows 0 and `hop` of `history`, into power[:257] and power[257:]."""
+def two_spectra(history, first, hop, real, imag, power):
+    """Power spectra of the windows that begin at history[first:] and `hop` later, into power[:257] and power[257:]."""
     for n in range(WINDOW_SAMPLES):
         place = REVERSED[n]
         taper = splat(WINDOW[n])
-        store(real, place, load(history, n) * taper)
-        store(imag, place, load(history, n + hop) * taper)
+        store(real, place, load(history, first + n) * taper)
+        store(imag, place, load(history, first + n + hop) * taper)
     nothing = splat(0.0)
     for n in range(WINDOW_SAMPLES, FFT_SIZE):
         place = REVERSED[n]

@@ -19,6 +19,7 @@ from .layout import (
     SONORITY,
     SONORITY_TAPS,
     SPEECH,
+    VOICING,
 )
 
 FIRST_BAND, LAST_BAND = 1, 12
@@ -32,6 +33,7 @@ DELAY_STEPS = SONORITY_TAPS // 2
 NEWER_ROWS = 10  # of the ring, that stand after the step looked at or will within this call
 DIP_DB = 0.5
 SPEECH_FROM = 0.4
+VOICING_FROM = 0.38  # noise that swells as syllables do may have an F0, but no such peak
 
 
 @inlined
@@ -63,7 +65,8 @@ def nuclei(features, step, counts, extremes):
             elif level < extremes[HIGHEST, lane] - DIP_DB:
                 peak = (counts[PEAK_STEP, lane] % RING_ROWS) * FEATURES
                 is_kept = step - counts[PEAK_STEP, lane] < RING_ROWS - NEWER_ROWS
-                if is_kept and features[peak + F0_HZ, lane] > 0.0 and features[peak + SPEECH, lane] > SPEECH_FROM:
+                is_voiced = features[peak + F0_HZ, lane] > 0.0 and features[peak + VOICING, lane] > VOICING_FROM
+                if is_kept and is_voiced and features[peak + SPEECH, lane] > SPEECH_FROM:
                     features[peak + NUCLEUS, lane] = 1.0
                 counts[RISING, lane] = 0
                 extremes[LOWEST, lane] = level
