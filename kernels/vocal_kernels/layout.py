@@ -107,8 +107,8 @@ MAX_RECORDS = LANES * HOPS
 class Boundary(NamedTuple):
     """When speech begins and ends; scores 0-1, times in 10 ms steps."""
 
-    onset_score: float = 0.6
-    offset_score: float = 0.35
+    onset_score: float = 0.5
+    offset_score: float = 0.25
     onset_steps: int = 8
     hangover_steps: int = 30
     pre_roll_steps: int = 3
