@@ -25,10 +25,10 @@ def call_tables(events: list[Event], language: Language) -> list[Table | str]:
     if not utterances:
         tables.append(t("no_speech"))
     elif len(utterances) <= SHORT_CALL_ROWS:
-        table = Table(title=t("utterances"), title_justify="left")
-        for column, side in (("time", "right"), ("who", "left"), ("length", "right"), ("tempo", "right")):
-            table.add_column(t(column), justify=side)  # type: ignore[arg-type]
-        for column in ("level", "f0", "clarity", "mood", "arousal", "stress"):
+        table = Table(title=t("utterances"), title_justify="left", padding=(0, 0, 0, 1))
+        table.add_column(t("time"), justify="right", no_wrap=True)
+        table.add_column(t("who"), no_wrap=True)
+        for column in ("length", "tempo", "level", "f0", "clarity", "mood", "arousal", "stress"):
             table.add_column(t(column), justify="right")
         for u in utterances:
             table.add_row(
