@@ -114,10 +114,10 @@ def test_nothing_is_decided_past_until(seed: int) -> None:
 
 def test_utterances_of_a_lane_are_apart_and_in_order() -> None:
     rng = np.random.default_rng(8)
-    scores = np.stack([random_scores(rng, 3000, 30.0) for _ in range(vk.LANES)], axis=1)
+    scores = np.stack([random_scores(rng, 6000, 30.0) for _ in range(vk.LANES)], axis=1)
     for records in machine(scores, vk.Boundary(), ENDLESS):
         ended = [r for r in records if r.kind == vk.ENDED]
-        assert len(ended) > 3
+        assert len(ended) > 5
         assert all(r.start < r.end <= r.step + 1 for r in ended)
         assert all(a.end <= b.start for a, b in pairwise(ended))
 
