@@ -1,7 +1,7 @@
 """Slow, obvious twins of the kernels: one channel, float64, whole signals, from the definitions.
 
 Not for use, only for comparison. Nothing here is shared with `vocal_kernels` but the column numbers of its tables, the
-K-weighting coefficients (`test_level` holds those against the standard) and the tuned constants of the speech score.
+K-weighting coefficients (`test_level` holds those against the standard).
 The second half makes test signals: everything is seeded.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+import naive_speech
 import numpy as np
 import vocal_kernels as vk
 from naive_pitch import naive_pitch
@@ -22,7 +23,7 @@ RATE_HZ = 8000
 STEP = 80  # samples
 WINDOW = 400  # samples
 FFT = 512
-FLUSH_STEPS = 8  # silence that `extract` feeds after the longest signal
+FLUSH_STEPS = 22  # silence that `extract` feeds after the longest signal
 BEFORE = 2  # steps before the channel began that the spectral kernels are shown, all or mostly silence
 
 
@@ -164,27 +165,14 @@ def voicing(correlations: Array) -> Array:
 # --- speech --------------------------------------------------------------------------------------------------------
 
 
-def _follow(floor: Array, level: Array, rise: float, age: int) -> Array:
-    if age < 5:
-        return np.minimum(level, -55.0)
-    return np.where(level < floor, floor + 0.2 * (level - floor), np.minimum(level, floor + rise))
-
-
-def speech(mel_db: Array, voicing: Array, power_db: Array) -> tuple[Array, Array]:
-    """Score and noise floor of steps in a row."""
-    scores, floors = np.zeros(len(mel_db)), np.zeros(len(mel_db))
-    floor_of_bands, floor, score = np.zeros(mel_db.shape[1]), np.zeros(1), 0.0
-    for step in range(len(mel_db)):
+def noise_floor(power_db: Array, scores: Array) -> Array:
+    """Of steps in a row: falls to a quieter step, rises slowly, more slowly still while the score says speech."""
+    floors, floor = np.zeros(len(scores)), -55.0
+    for step, (level, score) in enumerate(zip(power_db, scores, strict=False)):
         rise = 0.005 if score > 0.5 else 0.03
-        floor_of_bands = _follow(floor_of_bands, mel_db[step], rise, step)
-        floor = _follow(floor, power_db[step : step + 1], rise, step)
-        # What is quieter than -72 dBov in a band is nothing.
-        above = np.maximum(mel_db[step], -72.0) - np.maximum(floor_of_bands, -72.0)
-        snr = float(np.minimum(above, 30.0).mean())
-        logit = 0.48 * snr + 5.5 * voicing[step] - 4.4
-        score += 0.35 * (1.0 / (1.0 + math.exp(-logit)) - score)
-        scores[step], floors[step] = score, floor[0]
-    return scores, floors
+        floor = floor + 0.2 * (level - floor) if level < floor else min(level, floor + rise)
+        floors[step] = floor
+    return floors
 
 
 DEFAULT = vk.Boundary()
@@ -223,35 +211,6 @@ def boundaries(scores: Sequence[float], boundary: vk.Boundary = DEFAULT, first: 
             seconds += 1
             records.append(Record(vk.SECOND, step, start, end))
     return records
-
-
-# --- tempo ---------------------------------------------------------------------------------------------------------
-
-
-def sonority(mel_db: Array) -> Array:
-    """Summed amplitude of the vowel bands in dB, smoothed over +-30 ms, -100 before; from 3 steps before the first."""
-    amplitude = (10.0 ** (mel_db[:, 1:13] / 20.0)).sum(axis=1)
-    taps = np.exp(-0.5 * (np.arange(-3, 4) / 1.5) ** 2)
-    padded = np.concatenate([np.full(6, -100.0), 20.0 * np.log10(amplitude)])
-    return np.convolve(padded, taps / taps.sum(), "valid")
-
-
-def peaks(level: Sequence[float], dip: float = 0.5, before: float = -100.0) -> list[int]:
-    """Places of maxima with a rise of `dip` before them (the first: from `before`) and a fall of `dip` after them."""
-    found: list[int] = []
-    rising, place, extreme = True, 0, before
-    for i, value in enumerate(level):
-        if rising:
-            if value > extreme:
-                extreme, place = value, i
-            elif value < extreme - dip:
-                found.append(place)
-                rising, extreme = False, value
-        elif value < extreme:
-            extreme = value
-        elif value > extreme + dip:
-            rising, extreme, place = True, value, i
-    return found
 
 
 # --- voice quality ---------------------------------------------------------------------------------------------------
@@ -316,17 +275,13 @@ def features(signal: NDArray[np.floating]) -> Array:
     rows[:, vk.VOICING] = voicing(autocorrelations(power))
     f0_hz, voiced = naive_pitch(x)
     now[: len(f0_hz), vk.F0_HZ], now[: len(f0_hz), vk.VOICED] = f0_hz[:n], voiced[:n]
-    rows[:, vk.SPEECH], rows[:, vk.FLOOR_DB] = speech(mel_db, rows[:, vk.VOICING], rows[:, vk.POWER_DB])
+    scores, shares = naive_speech.speech(mel_db), naive_speech.syllables(mel_db)
+    rows[: len(scores), vk.SPEECH], rows[: len(shares), vk.NUCLEUS] = scores, shares
+    now[: len(scores) - BEFORE, vk.FLOOR_DB] = noise_floor(now[:, vk.POWER_DB], scores[BEFORE:])
     rows[:, [vk.JITTER, vk.SHIMMER, vk.HNR_DB]] = np.nan
     for row, window in enumerate(windows(y, n)):
         if row % 2 == 1 and rows[row, vk.F0_HZ] > 0.0:
             rows[row, [vk.JITTER, vk.SHIMMER, vk.HNR_DB]] = voice_quality(window, rows[row, vk.F0_HZ])
-    smooth = sonority(mel_db)[3:]
-    rows[: len(smooth), vk.SONORITY] = smooth
-    for place in peaks(sonority(mel_db)):
-        row = place - 3
-        if row >= 0 and rows[row, vk.F0_HZ] > 0.0 and rows[row, vk.VOICING] > 0.38 and rows[row, vk.SPEECH] > 0.4:
-            rows[row, vk.NUCLEUS] = 1.0
     return now[:steps]
 
 
@@ -339,7 +294,7 @@ def measure(rows: Array) -> Array:
     steps = len(rows)
     speaking = rows[:, vk.SPEECH] >= 0.35
     pauses = [length for said, run in groupby(speaking) if not said and (length := len(list(run))) > 20]
-    out[vk.SYLLABLES] = (rows[:, vk.NUCLEUS] > 0).sum()
+    out[vk.SYLLABLES] = rows[:, vk.NUCLEUS].sum()
     out[vk.SPEECH_S] = (steps - sum(pauses)) * 0.01
     if steps == 0:
         return out
@@ -420,7 +375,7 @@ def functionals(rows: Array) -> Array | None:
     seconds = count * 0.01
     runs = [len(list(run)) * 0.01 for voiced, run in groupby(f0 > 0) if voiced]
     found += [
-        (rows[:, vk.NUCLEUS] > 0).sum() / seconds,
+        rows[:, vk.NUCLEUS].sum() / seconds,
         (said & (f0 > 0)).sum() / count,
         float(np.mean(runs or [0.0])),
         float(np.std(runs or [0.0])),

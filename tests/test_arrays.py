@@ -1,11 +1,15 @@
 """The kernels in one line each, for those who have arrays and no calls."""
 
 import doctest
+import json
 
 import numpy as np
 import pytest
 import vocal_kernels as vk
 from signals import line, voice
+
+from vocal.demo import call_path
+from vocal.transports.files import open_call
 
 
 def test_the_example_of_the_package_runs() -> None:
@@ -36,12 +40,20 @@ def test_speech_score_knows_speech_from_line() -> None:
     assert score[20:180].mean() < 0.1
 
 
-@pytest.mark.parametrize("syllables_per_s", [3.0, 4.0, 5.0])
-def test_tempo_counts_syllables(syllables_per_s: float) -> None:
-    x = np.concatenate([line(1.5), voice(20.0, syllables_per_s=syllables_per_s), line(1.0)])
-    found = vk.speech_tempo(x)
-    assert found.articulation_rate_syll_s == pytest.approx(syllables_per_s, rel=0.1)
-    assert found.speech_s == pytest.approx(20.0, abs=0.6)
+@pytest.mark.parametrize("channel", [0, 1])
+def test_tempo_counts_syllables(channel: int) -> None:
+    """Two synthetic voices whose texts, and so whose syllables, are known."""
+    with open_call(call_path()) as source:
+        pcm = source.read(vk.RATE_HZ * 120)[:, channel]
+    spans = json.loads(call_path().with_suffix(".json").read_text())["spans"]
+    wanted, found = [], []
+    for span in spans:
+        if span["channel"] == channel and span["syllables"] > 8:
+            cut = pcm[round((span["start"] - 0.2) * vk.RATE_HZ) : round((span["end"] + 0.2) * vk.RATE_HZ)]
+            wanted.append(span["syllables"])
+            found.append(vk.speech_tempo(np.ascontiguousarray(cut)).syllables)
+    assert sum(found) == pytest.approx(sum(wanted), rel=0.25)
+    assert np.corrcoef(found, wanted)[0, 1] > 0.95
 
 
 def test_nothing_has_no_tempo() -> None:

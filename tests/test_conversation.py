@@ -1,5 +1,6 @@
 """Turns, overlaps, gaps and mood from spans whose truth is plain."""
 
+import msgspec
 import pytest
 
 from vocal.config import ConversationConfig
@@ -199,3 +200,27 @@ def test_definitions_are_settings() -> None:
     totals = conversation.totals(8)
     assert totals.overlaps == 1
     assert totals.non_talk_s == 1.0
+
+
+def at_level(role: Role, start_s: float, end_s: float, level_dbov: float) -> Utterance:
+    return msgspec.structs.replace(utterance(role, start_s, end_s), level_dbov=level_dbov)
+
+
+def test_an_echo_of_the_other_side_is_a_leak() -> None:
+    conversation = Conversation()
+    conversation.begin("agent", 0.0)
+    conversation.speaking(at_level("agent", 0.0, 3.0, -18.0), None)
+    assert conversation.is_leak(at_level("customer", 1.0, 2.0, -50.0))
+    # Loud enough to be a voice of its own; after the other; alone on the line.
+    assert not conversation.is_leak(at_level("customer", 1.0, 2.0, -40.0))
+    conversation.end(at_level("agent", 0.0, 3.0, -18.0), None)
+    assert not conversation.is_leak(at_level("customer", 4.0, 5.0, -50.0))
+    assert not Conversation().is_leak(at_level("customer", 1.0, 2.0, -50.0))
+
+
+def test_a_soft_customer_may_talk_over_a_loud_agent() -> None:
+    conversation = Conversation()
+    conversation.end(at_level("customer", 0.0, 2.0, -46.0), None)
+    conversation.end(at_level("agent", 2.0, 9.0, -18.0), None)
+    assert not conversation.is_leak(at_level("customer", 4.0, 6.0, -48.0))
+    assert conversation.is_leak(at_level("customer", 4.0, 6.0, -63.0))

@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 from vocal.config import BoundaryConfig
 
 STEPS_PER_S = round(1.0 / vk.HOP_S)
-SETTLE_TICKS = 4
-"""Ticks after a channel's last sample until its last feature row is final."""
-
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -119,7 +116,7 @@ class Bank:
                 for lane, kind, step, start, end in block.state.records[:count].tolist():
                     slot = block.slots[lane]
                     if slot is not None:
-                        known = step + 1 + vk.SPECTRAL_DELAY - slot.origin
+                        known = step + 1 + vk.SPEECH_DELAY - slot.origin
                         yield Span(slot, Kind(kind), known, start - slot.origin, end - slot.origin)
 
     def flush(self, slot: Slot) -> Span | None:
@@ -147,9 +144,10 @@ class Bank:
         steps = vk.functionals(features, slot.lane, slot.origin + start_step, slot.origin + end_step, out)
         return out if steps >= vk.LEAST_STEPS else None
 
-    def tempo(self, slot: Slot, end_step: int, window_s: float) -> tuple[int, float]:
-        """Syllables and seconds of speech in the window before `end_step`."""
-        start = max(0, end_step - round(window_s * STEPS_PER_S))
+    def tempo(self, slot: Slot, end_step: int, window_s: float) -> tuple[float, float]:
+        """Syllables (not rounded) and seconds of speech up to `end_step`, or to where they are known."""
+        end = min(end_step, self.position(slot) - vk.TEMPO_DELAY)
+        start = max(0, end - round(window_s * STEPS_PER_S))
         features = self._blocks[slot.block].state.features
-        syllables, steps = vk.tempo_window(features, slot.lane, slot.origin + start, slot.origin + end_step)
-        return int(syllables), steps / STEPS_PER_S
+        syllables, steps = vk.tempo_window(features, slot.lane, slot.origin + start, slot.origin + end)
+        return float(syllables), steps / STEPS_PER_S

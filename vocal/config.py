@@ -22,8 +22,8 @@ from vocal.errors import ConfigError
 class BoundaryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When speech begins and ends on a channel. Scores 0-1; times in ms, in steps of 10."""
 
-    onset_score: float = 0.5
-    offset_score: float = 0.25
+    onset_score: float = 0.6
+    offset_score: float = 0.5
     onset_ms: int = 80
     hangover_ms: int = 300
     pre_roll_ms: int = 30

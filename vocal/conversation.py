@@ -36,6 +36,13 @@ DEAD_AIR_AS_LOW_S = 20.0
 ROSE = 0.25  # of what a full term of stress takes: 1.3 semitones or 2 dB over the own baseline
 
 
+# What is heard on a side's channel this far below the other side, who is speaking, and below the side's own level, is
+# the other side's voice, come over by echo.
+LEAK_UNDER_OTHER_DB = 25.0
+LEAK_UNDER_OWN_DB = 15.0
+LEVEL_FALL_DB = 1.0  # an utterance
+
+
 ROLES: tuple[Role, ...] = ("agent", "customer", "unknown")
 SIDES: tuple[Role, ...] = ("agent", "customer")
 
@@ -146,6 +153,7 @@ class Conversation:
         self._open: dict[Role, float | None] = dict.fromkeys(ROLES)
         self._tempo: dict[Role, tuple[float, float] | None] = dict.fromkeys(ROLES)
         self._line: dict[Role, tuple[float, float]] = {}
+        self._level_dbov: dict[Role, float] = {}
         self.mood = Mood(config)
         self.judged: list[Judged] = []
 
@@ -153,9 +161,28 @@ class Conversation:
         """Speech began."""
         self._open[role] = start_s
 
-    def speaking(self, role: Role, at_s: float, tempo_syll_s: float | None) -> None:
+    def is_leak(self, utterance: Utterance) -> bool:
+        """Whether this, so far or ended, is the other side's voice and not this side's."""
+        others = [role for role in ROLES if role != utterance.role]
+        levels = [self._level_dbov[role] for role in others if role in self._level_dbov]
+        if utterance.level_dbov is None or not levels:
+            return False
+        at_s = utterance.detected_s
+        heard = union([span for role in others for span in self._spans(role, at_s, utterance.start_s)])
+        speech = Speech(utterance.start_s, utterance.end_s)
+        covered_s = sum(overlap_s(speech, span) for span in heard)
+        own_dbov = self._level_dbov.get(utterance.role, math.inf)
+        return (
+            covered_s > 0.5 * (speech.end_s - speech.start_s)
+            and utterance.level_dbov < max(levels) - LEAK_UNDER_OTHER_DB
+            and utterance.level_dbov < own_dbov - LEAK_UNDER_OWN_DB
+        )
+
+    def speaking(self, utterance: Utterance, tempo_syll_s: float | None) -> None:
         """Still speaking, a second older; tempo over the last 10 s."""
-        self._tempo[role] = None if tempo_syll_s is None else (at_s, tempo_syll_s)
+        role = utterance.role
+        self._tempo[role] = None if tempo_syll_s is None else (utterance.detected_s, tempo_syll_s)
+        self._hear_level(utterance)
 
     def end(self, utterance: Utterance, tempo_syll_s: float | None) -> None:
         """An utterance ended."""
@@ -164,8 +191,19 @@ class Conversation:
         self._speech[role].append(speech)
         self._open[role] = None
         self._tempo[role] = None if tempo_syll_s is None else (utterance.detected_s, tempo_syll_s)
+        self._hear_level(utterance)
         if utterance.snr_db is not None:
             self._line[role] = (utterance.snr_db, utterance.clipped_share)
+
+    def drop(self, role: Role) -> None:
+        """What began was not this side's."""
+        self._open[role] = None
+
+    def _hear_level(self, utterance: Utterance) -> None:
+        """A side's level is that of its louder utterances: one faint word does not make a faint speaker."""
+        if utterance.level_dbov is not None:
+            before = self._level_dbov.get(utterance.role, -math.inf)
+            self._level_dbov[utterance.role] = max(utterance.level_dbov, before - LEVEL_FALL_DB)
 
     def feel(self, utterance: Utterance, emotion: Emotion, ended: bool) -> MoodPoint:
         """What was inferred of the customer's utterance, so far or at its end."""

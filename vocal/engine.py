@@ -11,7 +11,7 @@ import numpy as np
 import vocal_kernels as vk
 from numpy.typing import NDArray
 
-from vocal.bank import SETTLE_TICKS, STEPS_PER_S, Bank, Kind, Slot, Span
+from vocal.bank import STEPS_PER_S, Bank, Kind, Slot, Span
 from vocal.config import Config
 from vocal.conversation import Conversation
 from vocal.emotion import EmotionModel
@@ -175,7 +175,7 @@ class Engine:
             raise UsageError(f"call {call!r} is not open") from None
 
     def _is_over(self, live: _LiveCall) -> bool:
-        settled = self._bank.position(live.speakers[0].slot) - SETTLE_TICKS * vk.HOPS
+        settled = self._bank.position(live.speakers[0].slot) - vk.SETTLE_TICKS * vk.HOPS
         return live.end_reason is not None and settled >= live.end_step
 
     def _hear(self, span: Span) -> None:
@@ -219,13 +219,17 @@ class Engine:
         if heard is None:
             live.conversation.begin(role, due.span.start_step / STEPS_PER_S)
             return
+        if live.conversation.is_leak(heard.utterance):
+            live.conversation.drop(role)
+            return
         ended = heard.kind is Kind.ENDED
-        utterance = msgspec.structs.replace(heard.utterance, emotion=emotion)
+        utterance = msgspec.structs.replace(heard.utterance, index=due.speaker.told, emotion=emotion)
         if ended:
+            due.speaker.told += 1
             live.conversation.end(utterance, heard.tempo_syll_s)
             self._emit(live, utterance)
         else:
-            live.conversation.speaking(role, due.known_s, heard.tempo_syll_s)
+            live.conversation.speaking(utterance, heard.tempo_syll_s)
         if emotion is not None:
             point = live.conversation.feel(utterance, emotion, ended)
             self._emit(

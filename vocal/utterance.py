@@ -17,6 +17,8 @@ LEAST_SPREADS = np.array([1.5, 1.0, 0.15])
 # Functionals are learnt as they come: no telling what is an outlier of which.
 NO_OUTLIERS = np.inf
 
+FAINT_DB = 25.0
+
 # Clarity: each term rises from 0 to 1 between two values; see design section 4.
 CLARITY_SNR_DB = (3.0, 25.0)
 CLARITY_LEVEL_DBOV = (-48.0, -34.0)
@@ -64,13 +66,13 @@ def clarity_terms(measures: NDArray[np.float64], rate: float) -> dict[str, float
 
 
 class Speaker:
-    """One channel's running baseline and utterance count."""
+    """One channel's running baseline, and how many utterances were told of it."""
 
     def __init__(self, channel: Channel, slot: Slot, infers_emotion: bool) -> None:
         self.channel = channel
         self.slot = slot
         self.infers_emotion = infers_emotion
-        self._index = 0
+        self.told = 0
         self._measures = vk.Baseline(3, LEAST_SPREADS)
         self._functionals = vk.Baseline(vk.FUNCTIONALS, NO_OUTLIERS)
 
@@ -84,8 +86,8 @@ class Speaker:
         measures = bank.measure(self.slot, span.start_step, span.end_step)
         seconds = (span.end_step - span.start_step) / STEPS_PER_S
         speech_s = float(measures[vk.SPEECH_S])
-        syllables = int(measures[vk.SYLLABLES])
-        articulation = syllables / speech_s if speech_s > 0 and syllables else math.nan
+        syllables = float(measures[vk.SYLLABLES])
+        articulation = syllables / speech_s if speech_s > 0 and syllables >= 0.5 else math.nan
         own = np.array(
             [measures[vk.LEVEL_DBOV], 12.0 * np.log2(measures[vk.F0_MEDIAN_HZ]), np.log2(articulation)], np.float64
         )
@@ -101,13 +103,13 @@ class Speaker:
             at_s=span.known_step / STEPS_PER_S,
             channel=self.channel.channel,
             role=self.channel.role,
-            index=self._index,
+            index=0,
             start_s=span.start_step / STEPS_PER_S,
             end_s=span.end_step / STEPS_PER_S,
             detected_s=span.known_step / STEPS_PER_S,
-            syllables=syllables,
+            syllables=round(syllables),
             articulation_rate_syll_s=_or_none(articulation, 2),
-            speech_rate_syll_s=round(syllables / seconds, 2) if seconds > 0 and syllables else None,
+            speech_rate_syll_s=round(syllables / seconds, 2) if seconds > 0 and syllables >= 0.5 else None,
             level_dbov=_or_none(measures[vk.LEVEL_DBOV], 1),
             loudness_lufs=_or_none(measures[vk.LOUDNESS_LUFS], 1),
             f0_median_hz=_or_none(measures[vk.F0_MEDIAN_HZ], 1),
@@ -126,10 +128,12 @@ class Speaker:
             clarity_terms=terms,
         )
         if span.kind is Kind.ENDED:
-            self._index += 1
-            self._measures.update(own, speech_s)
-            if emotion_input is not None:
-                self._functionals.update(emotion_input.functionals, speech_s)
+            # Far below the own level it may be the other side's voice, come over by echo: nothing to learn from.
+            faint = self._measures.is_ready and own[0] < self._measures.centre[0] - FAINT_DB
+            if not faint:
+                self._measures.update(own, speech_s)
+                if emotion_input is not None:
+                    self._functionals.update(emotion_input.functionals, speech_s)
         spoken, spoken_s = bank.tempo(self.slot, span.end_step, TEMPO_WINDOW_S)
         tempo = spoken / spoken_s if spoken_s >= TEMPO_WINDOW_S / 2 else None
         return Heard(span.kind, utterance, emotion_input, tempo)

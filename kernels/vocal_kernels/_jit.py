@@ -15,8 +15,9 @@ FASTMATH = frozenset({"reassoc", "contract", "nsz", "arcp", "afn"})
 
 def _cache_dir() -> str:
     """The first folder that can be written, named by the sources' state: Numba looks only at the file that holds a
-    kernel, not at the ones it calls, so an edited callee must change the folder."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    kernel, not at the ones it calls, so an edited callee, or a network of another shape, must change the folder."""
+    here = Path(__file__).parent
+    sources = sorted([*here.glob("*.py"), *here.glob("weights/*.npz")])
     state = "".join(f"{file.name}{file.stat().st_size}{file.stat().st_mtime_ns}" for file in sources)
     name = "kernels-" + hashlib.sha256(f"{numba.__version__}{state}".encode()).hexdigest()[:12]
     wanted = [

@@ -19,6 +19,7 @@ from .layout import (
     NUCLEUS,
     POWER_DB,
     RING_ROWS,
+    SETTLE_TICKS,
     SPEECH,
     TICK_SAMPLES,
     VOICING,
@@ -29,8 +30,6 @@ from .level import active_level_db
 from .measures import PAUSE_STEPS, SPEECH_FROM
 
 _NO_DECISIONS = np.zeros(LANES, np.int64)
-_FLUSH_TICKS = 4
-"""After the last sample: a half window and the smoothing of the syllables."""
 
 
 def as_signal(samples: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -72,7 +71,7 @@ def extract(signals: Sequence[NDArray[np.floating]]) -> list[NDArray[np.float32]
 def _extract_block(signals: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     state, boundary = new_state(), Boundary()
     longest = max(len(signal) for signal in signals)
-    ticks = -(-longest // TICK_SAMPLES) + _FLUSH_TICKS
+    ticks = -(-longest // TICK_SAMPLES) + SETTLE_TICKS
     steps = ticks * HOPS
     table = np.empty((steps, FEATURES, LANES), np.float32)
     ring = state.features.reshape(RING_ROWS, FEATURES, LANES)
@@ -103,7 +102,7 @@ class Pitch(NamedTuple):
 
 
 class Tempo(NamedTuple):
-    """syllables: nuclei; speech_s: speech without pauses over 200 ms; and their quotient, NaN without speech."""
+    """syllables; speech_s: speech without pauses over 200 ms; and their quotient, NaN without speech."""
 
     syllables: int
     speech_s: float
@@ -136,6 +135,6 @@ def speech_tempo(samples: NDArray[np.floating]) -> Tempo:
     edges = np.flatnonzero(np.diff(np.concatenate([[True], speaks, [True]]).astype(np.int8)))
     pauses = edges[1::2] - edges[::2]
     spoken = len(rows) - int(pauses[pauses > PAUSE_STEPS].sum())
-    syllables = int(rows[:, NUCLEUS].sum())
+    syllables = float(rows[speaks, NUCLEUS].sum())
     rate = syllables / (spoken * HOP_S) if spoken else float("nan")
-    return Tempo(syllables, spoken * HOP_S, rate)
+    return Tempo(round(syllables), spoken * HOP_S, rate)

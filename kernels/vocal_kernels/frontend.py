@@ -20,8 +20,12 @@ from .layout import (
     NUCLEUS,
     PITCH_DELAY,
     RING_ROWS,
+    SEEN,
+    SEEN_PER_STEP,
     SHIMMER,
     SPECTRAL_DELAY,
+    SPEECH_DELAY,
+    TEMPO_DELAY,
     TICK_SAMPLES,
     Boundary,
     State,
@@ -29,9 +33,10 @@ from .layout import (
 from .level import read_samples
 from .pitch import FIRST_BIN, LAST_BIN, track
 from .quality import voice_quality
+from .seen import see
 from .spectrum import mel_levels, two_autocorrelations, two_spectra
 from .speech import boundaries, score
-from .tempo import DELAY_STEPS, nuclei, sonority
+from .tempo import syllables
 
 
 def advance(pcm: NDArray[np.float32], until: NDArray[np.int64], boundary: Boundary, state: State) -> tuple[int, int]:
@@ -66,7 +71,6 @@ def _advance(pcm, until, boundary, state):
         for hop in range(HOPS):
             now = step + hop - SPECTRAL_DELAY
             row = ((now + RING_ROWS) % RING_ROWS) * FEATURES
-            behind = now - DELAY_STEPS + RING_ROWS
             store(state.features, row + NUCLEUS, splat(0.0))
             mel_levels(state.power, hop * BINS, state.features, row + MEL)
             track(state.real if hop == 0 else state.imag, hop, now, state)
@@ -77,9 +81,13 @@ def _advance(pcm, until, boundary, state):
             else:
                 for measure in (JITTER, SHIMMER, HNR_DB):
                     store(state.features, late + measure, splat(math.nan))
-            score(state.features, row, state.rows)
-            sonority(state.features, row, (behind % RING_ROWS) * FEATURES, state.rows)
-            nuclei(state.features, behind, state.counts, state.extremes)
+            see(state.features, row, state.rows, state.net, SEEN + hop * SEEN_PER_STEP)
+        known = (step - TEMPO_DELAY + RING_ROWS) % RING_ROWS
+        syllables(state.weights, state.net, state.features, known * FEATURES, (known + 1) % RING_ROWS * FEATURES)
+        known = (step - SPEECH_DELAY + RING_ROWS) % RING_ROWS
+        next_known = (known + 1) % RING_ROWS
+        score(state.weights, state.net, state.features, state.rows, known * FEATURES, next_known * FEATURES)
+        for now in range(step - SPEECH_DELAY, step - SPEECH_DELAY + HOPS):
             n_records = boundaries(state.features, now, boundary, state.counts, until, state.records, n_records)
         state.clock[0] = step + HOPS
         tick += 1

@@ -50,13 +50,12 @@ def functionals(features, lane, start, end, out):
     if n < LEAST_STEPS:
         return n
     mean_db = 10.0 * math.log10(total / n + 1e-12)
-    n, syllables, voiced = 0, 0, 0
+    n, syllables, voiced = 0, 0.0, 0
     bands = np.empty(MEL_BANDS)
     runs, run, run_sum, run_square = 0, 0, 0.0, 0.0
     for i in range(steps):
         row = ((start + i) % RING_ROWS) * FEATURES
-        if features[row + NUCLEUS, lane] > 0.0:
-            syllables += 1
+        syllables += features[row + NUCLEUS, lane]
         f0 = features[row + F0_HZ, lane]
         if features[row + SPEECH, lane] >= SPEECH_FROM:
             for b in range(MEL_BANDS):

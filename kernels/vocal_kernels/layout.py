@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .lanes import LANES
-from .network import load_weights
+from .network import BLOCK, blocked_size, load_weights
 
 RATE_HZ = 8000
 TICK_SAMPLES = 160
@@ -24,6 +24,11 @@ FFT_SIZE = 512
 BINS = FFT_SIZE // 2 + 1
 SPECTRAL_DELAY = 2  # steps from a row to the one whose samples complete its window
 PITCH_DELAY = 3  # steps more until its F0 is known: 50 ms behind the last sample
+SPEECH_DELAY = SPECTRAL_DELAY + 6  # steps until its speech score is known, and boundaries are decided
+TEMPO_DELAY = SPECTRAL_DELAY + 18  # steps until its share of a syllable is known
+SETTLE_TICKS = TEMPO_DELAY // HOPS + 1
+"""Ticks after a sample until the last feature row that it touches is final."""
+
 HISTORY_SAMPLES = WINDOW_SAMPLES + (1 + PITCH_DELAY) * HOP_SAMPLES  # back to the window of the newest known F0
 MAX_TICKS = 50
 """Most ticks in one call of `advance`: one second."""
@@ -41,13 +46,12 @@ F0_HZ = 4  # 0 where unvoiced, and until it is known
 VOICING = 5  # height of the autocorrelation's highest peak, 0-1
 SPEECH = 6  # speech score, 0-1
 FLOOR_DB = 7  # noise floor, dBov, as POWER_DB
-SONORITY = 8  # smoothed vowel-band level, dB
-NUCLEUS = 9  # 1 where a syllable has its peak
-JITTER = 10  # mean step between the lengths of neighbouring cycles over their mean; NaN where not measured
-SHIMMER = 11  # the same of their sizes
-HNR_DB = 12  # harmonics to noise
-VOICED = 13  # how likely the step is a voice on the pitch that F0_HZ names, 0-1; PITCH_DELAY steps late, as F0_HZ
-MEL = 14  # first of MEL_BANDS band levels, dBov
+NUCLEUS = 8  # share of a syllable; they sum to the syllables
+JITTER = 9  # mean step between the lengths of neighbouring cycles over their mean; NaN where not measured
+SHIMMER = 10  # the same of their sizes
+HNR_DB = 11  # harmonics to noise
+VOICED = 12  # how likely the step is a voice on the pitch that F0_HZ names, 0-1; PITCH_DELAY steps late, as F0_HZ
+MEL = 13  # first of MEL_BANDS band levels, dBov
 FEATURES = MEL + MEL_BANDS
 
 RING_ROWS = 1632
@@ -58,10 +62,8 @@ DC_IN, DC_OUT = 0, 1
 SHELF_1, SHELF_2, HIGH_1, HIGH_2 = 2, 3, 4, 5
 ENVELOPE_1, ENVELOPE_2 = 6, 7
 LOUDEST, QUIETEST = 8, 9
-SCORE, LEVEL_FLOOR, AGE = 10, 11, 12
-RAW_SONORITY = 13  # the last SONORITY_TAPS values
-SONORITY_TAPS = 7
-FLOORS = RAW_SONORITY + SONORITY_TAPS
+LEVEL_FLOOR, PEAK, AGE = 10, 11, 12
+FLOORS = 13
 ROWS = FLOORS + MEL_BANDS
 
 # The network behind F0: what it hears of a step, its sizes, and the rows of State.net
@@ -81,18 +83,46 @@ PITCH_ROWS = PITCH_SCRATCH + 4 * PITCH_HIDDEN
 LAG_ROWS = 128
 """Rows of State.lags for each of the last PITCH_DELAY + 1 steps: its autocorrelation from 60 to 500 Hz."""
 
+# What the networks behind syllables and speech see of a tick, their sizes, and their rows of State.net: of the one the
+# last outputs of its first and second layer, of the latter those that the third takes, then the third and the last;
+# of the other its first layer, behind it the memory, then what it overwrites.
+SEEN_PER_STEP = 2 * MEL_BANDS
+SEEN_ROWS = HOPS * SEEN_PER_STEP
+TEMPO_FIRST, TEMPO_SECOND, TEMPO_THIRD = 32, 56, 48
+TEMPO_SPAN = 7  # ticks of the first layer that the second takes
+TEMPO_TAKEN, TEMPO_STRIDE = 5, 3  # outputs of the second layer that the third takes, and the ticks between them
+TEMPO_LAYERS = {
+    "first": (TEMPO_FIRST, SEEN_ROWS),
+    "second": (TEMPO_SECOND, TEMPO_SPAN * TEMPO_FIRST),
+    "third": (TEMPO_THIRD, TEMPO_TAKEN * TEMPO_SECOND),
+    "last": (HOPS, TEMPO_THIRD),
+}
+SPEECH_FIRST, SPEECH_HIDDEN = 64, 64
+SPEECH_LAYERS = {
+    "first": (SPEECH_FIRST, SEEN_ROWS),
+    "gates": (2 * SPEECH_HIDDEN, SPEECH_FIRST + SPEECH_HIDDEN),
+    "fresh": (SPEECH_HIDDEN, SPEECH_FIRST),
+    "old": (SPEECH_HIDDEN, SPEECH_HIDDEN),
+    "last": (HOPS, SPEECH_HIDDEN),
+}
+SEEN = PITCH_ROWS
+TEMPO_1 = SEEN + SEEN_ROWS
+TEMPO_2 = TEMPO_1 + TEMPO_SPAN * TEMPO_FIRST
+TEMPO_2_ROWS = ((TEMPO_TAKEN - 1) * TEMPO_STRIDE + 1) * TEMPO_SECOND
+TEMPO_2_TAKEN = TEMPO_2 + TEMPO_2_ROWS
+TEMPO_3 = TEMPO_2_TAKEN + TEMPO_TAKEN * TEMPO_SECOND
+TEMPO_4 = TEMPO_3 + TEMPO_THIRD
+SPEECH_HEARD = TEMPO_4 + BLOCK
+SPEECH_SCRATCH = SPEECH_HEARD + SPEECH_FIRST + SPEECH_HIDDEN
+NET_ROWS = SPEECH_SCRATCH + 4 * SPEECH_HIDDEN
+
 # Rows of State.counts, int64; steps are the block's, counted since it was made
 PHASE = 0  # QUIET or SPEAKING
 ABOVE, BELOW = 1, 2  # steps in a row that the score stood above the onset, below the offset threshold
 START_STEP, LAST_STEP, SECONDS = 3, 4, 5  # of the utterance: its first step, the step after its last, seconds reported
-RISING, PEAK_STEP = 6, 7
-COUNTS = 8
+COUNTS = 6
 
 QUIET, SPEAKING = 0, 1
-
-# Rows of State.extremes, float64
-HIGHEST, LOWEST = 0, 1
-EXTREMES = 2
 
 MOST_CYCLES = 24
 """Cycles of the voice in a window: 50 ms of 480 Hz."""
@@ -107,8 +137,8 @@ MAX_RECORDS = LANES * HOPS
 class Boundary(NamedTuple):
     """When speech begins and ends; scores 0-1, times in 10 ms steps."""
 
-    onset_score: float = 0.5
-    offset_score: float = 0.25
+    onset_score: float = 0.6
+    offset_score: float = 0.5
     onset_steps: int = 8
     hangover_steps: int = 30
     pre_roll_steps: int = 3
@@ -121,7 +151,6 @@ class State(NamedTuple):
     history: NDArray[np.float32]
     rows: NDArray[np.float32]
     counts: NDArray[np.int64]
-    extremes: NDArray[np.float64]
     features: NDArray[np.float32]
     real: NDArray[np.float32]
     imag: NDArray[np.float32]
@@ -135,7 +164,11 @@ class State(NamedTuple):
     cycles: NDArray[np.float64]
 
 
-PITCH_WEIGHTS = load_weights("pitch", PITCH_LAYERS)
+_LAYERS = {"pitch": PITCH_LAYERS, "tempo": TEMPO_LAYERS, "speech": SPEECH_LAYERS}
+WEIGHTS = np.concatenate([load_weights(name, layers) for name, layers in _LAYERS.items()])
+PITCH_WEIGHTS = 0  # where each network's begin
+TEMPO_WEIGHTS = sum(blocked_size(*shape) for shape in PITCH_LAYERS.values())
+SPEECH_WEIGHTS = TEMPO_WEIGHTS + sum(blocked_size(*shape) for shape in TEMPO_LAYERS.values())
 
 
 def new_state() -> State:
@@ -144,14 +177,13 @@ def new_state() -> State:
         history=np.zeros((HISTORY_SAMPLES, LANES), np.float32),
         rows=np.zeros((ROWS, LANES), np.float32),
         counts=np.zeros((COUNTS, LANES), np.int64),
-        extremes=np.zeros((EXTREMES, LANES), np.float64),
         features=np.zeros((RING_ROWS * FEATURES, LANES), np.float32),
         real=np.zeros((FFT_SIZE, LANES), np.float32),
         imag=np.zeros((FFT_SIZE, LANES), np.float32),
         power=np.zeros((2 * BINS, LANES), np.float32),
-        net=np.zeros((PITCH_ROWS, LANES), np.float32),
+        net=np.zeros((NET_ROWS, LANES), np.float32),
         lags=np.zeros(((PITCH_DELAY + 1) * LAG_ROWS, LANES), np.float32),
-        weights=PITCH_WEIGHTS,
+        weights=WEIGHTS,
         records=np.zeros((MAX_RECORDS, RECORD_COLUMNS), np.int64),
         clock=np.zeros(1, np.int64),
         window=np.zeros(WINDOW_SAMPLES, np.float32),
@@ -162,7 +194,10 @@ def new_state() -> State:
     return state
 
 
-SILENCE_DB = -100.0
+FIRST_FLOOR_DB = -55.0
+"""A line louder than this when a call opens may be speech already; below it, it is believed to be the floor."""
+
+FIRST_PEAK_DB = -50.0
 
 
 def reset_lane(state: State, lane: int) -> None:
@@ -171,12 +206,11 @@ def reset_lane(state: State, lane: int) -> None:
     state.rows[:, lane] = 0.0
     state.net[:, lane] = 0.0
     state.lags[:, lane] = 0.0
-    # The first windows reach back to steps before the channel: what a lane heard there was another channel's.
-    for back in range(1, SPECTRAL_DELAY + 1):
+    # The first windows and decisions reach back to steps before the channel: what a lane heard there was another's.
+    for back in range(1, SPEECH_DELAY + 1):
         row = ((int(state.clock[0]) - back) % RING_ROWS) * FEATURES
         state.features[row : row + FEATURES, lane] = 0.0
-    state.rows[RAW_SONORITY : RAW_SONORITY + SONORITY_TAPS, lane] = SILENCE_DB
+    state.rows[PEAK, lane] = FIRST_PEAK_DB
+    state.rows[LEVEL_FLOOR, lane] = FIRST_FLOOR_DB
     state.counts[:, lane] = 0
     state.counts[START_STEP, lane] = state.counts[LAST_STEP, lane] = state.clock[0]
-    state.counts[RISING, lane] = 1
-    state.extremes[HIGHEST, lane] = SILENCE_DB

@@ -29,7 +29,7 @@ from .loudness import gated_loudness
 from .spectrum import mel_centres_hz
 
 # Columns of `measure`
-SYLLABLES = 0
+SYLLABLES = 0  # not rounded: rates are of this
 SPEECH_S = 1  # without pauses over 200 ms
 LEVEL_DBOV = 2
 LOUDNESS_LUFS = 3
@@ -79,7 +79,7 @@ def measure(features, lane, start, end, out):
     f0 = np.empty(steps)
     at = np.empty(steps)
     out[:] = np.nan
-    syllables, voiced, clipped, pause, paused = 0, 0, 0.0, 0, 0
+    syllables, voiced, clipped, pause, paused = 0.0, 0, 0.0, 0, 0
     voicing, floor = 0.0, 0.0
     parts = np.zeros(steps // PART_STEPS + 1)
     quality = np.zeros(3)
@@ -91,8 +91,7 @@ def measure(features, lane, start, end, out):
         envelope[i] = features[row + ENVELOPE, lane]
         clipped += features[row + CLIPPED, lane]
         floor += 10.0 ** (features[row + FLOOR_DB, lane] * 0.1)
-        if features[row + NUCLEUS, lane] > 0.0:
-            syllables += 1
+        syllables += features[row + NUCLEUS, lane]
         parts[min(i // PART_STEPS, len(parts) - 1)] += features[row + K_POWER, lane] / PART_STEPS
         if features[row + F0_HZ, lane] > 0.0:
             f0[voiced] = 12.0 * math.log2(features[row + F0_HZ, lane])
@@ -159,12 +158,11 @@ def measure(features, lane, start, end, out):
 
 @jit
 def tempo_window(features, lane, start, end):
-    """Syllable nuclei and speech steps among steps start..end-1 of a lane."""
-    syllables, steps = 0, 0
+    """Syllables (not rounded) and speech steps among steps start..end-1 of a lane."""
+    syllables, steps = 0.0, 0
     for i in range(start, end):
         row = (i % RING_ROWS) * FEATURES
         if features[row + SPEECH, lane] >= SPEECH_FROM:
             steps += 1
-        if features[row + NUCLEUS, lane] > 0.0:
-            syllables += 1
+        syllables += features[row + NUCLEUS, lane]
     return syllables, steps

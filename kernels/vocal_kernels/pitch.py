@@ -28,6 +28,7 @@ from .layout import (
     PITCH_LAGS,
     PITCH_LAYERS,
     PITCH_SCRATCH,
+    PITCH_WEIGHTS,
     POWER_DB,
     QUIETEST,
     RATE_HZ,
@@ -71,8 +72,8 @@ CORRECTION = (_TAPER[0] / np.maximum(_TAPER[: LAST_LAG + 3], 0.12 * _TAPER[0])).
 LOG_OF_LAG = np.log2(np.maximum(np.arange(LAST_LAG + 3), 1)).astype(np.float32)
 _LOG_LONGEST = np.float32(np.log2(RATE_HZ / LOWEST_HZ))
 
-_HEARD_SIZE = blocked_size(*PITCH_LAYERS["heard"])
-_MEMORY_SIZE = sum(blocked_size(*PITCH_LAYERS[name]) for name in ("gates", "fresh", "old"))
+_MEMORY_WEIGHTS = PITCH_WEIGHTS + blocked_size(*PITCH_LAYERS["heard"])
+_CLASSES_WEIGHTS = _MEMORY_WEIGHTS + sum(blocked_size(*PITCH_LAYERS[name]) for name in ("gates", "fresh", "old"))
 
 
 @inlined
@@ -193,11 +194,11 @@ def track(correlation, hop, now, state):
     store(features, row + VOICED, splat(0.0))
     heard = hop * PITCH_INPUTS
     inputs(correlation, state.power, hop * BINS, features, row, state.rows, net, heard)
-    dense(net, heard, PITCH_INPUTS, weights, 0, PITCH_HEARD, PITCH_FIRST)
+    dense(net, heard, PITCH_INPUTS, weights, PITCH_WEIGHTS, PITCH_HEARD, PITCH_FIRST)
     rectify(net, PITCH_HEARD, PITCH_FIRST)
-    gated(net, PITCH_HEARD, PITCH_FIRST, PITCH_HIDDEN, weights, _HEARD_SIZE, PITCH_SCRATCH)
+    gated(net, PITCH_HEARD, PITCH_FIRST, PITCH_HIDDEN, weights, _MEMORY_WEIGHTS, PITCH_SCRATCH)
     memory = PITCH_HEARD + PITCH_FIRST
-    dense(net, memory, PITCH_HIDDEN, weights, _HEARD_SIZE + _MEMORY_SIZE, PITCH_SCRATCH, PITCH_CLASSES)
+    dense(net, memory, PITCH_HIDDEN, weights, _CLASSES_WEIGHTS, PITCH_SCRATCH, PITCH_CLASSES)
     voiced, unvoiced, log_lag = answer(net)
     slot = ((now - PITCH_DELAY + slots) % slots) * LAG_ROWS
     lag = refined(state.lags, slot, log_lag, NEAR)

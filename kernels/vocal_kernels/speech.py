@@ -1,9 +1,10 @@
-"""How likely a step is speech, and when speech begins and ends, 16 channels at a time."""
+"""How likely a step is speech, and when speech begins and ends, 16 channels at a time.
 
-import numpy as np
+The score comes from a small recurrent network that has seen 60 ms beyond the step, trained by models/train/speech.py.
+"""
 
 from ._jit import inlined
-from .lanes import LANES, exp2, load, maximum, minimum, splat, store, where_greater
+from .lanes import LANES, load, minimum, store, where_greater
 from .layout import (
     ABOVE,
     AGE,
@@ -12,11 +13,9 @@ from .layout import (
     ENDED,
     FEATURES,
     FLOOR_DB,
-    FLOORS,
+    HOPS,
     LAST_STEP,
     LEVEL_FLOOR,
-    MEL,
-    MEL_BANDS,
     PHASE,
     POWER_DB,
     QUIET,
@@ -26,67 +25,55 @@ from .layout import (
     RECORD_START,
     RECORD_STEP,
     RING_ROWS,
-    SCORE,
     SECOND,
     SECONDS,
+    SEEN,
+    SEEN_ROWS,
     SPEAKING,
     SPEECH,
+    SPEECH_DELAY,
+    SPEECH_FIRST,
+    SPEECH_HEARD,
+    SPEECH_HIDDEN,
+    SPEECH_LAYERS,
+    SPEECH_SCRATCH,
+    SPEECH_WEIGHTS,
     START_STEP,
-    VOICING,
 )
+from .network import blocked_size, dense, gated, rectify, sigmoid
 
-# The floor of a band falls to a quieter step within 50 ms and rises by 3 dB a second, by 0.5 while somebody speaks.
+# The noise floor falls to a quieter step within 50 ms and rises by 3 dB a second, by 0.5 while somebody speaks.
 FALL = 0.2
 RISE_DB = 0.03
 RISE_IN_SPEECH_DB = 0.005
 STEPS_PER_SECOND = 100
 
-# What is quieter in a band than this is nothing, whatever the floor: crosstalk over a line that is digitally silent.
-LEAST_BAND_DB = -72.0
-
-# A line louder than this when a call opens may be speech already; below it, it is believed to be the floor.
-FIRST_FLOOR_DB = -55.0
-FIRST_STEPS = 5
-
-# Logistic weights of mean band SNR (dB, each band held within 0-30), voicing and level over the quietest speech.
-WEIGHT_SNR = 0.48
-WEIGHT_VOICING = 5.5
-WEIGHT_BIAS = -4.4
-SMOOTHING = 0.35
-_LOG2_E = np.float32(np.log2(np.e))
+_MEMORY_WEIGHTS = SPEECH_WEIGHTS + blocked_size(*SPEECH_LAYERS["first"])
+_LAST_WEIGHTS = _MEMORY_WEIGHTS + sum(blocked_size(*SPEECH_LAYERS[name]) for name in ("gates", "fresh", "old"))
 
 
 @inlined
-def _follow(floor, level, rise, age):
-    moved = where_greater(floor, level, floor + (level - floor) * FALL, minimum(level, floor + rise))
-    return where_greater(FIRST_STEPS, age, minimum(level, FIRST_FLOOR_DB), moved)
-
-
-@inlined
-def score(features, row, rows):
-    """SPEECH and FLOOR_DB of the step whose feature rows begin at `row`, from its band levels and its voicing."""
-    last, age = load(rows, SCORE), load(rows, AGE)
-    rise = where_greater(last, 0.5, RISE_IN_SPEECH_DB, RISE_DB)
-    total = splat(0.0)
-    for band in range(MEL_BANDS):
-        level = load(features, row + MEL + band)
-        floor = load(rows, FLOORS + band)
-        floor = _follow(floor, level, rise, age)
-        store(rows, FLOORS + band, floor)
-        total = total + minimum(maximum(level, LEAST_BAND_DB) - maximum(floor, LEAST_BAND_DB), 30.0)
-    snr = total * (1.0 / MEL_BANDS)
-    sureness = snr * WEIGHT_SNR + load(features, row + VOICING) * WEIGHT_VOICING + WEIGHT_BIAS
-    value = splat(1.0) / (exp2(sureness * (-_LOG2_E)) + 1.0)
-    value = last + (value - last) * SMOOTHING
-    store(rows, SCORE, value)
+def _describe(value, features, row, rows):
+    """SPEECH and FLOOR_DB of a step."""
     store(features, row + SPEECH, value)
-
-    level = load(features, row + POWER_DB)
-    floor = load(rows, LEVEL_FLOOR)
-    floor = _follow(floor, level, rise, age)
+    level, floor = load(features, row + POWER_DB), load(rows, LEVEL_FLOOR)
+    rise = where_greater(value, 0.5, RISE_IN_SPEECH_DB, RISE_DB)
+    moved = where_greater(floor, level, floor + (level - floor) * FALL, minimum(level, floor + rise))
+    # Not by the steps before the channel's first, which the score's delay reaches back to.
+    floor = where_greater(load(rows, AGE), SPEECH_DELAY + 1.0, moved, floor)
     store(rows, LEVEL_FLOOR, floor)
-    store(rows, AGE, age + 1.0)
     store(features, row + FLOOR_DB, floor)
+
+
+@inlined
+def score(weights, net, features, rows, row, next_row):
+    """Move on by the tick whose two steps are at SEEN; SPEECH and FLOOR_DB of the two steps known by now."""
+    dense(net, SEEN, SEEN_ROWS, weights, SPEECH_WEIGHTS, SPEECH_HEARD, SPEECH_FIRST)
+    rectify(net, SPEECH_HEARD, SPEECH_FIRST)
+    gated(net, SPEECH_HEARD, SPEECH_FIRST, SPEECH_HIDDEN, weights, _MEMORY_WEIGHTS, SPEECH_SCRATCH)
+    dense(net, SPEECH_HEARD + SPEECH_FIRST, SPEECH_HIDDEN, weights, _LAST_WEIGHTS, SPEECH_SCRATCH, HOPS)
+    _describe(sigmoid(load(net, SPEECH_SCRATCH)), features, row, rows)
+    _describe(sigmoid(load(net, SPEECH_SCRATCH + 1)), features, next_row, rows)
 
 
 @inlined
@@ -99,7 +86,8 @@ def boundaries(features, step, boundary, counts, until, records, n_records):
     """
     row = (step % RING_ROWS) * FEATURES
     for lane in range(LANES):
-        if step >= until[lane]:
+        # Nor before the channel began, which the score's delay reaches back to.
+        if step >= until[lane] or step < counts[LAST_STEP, lane]:
             continue
         value = features[row + SPEECH, lane]
         kind = -1

@@ -1,78 +1,59 @@
-"""Syllable nuclei: peaks of the vowel bands' level with a dip on either side (Mermelstein, JASA 58, 1975; de Jong and
-Wempe, Behavior Research Methods 41, 2009), found as the sound goes by, 16 channels at a time."""
-
-import numpy as np
+"""Syllables: a small convolution network gives each 10 ms step its share of a syllable; over an utterance they sum to
+the count. It sees 430 ms around the step: a long vowel, but not a sentence. Trained by models/train/tempo.py.
+"""
 
 from ._jit import inlined
-from .lanes import LANES, exp2, load, log2, splat, store
+from .lanes import load, store
 from .layout import (
-    F0_HZ,
-    FEATURES,
-    HIGHEST,
-    LOWEST,
-    MEL,
+    HOPS,
     NUCLEUS,
-    PEAK_STEP,
-    RAW_SONORITY,
-    RING_ROWS,
-    RISING,
-    SONORITY,
-    SONORITY_TAPS,
-    SPEECH,
-    VOICING,
+    SEEN,
+    SEEN_ROWS,
+    TEMPO_1,
+    TEMPO_2,
+    TEMPO_2_ROWS,
+    TEMPO_2_TAKEN,
+    TEMPO_3,
+    TEMPO_4,
+    TEMPO_FIRST,
+    TEMPO_LAYERS,
+    TEMPO_SECOND,
+    TEMPO_SPAN,
+    TEMPO_STRIDE,
+    TEMPO_TAKEN,
+    TEMPO_THIRD,
+    TEMPO_WEIGHTS,
 )
+from .network import blocked_size, dense, rectify, sigmoid
 
-FIRST_BAND, LAST_BAND = 1, 12
-"""About 220 to 1700 Hz: where vowels are strong and the telephone passes them."""
-
-# A Gaussian of 15 ms: the 50 ms window has smoothed already.
-_TAPS = np.exp(-0.5 * ((np.arange(SONORITY_TAPS) - SONORITY_TAPS // 2) / 1.5) ** 2)
-SMOOTHING = (_TAPS / _TAPS.sum()).astype(np.float32)
-DB_PER_DOUBLING = 6.0206  # of an amplitude
-DELAY_STEPS = SONORITY_TAPS // 2
-NEWER_ROWS = 10  # of the ring, that stand after the step looked at or will within this call
-DIP_DB = 0.5
-SPEECH_FROM = 0.4
-VOICING_FROM = 0.38  # noise that swells as syllables do may have an F0, but no such peak
+_SECOND_WEIGHTS = TEMPO_WEIGHTS + blocked_size(*TEMPO_LAYERS["first"])
+_THIRD_WEIGHTS = _SECOND_WEIGHTS + blocked_size(*TEMPO_LAYERS["second"])
+_LAST_WEIGHTS = _THIRD_WEIGHTS + blocked_size(*TEMPO_LAYERS["third"])
 
 
 @inlined
-def sonority(features, row, delayed_row, rows):
-    """Summed amplitude of the vowel bands at `row` in dB, smoothed, into SONORITY three steps before, `delayed_row`."""
-    total = splat(0.0)
-    for band in range(FIRST_BAND, LAST_BAND + 1):
-        total = total + exp2(load(features, row + MEL + band) * (1.0 / DB_PER_DOUBLING))
-    newest = log2(total) * DB_PER_DOUBLING
-    smooth = newest * SMOOTHING[SONORITY_TAPS - 1]
-    for tap in range(SONORITY_TAPS - 1):
-        value = load(rows, RAW_SONORITY + tap + 1)
-        store(rows, RAW_SONORITY + tap, value)
-        smooth = smooth + value * SMOOTHING[tap]
-    store(rows, RAW_SONORITY + SONORITY_TAPS - 1, newest)
-    store(features, delayed_row + SONORITY, smooth)
+def _shift(net, at, count, by):
+    """Move net[at + by : at + count] to net[at:]."""
+    for i in range(at, at + count - by):
+        store(net, i, load(net, i + by))
 
 
 @inlined
-def nuclei(features, step, counts, extremes):
-    """Follow SONORITY of `step`; a peak is marked at its own row once the level has dipped by DIP_DB after it."""
-    row = (step % RING_ROWS) * FEATURES
-    for lane in range(LANES):
-        level = features[row + SONORITY, lane]
-        if counts[RISING, lane]:
-            if level > extremes[HIGHEST, lane]:
-                extremes[HIGHEST, lane] = level
-                counts[PEAK_STEP, lane] = step
-            elif level < extremes[HIGHEST, lane] - DIP_DB:
-                peak = (counts[PEAK_STEP, lane] % RING_ROWS) * FEATURES
-                is_kept = step - counts[PEAK_STEP, lane] < RING_ROWS - NEWER_ROWS
-                is_voiced = features[peak + F0_HZ, lane] > 0.0 and features[peak + VOICING, lane] > VOICING_FROM
-                if is_kept and is_voiced and features[peak + SPEECH, lane] > SPEECH_FROM:
-                    features[peak + NUCLEUS, lane] = 1.0
-                counts[RISING, lane] = 0
-                extremes[LOWEST, lane] = level
-        elif level < extremes[LOWEST, lane]:
-            extremes[LOWEST, lane] = level
-        elif level > extremes[LOWEST, lane] + DIP_DB:
-            counts[RISING, lane] = 1
-            extremes[HIGHEST, lane] = level
-            counts[PEAK_STEP, lane] = step
+def syllables(weights, net, features, row, next_row):
+    """Move on by the tick whose two steps are at SEEN; NUCLEUS of the two steps known by now, 18 steps before those."""
+    span = TEMPO_SPAN * TEMPO_FIRST
+    _shift(net, TEMPO_1, span, TEMPO_FIRST)
+    dense(net, SEEN, SEEN_ROWS, weights, TEMPO_WEIGHTS, TEMPO_2 - TEMPO_FIRST, TEMPO_FIRST)
+    rectify(net, TEMPO_2 - TEMPO_FIRST, TEMPO_FIRST)
+    _shift(net, TEMPO_2, TEMPO_2_ROWS, TEMPO_SECOND)
+    dense(net, TEMPO_1, span, weights, _SECOND_WEIGHTS, TEMPO_2_TAKEN - TEMPO_SECOND, TEMPO_SECOND)
+    rectify(net, TEMPO_2_TAKEN - TEMPO_SECOND, TEMPO_SECOND)
+    for tick in range(TEMPO_TAKEN):
+        for i in range(TEMPO_SECOND):
+            value = load(net, TEMPO_2 + tick * TEMPO_STRIDE * TEMPO_SECOND + i)
+            store(net, TEMPO_2_TAKEN + tick * TEMPO_SECOND + i, value)
+    dense(net, TEMPO_2_TAKEN, TEMPO_TAKEN * TEMPO_SECOND, weights, _THIRD_WEIGHTS, TEMPO_3, TEMPO_THIRD)
+    rectify(net, TEMPO_3, TEMPO_THIRD)
+    dense(net, TEMPO_3, TEMPO_THIRD, weights, _LAST_WEIGHTS, TEMPO_4, HOPS)
+    store(features, row + NUCLEUS, sigmoid(load(net, TEMPO_4)))
+    store(features, next_row + NUCLEUS, sigmoid(load(net, TEMPO_4 + 1)))

@@ -50,8 +50,14 @@ def alaw(signal: NDArray[np.floating]) -> NDArray[np.float32]:
     return (np.sign(signal) * heard / 4096.0).astype(np.float32)
 
 
-def through(signal: NDArray[np.floating], rate_hz: int, line: Line, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A recording (n,) at any rate as it would arrive over `line`, at 8 kHz."""
+def through(
+    signal: NDArray[np.floating],
+    rate_hz: int,
+    line: Line,
+    rng: np.random.Generator,
+    sound: NDArray[np.floating] | None = None,
+) -> NDArray[np.float32]:
+    """A recording (n,) at any rate as it would arrive over `line`, at 8 kHz. sound: heard with it, else white noise."""
     narrow = soxr.resample(signal, rate_hz * line.speed, RATE_HZ)
     band = butter(6, [line.low_hz, line.high_hz], "bandpass", fs=RATE_HZ, output="sos")
     if line.tilt_db_per_octave:
@@ -60,6 +66,8 @@ def through(signal: NDArray[np.floating], rate_hz: int, line: Line, rng: np.rand
         narrow = np.fft.irfft(spectrum * 10.0 ** (line.tilt_db_per_octave * octaves / 20.0), len(narrow))
     voice = sosfilt(band, narrow)
     voice *= np.sqrt(10.0 ** (line.level_dbov / 10.0) / active_power(voice))
-    noise = sosfilt(band, rng.normal(size=len(voice) + RATE_HZ))[RATE_HZ:]
+    size = len(voice) + RATE_HZ
+    given = rng.normal(size=size) if sound is None else np.resize(np.roll(sound, rng.integers(len(sound))), size)
+    noise = sosfilt(band, given)[RATE_HZ:]
     noise *= np.sqrt(10.0 ** ((line.level_dbov - line.snr_db) / 10.0) / (np.mean(noise**2) + 1e-12))
     return alaw(np.clip(voice + noise, -1.0, 0.9999))
