@@ -31,9 +31,36 @@ BEFORE = 2  # steps before the channel began that the spectral kernels are shown
 
 
 def cleaned(signal: NDArray[np.floating]) -> Array:
-    """What is no number or far beyond overload counts as 0."""
+    """What is far beyond overload counts as 0; what is lost, NaN, carries on the voice before it."""
     x = np.asarray(signal, np.float32).astype(np.float64)
-    return np.where(np.abs(x) < 8.0, x, 0.0)
+    x[np.abs(x) >= 8.0] = 0.0
+    lost = np.isnan(x)
+    cycle = 0
+    for tick in range(0, len(x), 2 * STEP) if lost.any() else ():
+        if not lost[tick : tick + 2 * STEP].any():
+            cycle = 0
+            continue
+        known = np.concatenate([np.zeros(560), x[:tick]])
+        before = without_offset(known)[-560:]
+        offset = known[-1] - before[-1]
+        for n in range(tick, min(tick + 2 * STEP, len(x))):
+            if not lost[n]:
+                cycle = 0
+                continue
+            if cycle == 0:
+                cycle = most_like(before)
+            past = x[n - cycle] - offset if n - cycle >= tick else before[560 + n - cycle - tick]
+            x[n] = past * math.exp(-cycle / 200) + offset
+    return x
+
+
+def most_like(before: Array) -> int:
+    """The lag, 40-120, at which the last 160 samples have the highest correlation with those before them; else 121."""
+    likeness = {121: 0.0}
+    for lag in range(40, 121):
+        past = before[-160 - lag : -lag]
+        likeness[lag] = float(before[-160:] @ past) / math.sqrt(float(past @ past) + 1e-12)
+    return max(likeness, key=lambda lag: likeness[lag])
 
 
 def without_offset(x: Array) -> Array:
@@ -267,7 +294,8 @@ def features(signal: NDArray[np.floating]) -> Array:
         now[:, vk.POWER_DB] = 10.0 * np.log10(np.maximum((by_step**2).mean(axis=1), 1e-10))
     now[:, vk.ENVELOPE] = p56_envelope(y)[STEP - 1 :: STEP][:n]
     now[:, vk.K_POWER] = (k_weighted(y)[: n * STEP].reshape(n, STEP) ** 2).mean(axis=1)
-    now[:, vk.CLIPPED] = (np.abs(raw[: n * STEP].reshape(n, STEP)) > 0.975).mean(axis=1)
+    now[:, vk.LOST] = np.isnan(raw[: n * STEP].reshape(n, STEP)).mean(axis=1)
+    now[:, vk.CLIPPED] = (np.abs(np.where(np.isnan(raw), x, raw)[: n * STEP].reshape(n, STEP)) > 0.975).mean(axis=1)
 
     power = power_spectra(y, n)
     mel_db = mel_levels_db(power)
@@ -306,6 +334,12 @@ def measure(rows: Array) -> Array:
     )
     out[vk.SNR_DB] = out[vk.LEVEL_DBOV] - 10 * np.log10((10 ** (rows[:, vk.FLOOR_DB] / 10)).mean())
     out[vk.CLIPPED_SHARE] = rows[:, vk.CLIPPED].mean()
+    out[vk.LOST_SHARE] = rows[:, vk.LOST].mean()
+    if speaking.any():
+        levels = rows[speaking, vk.MEL :].mean(axis=0)
+        carrying = np.flatnonzero(levels >= levels.max() - 25.0)
+        edges = mel_edges(rows.shape[1] - vk.MEL)
+        out[vk.BANDWIDTH_HZ] = edges[carrying[-1] + 2] - edges[carrying[0]]
     voiced = rows[:, vk.F0_HZ] > 0
     out[vk.VOICED_SHARE] = voiced.mean()
     if voiced.sum() >= 3:

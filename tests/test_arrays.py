@@ -74,3 +74,15 @@ def test_any_layout_is_taken() -> None:
     whole = voice(2.0)
     for x in (whole[::2], whole[::-1], np.frombuffer(whole.tobytes(), np.float32)):
         np.testing.assert_array_equal(vk.speech_score(x), vk.speech_score(np.array(x)))
+
+
+def test_warm_kernels_compile_nothing_more() -> None:
+    vk.warmup()
+    kernels = [vk.measure, vk.functionals, vk.tempo_window, vk.active_level_db, vk.gated_loudness]
+    compiled = [len(kernel.signatures) for kernel in kernels]
+    assert min(compiled) >= 1
+    with open_call(call_path()) as source:
+        x = np.ascontiguousarray(source.read(5 * vk.RATE_HZ)[:, 0])
+    vk.active_level(x)
+    vk.loudness(x, vk.RATE_HZ)
+    assert [len(kernel.signatures) for kernel in kernels] == compiled

@@ -33,6 +33,7 @@ def utterance(role: Role, start_s: float, end_s: float) -> Utterance:
         alpha_ratio_db=-4.0,
         relative=Relative(),
         lost_s=0.0,
+        bandwidth_hz=3100.0,
         snr_db=30.0,
         clipped_share=0.0,
         clarity=1.0,

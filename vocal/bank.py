@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import vocal_kernels as vk
+import webrtcvad
 from numpy.typing import NDArray
 
 from vocal.config import BoundaryConfig
@@ -43,11 +44,14 @@ class Span(NamedTuple):
 
 
 class _Block:
+    """Sixteen lanes and what their kernel works on."""
+
     def __init__(self) -> None:
         self.state = vk.new_state()
         self.until = np.zeros(vk.LANES, np.int64)
         self.slots: list[Slot | None] = [None] * vk.LANES
         self.pcm = np.zeros((vk.MAX_TICKS * vk.TICK_SAMPLES, vk.LANES), np.float32)
+        self.scores = np.zeros((vk.MAX_TICKS * vk.HOPS, vk.LANES), np.float32)
 
 
 def _boundary(config: BoundaryConfig) -> vk.Boundary:
@@ -63,7 +67,9 @@ def _boundary(config: BoundaryConfig) -> vk.Boundary:
 
 class Bank:
     def __init__(self, config: BoundaryConfig = BoundaryConfig()) -> None:
+        self._config = config
         self._boundary = _boundary(config)
+        self._detectors: dict[Slot, webrtcvad.Vad] = {}
         self._blocks: list[_Block] = []
 
     @property
@@ -80,6 +86,8 @@ class Bank:
         vk.reset_lane(block.state, lane)
         slot = Slot(number, lane, int(block.state.clock[0]))
         block.slots[lane] = slot
+        if self._config.detector == "webrtcvad":
+            self._detectors[slot] = webrtcvad.Vad(self._config.webrtcvad_mode)
         block.until[lane] = _NEVER
         return slot
 
@@ -89,6 +97,7 @@ class Bank:
 
     def release(self, slot: Slot) -> None:
         block = self._blocks[slot.block]
+        self._detectors.pop(slot, None)
         block.slots[slot.lane] = None
         block.until[slot.lane] = 0
 
@@ -109,15 +118,31 @@ class Bank:
             for slot in block.slots:
                 if slot is not None and (given := audio.get(slot)) is not None:
                     block.pcm[: len(given), slot.lane] = given
+            if self._detectors:
+                self._detect(block, samples)
             done = 0
             while done < samples:
-                moved, count = vk.advance(block.pcm[done:samples], block.until, self._boundary, block.state)
+                pcm = block.pcm[done:samples]
+                steps = slice(done // vk.HOP_SAMPLES, samples // vk.HOP_SAMPLES)
+                scores = block.scores[steps] if self._detectors else None
+                moved, count = vk.advance(pcm, block.until, self._boundary, block.state, scores)
                 done += moved * vk.TICK_SAMPLES
                 for lane, kind, step, start, end in block.state.records[:count].tolist():
                     slot = block.slots[lane]
                     if slot is not None:
                         known = step + 1 + vk.SPEECH_DELAY - slot.origin
                         yield Span(slot, Kind(kind), known, start - slot.origin, end - slot.origin)
+
+    def _detect(self, block: _Block, samples: int) -> None:
+        """Scores of webrtcvad, 0 or 1 each step, channel by channel and so in Python."""
+        for slot in block.slots:
+            if slot is None:
+                continue
+            codes = np.nan_to_num(block.pcm[:samples, slot.lane] * 32768.0, nan=0.0, posinf=0.0, neginf=0.0)
+            pcm = codes.clip(-32768, 32767).astype("<i2").tobytes()
+            for step in range(samples // vk.HOP_SAMPLES):
+                frame = pcm[2 * vk.HOP_SAMPLES * step : 2 * vk.HOP_SAMPLES * (step + 1)]
+                block.scores[step, slot.lane] = self._detectors[slot].is_speech(frame, vk.RATE_HZ)
 
     def flush(self, slot: Slot) -> Span | None:
         """The utterance that was still open when its channel ended."""

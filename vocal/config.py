@@ -12,7 +12,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -20,8 +20,14 @@ from vocal.errors import ConfigError
 
 
 class BoundaryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When speech begins and ends on a channel. Scores 0-1; times in ms, in steps of 10."""
+    """When speech begins and ends on a channel. Scores 0-1; times in ms, in steps of 10.
 
+    detector: what gives the score; webrtcvad is the plain fallback, which says 0 or 1 and takes noise for speech.
+    webrtcvad_mode: 0 hears most, 3 is the strictest.
+    """
+
+    detector: Literal["network", "webrtcvad"] = "network"
+    webrtcvad_mode: Annotated[int, msgspec.Meta(ge=0, le=3)] = 2
     onset_score: float = 0.6
     offset_score: float = 0.5
     onset_ms: int = 80

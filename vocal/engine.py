@@ -45,6 +45,7 @@ class _LiveCall:
         self.pending: list[NDArray[np.float32]] = []
         self.pending_samples = 0
         self.pushed_samples = 0
+        self.lost_samples = 0  # of all channels
         self.end_reason: str | None = None
         self.second = 0
         self.seq = 0
@@ -118,7 +119,7 @@ class Engine:
         )
 
     def push(self, call: str, pcm: NDArray[np.float32]) -> None:
-        """More audio of a call: (n, channels) float32, 8 kHz, full scale 1, any n."""
+        """More audio of a call: (n, channels) float32, 8 kHz, full scale 1, any n; NaN where nothing arrived."""
         live = self._live(call)
         if pcm.ndim != 2 or pcm.shape[1] != len(live.speakers):
             raise UsageError(f"call {call!r}: wanted audio of shape (n, {len(live.speakers)}), got {pcm.shape}")
@@ -128,6 +129,7 @@ class Engine:
             live.pending.append(pcm)
             live.pending_samples += len(pcm)
             live.pushed_samples += len(pcm)
+            live.lost_samples += int(np.isnan(pcm).sum())
 
     def end(self, call: str, reason: str) -> None:
         """The call ends after what was pushed."""
@@ -273,7 +275,7 @@ class Engine:
                 conversation=live.conversation.totals(duration_s),
                 satisfaction=live.conversation.satisfaction(),
                 moments=live.conversation.moments(duration_s),
-                lost_share=0.0,
+                lost_share=round(live.lost_samples / max(1, live.pushed_samples * len(live.speakers)), 4),
             ),
         )
         for speaker in live.speakers:

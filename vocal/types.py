@@ -149,6 +149,7 @@ class Utterance(EventBase, frozen=True, kw_only=True, tag="utterance"):
     alpha_ratio_db: float | None
     relative: Relative
     lost_s: float
+    bandwidth_hz: float | None
     snr_db: float | None
     clipped_share: float
     clarity: float

@@ -22,7 +22,8 @@ FAINT_DB = 25.0
 # Clarity: each term rises from 0 to 1 between two values; see design section 4.
 CLARITY_SNR_DB = (3.0, 25.0)
 CLARITY_LEVEL_DBOV = (-48.0, -34.0)
-CLARITY_CLIPPED_SHARE = (0.02, 0.0)
+CLARITY_CLIPPED_SHARE = (0.3, 0.0)
+CLARITY_LOST_SHARE = (0.25, 0.0)
 CLARITY_TEMPO_SYLL_S = (8.5, 6.0)
 CLARITY_VOICING = (0.40, 0.70)
 
@@ -54,11 +55,12 @@ def _ramp(value: float, bounds: tuple[float, float]) -> float:
 
 
 def clarity_terms(measures: NDArray[np.float64], rate: float) -> dict[str, float]:
-    """How well the words can be heard, term by term, each 0-1: line, level, clipping, tempo, voicing contrast."""
+    """How well the words can be heard, term by term, each 0-1."""
     terms = {
         "line": _ramp(measures[vk.SNR_DB], CLARITY_SNR_DB),
         "level": _ramp(measures[vk.LEVEL_DBOV], CLARITY_LEVEL_DBOV),
         "clipping": _ramp(measures[vk.CLIPPED_SHARE], CLARITY_CLIPPED_SHARE),
+        "loss": _ramp(measures[vk.LOST_SHARE], CLARITY_LOST_SHARE),
         "tempo": _ramp(rate, CLARITY_TEMPO_SYLL_S) if math.isfinite(rate) else 1.0,
         "voicing": _ramp(measures[vk.VOICING_CONTRAST], CLARITY_VOICING),
     }
@@ -121,7 +123,8 @@ class Speaker:
             hnr_db=_or_none(measures[vk.MEAN_HNR_DB], 1),
             alpha_ratio_db=_or_none(measures[vk.ALPHA_RATIO_DB], 1),
             relative=self._relative(own),
-            lost_s=0.0,
+            lost_s=round(float(np.nan_to_num(measures[vk.LOST_SHARE])) * seconds, 3),
+            bandwidth_hz=_or_none(measures[vk.BANDWIDTH_HZ], 0),
             snr_db=_or_none(measures[vk.SNR_DB], 1),
             clipped_share=round(float(np.nan_to_num(measures[vk.CLIPPED_SHARE])), 4),
             clarity=round(math.prod(terms.values()) ** (1 / len(terms)), 3),

@@ -10,7 +10,7 @@ Many channels, live: `new_state` and `advance`, in ticks of 20 ms; then `measure
 """
 
 from ._jit import CACHE_DIR, is_compiled
-from .arrays import Pitch, Tempo, active_level, extract, f0, speech_score, speech_tempo
+from .arrays import Pitch, Tempo, active_level, extract, f0, speech_score, speech_tempo, warmup
 from .baseline import READY_S, Baseline
 from .frontend import advance
 from .functionals import FUNCTIONALS, LEAST_STEPS, functionals
@@ -31,6 +31,7 @@ from .layout import (
     K_POWER,
     LAST_STEP,
     LONGEST_S,
+    LOST,
     MAX_TICKS,
     MEL,
     MEL_BANDS,
@@ -63,12 +64,14 @@ from .level import active_level_db, k_weighting
 from .loudness import Loudness, gated_loudness, loudness
 from .measures import (
     ALPHA_RATIO_DB,
+    BANDWIDTH_HZ,
     CLIPPED_SHARE,
     F0_MEDIAN_HZ,
     F0_RANGE_ST,
     F0_SLOPE_ST_S,
     JITTER_PCT,
     LEVEL_DBOV,
+    LOST_SHARE,
     LOUDNESS_LUFS,
     MEAN_HNR_DB,
     MEASURES,
@@ -86,6 +89,7 @@ from .spectrum import mel_centres_hz, mel_filters
 
 __all__ = [
     "ALPHA_RATIO_DB",
+    "BANDWIDTH_HZ",
     "BEGUN",
     "CACHE_DIR",
     "CLIPPED",
@@ -111,6 +115,8 @@ __all__ = [
     "LEAST_STEPS",
     "LEVEL_DBOV",
     "LONGEST_S",
+    "LOST",
+    "LOST_SHARE",
     "LOUDNESS_LUFS",
     "MAX_TICKS",
     "MEAN_HNR_DB",
@@ -169,4 +175,5 @@ __all__ = [
     "speech_score",
     "speech_tempo",
     "tempo_window",
+    "warmup",
 ]

@@ -1,12 +1,15 @@
 """The front end for whole signals in memory: for training, for tests, and for those who have arrays, not calls."""
 
+import itertools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .frontend import advance
+from .functionals import FUNCTIONALS, functionals
 from .lanes import LANES
 from .layout import (
     ENVELOPE,
@@ -18,6 +21,7 @@ from .layout import (
     MAX_TICKS,
     NUCLEUS,
     POWER_DB,
+    RATE_HZ,
     RING_ROWS,
     SETTLE_TICKS,
     SPEECH,
@@ -27,7 +31,8 @@ from .layout import (
     new_state,
 )
 from .level import active_level_db
-from .measures import PAUSE_STEPS, SPEECH_FROM
+from .loudness import loudness
+from .measures import MEASURES, PAUSE_STEPS, SPEECH_FROM, measure, tempo_window
 
 _NO_DECISIONS = np.zeros(LANES, np.int64)
 
@@ -43,13 +48,15 @@ def as_signal(samples: NDArray[np.floating]) -> NDArray[np.float32]:
         return signal.astype(np.float32, copy=False)
 
 
-def extract(signals: Sequence[NDArray[np.floating]]) -> list[NDArray[np.float32]]:
+def extract(signals: Sequence[NDArray[np.floating]], threads: int = 1) -> list[NDArray[np.float32]]:
     """Feature rows of signals at 8 kHz, sixteen at a time.
 
     Parameters
     ----------
     signals
-        Each `(n,)` floating point, 8 kHz, full scale 1.
+        Each `(n,)` floating point, 8 kHz, full scale 1; NaN where nothing arrived.
+    threads
+        How many sixteens are worked on at once. The rows are the same, bit for bit, whatever the number.
 
     Returns
     -------
@@ -62,10 +69,20 @@ def extract(signals: Sequence[NDArray[np.floating]]) -> list[NDArray[np.float32]
         For an array that is not one channel of floating point samples.
     """
     checked = [as_signal(signal) for signal in signals]
-    found: list[NDArray[np.float32]] = []
-    for first in range(0, len(checked), LANES):
-        found += _extract_block(checked[first : first + LANES])
-    return found
+    blocks = [checked[first : first + LANES] for first in range(0, len(checked), LANES)]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(itertools.chain.from_iterable(pool.map(_extract_block, blocks)))
+
+
+def warmup() -> None:
+    """Compile every kernel, or load what an earlier process compiled: some 15 s once, then well under a second."""
+    rows = extract([np.zeros(RATE_HZ, np.float32)])[0]
+    ring = np.zeros((RING_ROWS * FEATURES, LANES), np.float32)
+    measure(ring, 0, 0, len(rows), np.empty(MEASURES))
+    functionals(ring, 0, 0, len(rows), np.empty(FUNCTIONALS))
+    tempo_window(ring, 0, 0, len(rows))
+    active_level_db(np.zeros(1), np.zeros(1))
+    loudness(np.zeros(RATE_HZ), RATE_HZ)
 
 
 def _extract_block(signals: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:

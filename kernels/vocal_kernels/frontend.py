@@ -15,6 +15,7 @@ from .layout import (
     HOP_SAMPLES,
     HOPS,
     JITTER,
+    LOST,
     MAX_TICKS,
     MEL,
     NUCLEUS,
@@ -24,6 +25,7 @@ from .layout import (
     SEEN_PER_STEP,
     SHIMMER,
     SPECTRAL_DELAY,
+    SPEECH,
     SPEECH_DELAY,
     TEMPO_DELAY,
     TICK_SAMPLES,
@@ -31,19 +33,30 @@ from .layout import (
     State,
 )
 from .level import read_samples
+from .loss import all_arrived, conceal
 from .pitch import FIRST_BIN, LAST_BIN, track
 from .quality import voice_quality
 from .seen import see
 from .spectrum import mel_levels, two_autocorrelations, two_spectra
-from .speech import boundaries, score
+from .speech import boundaries, noise_floor, score
 from .tempo import syllables
 
+_OWN_SCORES = np.zeros((0, LANES), np.float32)
 
-def advance(pcm: NDArray[np.float32], until: NDArray[np.int64], boundary: Boundary, state: State) -> tuple[int, int]:
+
+def advance(
+    pcm: NDArray[np.float32],
+    until: NDArray[np.int64],
+    boundary: Boundary,
+    state: State,
+    scores: NDArray[np.float32] | None = None,
+) -> tuple[int, int]:
     """Move a block forward; every lane by as much.
 
-    pcm: (ticks * 160, 16) float32 at 8 kHz, full scale 1, at most MAX_TICKS ticks. until: (16,) int64, the step of the
-    block at which each lane's channel ends as far as that is known; from there on nothing is decided on that lane.
+    pcm: (ticks * 160, 16) float32 at 8 kHz, full scale 1, at most MAX_TICKS ticks; NaN where nothing arrived.
+    until: (16,) int64, the step of the block at which each lane's channel ends as far as that is known; from there on
+    nothing is decided on that lane.
+    scores: speech scores of another detector, (ticks * 2, 16) float32, in place of the network's.
     Returns (ticks moved, boundary records now in state.records). It stops after a tick that has records, so that what
     is measured over them is the same however many ticks were asked for. Raises ValueError for another shape or type.
     """
@@ -51,21 +64,36 @@ def advance(pcm: NDArray[np.float32], until: NDArray[np.int64], boundary: Bounda
         raise ValueError(f"pcm: wanted C-contiguous float32 (n, {LANES}), got {pcm.dtype} {pcm.shape}")
     if len(pcm) > MAX_TICKS * TICK_SAMPLES:
         raise ValueError(f"pcm: wanted at most {MAX_TICKS} ticks of {TICK_SAMPLES} samples, got {len(pcm)} samples")
-    moved, records = _advance(pcm, until, boundary, state)
+    if until.dtype != np.int64 or until.shape != (LANES,):
+        raise ValueError(f"until: wanted int64 ({LANES},), got {until.dtype} {until.shape}")
+    if scores is not None and (
+        scores.dtype != np.float32
+        or scores.shape != (len(pcm) // TICK_SAMPLES * HOPS, LANES)
+        or not scores.flags.c_contiguous
+    ):
+        wanted = f"C-contiguous float32 ({len(pcm) // TICK_SAMPLES * HOPS}, {LANES})"
+        raise ValueError(f"scores: wanted {wanted}, got {scores.dtype} {scores.shape}")
+    moved, records = _advance(pcm, until, boundary, state, _OWN_SCORES if scores is None else scores)
     return moved, records
 
 
 @jit
-def _advance(pcm, until, boundary, state):
+def _advance(pcm, until, boundary, state, scores):
     n_records, tick = 0, 0
     while n_records == 0 and (tick + 1) * TICK_SAMPLES <= len(pcm):
         step = state.clock[0]
         for n in range(HISTORY_SAMPLES - TICK_SAMPLES):
             store(state.history, n, load(state.history, n + TICK_SAMPLES))
+        source, first = pcm, tick * TICK_SAMPLES
+        for hop in range(HOPS):
+            store(state.features, ((step + hop) % RING_ROWS) * FEATURES + LOST, splat(0.0))
+        if not all_arrived(pcm, first, state.filled):
+            conceal(pcm, first, step, state)
+            source, first = state.filled, 0
         for hop in range(HOPS):
             at = hop * HOP_SAMPLES
             fresh = HISTORY_SAMPLES - TICK_SAMPLES + at
-            read_samples(pcm, tick * TICK_SAMPLES + at, step + hop, state.history, fresh, state.rows, state.features)
+            read_samples(source, first + at, step + hop, state.history, fresh, state.rows, state.features)
         two_spectra(state.history, PITCH_DELAY * HOP_SAMPLES, HOP_SAMPLES, state.real, state.imag, state.power)
         two_autocorrelations(state.power, FIRST_BIN, LAST_BIN, state.real, state.imag)
         for hop in range(HOPS):
@@ -86,7 +114,14 @@ def _advance(pcm, until, boundary, state):
         syllables(state.weights, state.net, state.features, known * FEATURES, (known + 1) % RING_ROWS * FEATURES)
         known = (step - SPEECH_DELAY + RING_ROWS) % RING_ROWS
         next_known = (known + 1) % RING_ROWS
-        score(state.weights, state.net, state.features, state.rows, known * FEATURES, next_known * FEATURES)
+        if len(scores) == 0:
+            score(state.weights, state.net, state.features, known * FEATURES, next_known * FEATURES)
+        else:
+            for hop in range(HOPS):
+                given = load(scores, tick * HOPS + hop)
+                store(state.features, ((step + hop) % RING_ROWS) * FEATURES + SPEECH, given)
+        noise_floor(state.features, known * FEATURES, state.rows)
+        noise_floor(state.features, next_known * FEATURES, state.rows)
         for now in range(step - SPEECH_DELAY, step - SPEECH_DELAY + HOPS):
             n_records = boundaries(state.features, now, boundary, state.counts, until, state.records, n_records)
         state.clock[0] = step + HOPS

@@ -51,7 +51,8 @@ JITTER = 9  # mean step between the lengths of neighbouring cycles over their me
 SHIMMER = 10  # the same of their sizes
 HNR_DB = 11  # harmonics to noise
 VOICED = 12  # how likely the step is a voice on the pitch that F0_HZ names, 0-1; PITCH_DELAY steps late, as F0_HZ
-MEL = 13  # first of MEL_BANDS band levels, dBov
+LOST = 13  # share of samples that did not arrive
+MEL = 14  # first of MEL_BANDS band levels, dBov
 FEATURES = MEL + MEL_BANDS
 
 RING_ROWS = 1632
@@ -120,7 +121,8 @@ NET_ROWS = SPEECH_SCRATCH + 4 * SPEECH_HIDDEN
 PHASE = 0  # QUIET or SPEAKING
 ABOVE, BELOW = 1, 2  # steps in a row that the score stood above the onset, below the offset threshold
 START_STEP, LAST_STEP, SECONDS = 3, 4, 5  # of the utterance: its first step, the step after its last, seconds reported
-COUNTS = 6
+CYCLE = 6  # samples, of the voice that is carried on while nothing arrives; 0 when it does
+COUNTS = 7
 
 QUIET, SPEAKING = 0, 1
 
@@ -158,6 +160,7 @@ class State(NamedTuple):
     net: NDArray[np.float32]
     lags: NDArray[np.float32]
     weights: NDArray[np.float32]
+    filled: NDArray[np.float32]
     records: NDArray[np.int64]
     clock: NDArray[np.int64]
     window: NDArray[np.float32]
@@ -184,6 +187,7 @@ def new_state() -> State:
         net=np.zeros((NET_ROWS, LANES), np.float32),
         lags=np.zeros(((PITCH_DELAY + 1) * LAG_ROWS, LANES), np.float32),
         weights=WEIGHTS,
+        filled=np.zeros((TICK_SAMPLES, LANES), np.float32),
         records=np.zeros((MAX_RECORDS, RECORD_COLUMNS), np.int64),
         clock=np.zeros(1, np.int64),
         window=np.zeros(WINDOW_SAMPLES, np.float32),

@@ -85,7 +85,7 @@ _EACH = np.float32(1.0 / HOP_SAMPLES)
 def read_samples(pcm, first, step, history, at, rows, features):
     """One 10 ms step of `pcm` (rows first..first+79): its level features, and the cleaned samples into history[at:].
 
-    A sample that is no number, or far beyond overload, counts as 0: one bad peer must not poison the lane for good.
+    A sample far beyond overload counts as 0: one bad peer must not poison the lane for good.
     """
     base = (step % RING_ROWS) * FEATURES
     x1, y1 = load(rows, DC_IN), load(rows, DC_OUT)

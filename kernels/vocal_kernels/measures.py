@@ -15,6 +15,7 @@ from .layout import (
     HOP_S,
     JITTER,
     K_POWER,
+    LOST,
     MEL,
     MEL_BANDS,
     NUCLEUS,
@@ -26,7 +27,7 @@ from .layout import (
 )
 from .level import active_level_db
 from .loudness import gated_loudness
-from .spectrum import mel_centres_hz
+from .spectrum import mel_centres_hz, mel_edges_hz
 
 # Columns of `measure`
 SYLLABLES = 0  # not rounded: rates are of this
@@ -45,11 +46,17 @@ SHIMMER_PCT = 12
 MEAN_HNR_DB = 13
 ALPHA_RATIO_DB = 14  # level above 1 kHz less level below, of voiced steps
 SLOPE_DB_OCTAVE = 15  # of a straight line through their band levels
-MEASURES = 16
+LOST_SHARE = 16
+BANDWIDTH_HZ = 17  # from the lowest to the highest band that carries speech
+MEASURES = 18
 
 PAUSE_STEPS = round(0.2 / HOP_S)
 SPEECH_FROM = 0.35
 PART_STEPS = round(0.1 / HOP_S)
+
+# A band carries speech if its mean level, in dB, stands no further under the strongest band's.
+BAND_RANGE_DB = 25.0
+_EDGES_HZ = mel_edges_hz()
 
 MEL_OCTAVES = np.log2(mel_centres_hz())
 MEAN_OCTAVES = float(MEL_OCTAVES.mean())
@@ -71,7 +78,8 @@ def measure(features, lane, start, end, out):
 
     features: the ring of a block, (RING_ROWS * FEATURES, 16). Level is P.56 method B; loudness is integrated with both
     gates of BS.1770; F0 range is 5-95 % in semitones, slope a straight
-    line through it by least squares; SNR is the level over the noise floor under it.
+    line through it by least squares; SNR is the level over the noise floor under it; bandwidth that of the bands whose
+    mean level over speech stands within 25 dB of the strongest band's.
     """
     steps = end - start
     power = np.empty(steps)
@@ -80,16 +88,17 @@ def measure(features, lane, start, end, out):
     at = np.empty(steps)
     out[:] = np.nan
     syllables, voiced, clipped, pause, paused = 0.0, 0, 0.0, 0, 0
-    voicing, floor = 0.0, 0.0
+    voicing, floor, lost = 0.0, 0.0, 0.0
     parts = np.zeros(steps // PART_STEPS + 1)
     quality = np.zeros(3)
-    cycled = 0
-    bands = np.zeros(MEL_BANDS)
+    cycled, said = 0, 0
+    bands, carried = np.zeros(MEL_BANDS), np.zeros(MEL_BANDS)
     for i in range(steps):
         row = ((start + i) % RING_ROWS) * FEATURES
         power[i] = 10.0 ** (features[row + POWER_DB, lane] * 0.1)
         envelope[i] = features[row + ENVELOPE, lane]
         clipped += features[row + CLIPPED, lane]
+        lost += features[row + LOST, lane]
         floor += 10.0 ** (features[row + FLOOR_DB, lane] * 0.1)
         syllables += features[row + NUCLEUS, lane]
         parts[min(i // PART_STEPS, len(parts) - 1)] += features[row + K_POWER, lane] / PART_STEPS
@@ -106,6 +115,9 @@ def measure(features, lane, start, end, out):
                 quality[2] += features[row + HNR_DB, lane]
                 cycled += 1
         if features[row + SPEECH, lane] >= SPEECH_FROM:
+            said += 1
+            for band in range(MEL_BANDS):
+                carried[band] += features[row + MEL + band, lane]
             if pause > PAUSE_STEPS:
                 paused += pause
             pause = 0
@@ -126,6 +138,15 @@ def measure(features, lane, start, end, out):
     out[VOICED_SHARE] = voiced / steps
     out[SNR_DB] = out[LEVEL_DBOV] - 10.0 * math.log10(floor / steps)
     out[CLIPPED_SHARE] = clipped / steps
+    out[LOST_SHARE] = lost / steps
+    if said > 0:
+        least = carried.max() - BAND_RANGE_DB * said
+        lowest, highest = 0, MEL_BANDS - 1
+        while carried[lowest] < least:
+            lowest += 1
+        while carried[highest] < least:
+            highest -= 1
+        out[BANDWIDTH_HZ] = _EDGES_HZ[highest + 2] - _EDGES_HZ[lowest]
     if voiced < 3:
         return
     out[VOICING_CONTRAST] = voicing / voiced

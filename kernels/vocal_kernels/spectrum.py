@@ -22,11 +22,16 @@ WINDOW /= np.float32(np.sqrt(np.sum(WINDOW.astype(np.float64) ** 2) * FFT_SIZE))
 """Hann, scaled so that the power spectrum (both halves) sums to the window's mean square."""
 
 
+def mel_edges_hz(bands: int = MEL_BANDS, low_hz: float = 150.0, high_hz: float = 3700.0) -> NDArray[np.float64]:
+    """Foot, peak and other foot of band i of `mel_filters` are entries i, i + 1 and i + 2, (bands + 2,)."""
+    low, high = (2595.0 * np.log10(1.0 + f / 700.0) for f in (low_hz, high_hz))
+    edges: NDArray[np.float64] = 700.0 * (10.0 ** (np.linspace(low, high, bands + 2) / 2595.0) - 1.0)
+    return edges
+
+
 def mel_centres_hz(bands: int = MEL_BANDS, low_hz: float = 150.0, high_hz: float = 3700.0) -> NDArray[np.float64]:
     """Where each band of `mel_filters` has its peak, (bands,)."""
-    low, high = (2595.0 * np.log10(1.0 + f / 700.0) for f in (low_hz, high_hz))
-    centres: NDArray[np.float64] = 700.0 * (10.0 ** (np.linspace(low, high, bands + 2)[1:-1] / 2595.0) - 1.0)
-    return centres
+    return mel_edges_hz(bands, low_hz, high_hz)[1:-1]
 
 
 def mel_filters(bands: int = MEL_BANDS, low_hz: float = 150.0, high_hz: float = 3700.0) -> NDArray[np.float32]:
@@ -34,9 +39,7 @@ def mel_filters(bands: int = MEL_BANDS, low_hz: float = 150.0, high_hz: float = 
 
     Each band's peak is 1, as with `librosa.filters.mel(htk=True, norm=None)`.
     """
-    low, high = (2595.0 * np.log10(1.0 + f / 700.0) for f in (low_hz, high_hz))
-    mel = np.linspace(low, high, bands + 2)
-    edges = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    edges = mel_edges_hz(bands, low_hz, high_hz)
     frequency = np.arange(BINS) * RATE_HZ / FFT_SIZE
     up = (frequency - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     down = (edges[2:, None] - frequency) / (edges[2:] - edges[1:-1])[:, None]

@@ -53,27 +53,26 @@ _LAST_WEIGHTS = _MEMORY_WEIGHTS + sum(blocked_size(*SPEECH_LAYERS[name]) for nam
 
 
 @inlined
-def _describe(value, features, row, rows):
-    """SPEECH and FLOOR_DB of a step."""
-    store(features, row + SPEECH, value)
+def score(weights, net, features, row, next_row):
+    """Move on by the tick whose two steps are at SEEN; SPEECH of the two steps known by now."""
+    dense(net, SEEN, SEEN_ROWS, weights, SPEECH_WEIGHTS, SPEECH_HEARD, SPEECH_FIRST)
+    rectify(net, SPEECH_HEARD, SPEECH_FIRST)
+    gated(net, SPEECH_HEARD, SPEECH_FIRST, SPEECH_HIDDEN, weights, _MEMORY_WEIGHTS, SPEECH_SCRATCH)
+    dense(net, SPEECH_HEARD + SPEECH_FIRST, SPEECH_HIDDEN, weights, _LAST_WEIGHTS, SPEECH_SCRATCH, HOPS)
+    store(features, row + SPEECH, sigmoid(load(net, SPEECH_SCRATCH)))
+    store(features, next_row + SPEECH, sigmoid(load(net, SPEECH_SCRATCH + 1)))
+
+
+@inlined
+def noise_floor(features, row, rows):
+    """FLOOR_DB of a step whose score is known."""
     level, floor = load(features, row + POWER_DB), load(rows, LEVEL_FLOOR)
-    rise = where_greater(value, 0.5, RISE_IN_SPEECH_DB, RISE_DB)
+    rise = where_greater(load(features, row + SPEECH), 0.5, RISE_IN_SPEECH_DB, RISE_DB)
     moved = where_greater(floor, level, floor + (level - floor) * FALL, minimum(level, floor + rise))
     # Not by the steps before the channel's first, which the score's delay reaches back to.
     floor = where_greater(load(rows, AGE), SPEECH_DELAY + 1.0, moved, floor)
     store(rows, LEVEL_FLOOR, floor)
     store(features, row + FLOOR_DB, floor)
-
-
-@inlined
-def score(weights, net, features, rows, row, next_row):
-    """Move on by the tick whose two steps are at SEEN; SPEECH and FLOOR_DB of the two steps known by now."""
-    dense(net, SEEN, SEEN_ROWS, weights, SPEECH_WEIGHTS, SPEECH_HEARD, SPEECH_FIRST)
-    rectify(net, SPEECH_HEARD, SPEECH_FIRST)
-    gated(net, SPEECH_HEARD, SPEECH_FIRST, SPEECH_HIDDEN, weights, _MEMORY_WEIGHTS, SPEECH_SCRATCH)
-    dense(net, SPEECH_HEARD + SPEECH_FIRST, SPEECH_HIDDEN, weights, _LAST_WEIGHTS, SPEECH_SCRATCH, HOPS)
-    _describe(sigmoid(load(net, SPEECH_SCRATCH)), features, row, rows)
-    _describe(sigmoid(load(net, SPEECH_SCRATCH + 1)), features, next_row, rows)
 
 
 @inlined
