@@ -1,122 +1,15 @@
-"""Accuracy on staged calls with truth.
+"""Accuracy: F0, speech, tempo, level, clarity on corpora with truth, peers beside; then whole calls."""
 
-    python benchmarks/accuracy.py --data DATA [--folds FOLDS] [--json]
-
-DATA holds calls/staged: two-channel recordings beside JSON truths. The shipped emotion model was trained on the voices
-of those calls; with --folds (from `models/train/emotion.py --folds`) each call is judged by a model that never heard
-its customer, and only those rows say anything about mood.
-"""
-
-import argparse
-import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
-import numpy as np
-from rows import Row, show
-
-import vocal
-from vocal.analysis import Analysis
-from vocal.config import Config, EmotionConfig
-
-ROLES = ("agent", "customer")
+from . import calls, clarity, level, pitch, speech, tempo
+from .rows import Row
 
 
-def truths(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
-    return [(file.with_suffix(".flac"), json.loads(file.read_text())) for file in sorted(folder.glob("*.json"))]
-
-
-def mask(spans: list[tuple[float, float]], seconds: float) -> np.ndarray:
-    """Which 10 ms are inside a span."""
-    inside = np.zeros(int(seconds * 100) + 1, bool)
-    for start, end in spans:
-        inside[int(start * 100) : int(end * 100)] = True
-    return inside
-
-
-def boundaries(calls: list[tuple[Analysis, dict[str, Any]]]) -> list[Row]:
-    found, false = [], []
-    for analysis, truth in calls:
-        for channel, role in enumerate(ROLES):
-            spoken = mask([(s["start"], s["end"]) for s in truth["spans"] if s["channel"] == channel], truth["seconds"])
-            heard = mask([(u.start_s, u.end_s) for u in analysis.utterances if u.role == role], truth["seconds"])
-            found.append((spoken & heard).sum() / spoken.sum())
-            false.append((heard & ~spoken).sum() / (~spoken).sum())
-    return [
-        Row("boundaries", "speech time found", "staged", "vocal", float(np.mean(found)), "share"),
-        Row("boundaries", "silence taken for speech", "staged", "vocal", float(np.mean(false)), "share"),
-    ]
-
-
-def turns(calls: list[tuple[Analysis, dict[str, Any]]]) -> list[Row]:
-    rows = []
-    for name, key in (("overlap_s", "talkover"), ("non_talk_s", "dead_air")):
-        wanted = np.array([sum(o["end"] - o["start"] for o in truth[key]) for _, truth in calls])
-        got = np.array([getattr(analysis.ended.conversation, name) for analysis, _ in calls])
-        rows.append(Row("conversation", name, "staged", "vocal", float(np.corrcoef(wanted, got)[0, 1]), "r"))
-        rows.append(Row("conversation", name, "staged", "vocal", float(np.abs(wanted - got).mean()), "s error"))
-    return rows
-
-
-def tempo(calls: list[tuple[Analysis, dict[str, Any]]]) -> list[Row]:
-    """Speech rate of utterances that cover one span of the truth and little more."""
-    wanted, got = [], []
-    for analysis, truth in calls:
-        for span in truth["spans"]:
-            length = span["end"] - span["start"]
-            near = [
-                u
-                for u in analysis.utterances
-                if u.channel == span["channel"]
-                and min(u.end_s, span["end"]) - max(u.start_s, span["start"]) > 0.7 * length
-                and u.end_s - u.start_s < 1.3 * length
-            ]
-            if len(near) == 1 and span.get("syllables") and near[0].speech_rate_syll_s is not None:
-                wanted.append(span["syllables"] / length)
-                got.append(near[0].speech_rate_syll_s)
-    error = float(np.abs(np.array(wanted) - np.array(got)).mean())
-    return [
-        Row("tempo", "speech rate", f"staged, {len(got)} spans", "vocal", float(np.corrcoef(wanted, got)[0, 1]), "r"),
-        Row("tempo", "speech rate", f"staged, {len(got)} spans", "vocal", error, "syll/s error"),
-    ]
-
-
-def mood(calls: list[tuple[Analysis, dict[str, Any]]], condition: str) -> list[Row]:
-    wanted, got, right = [], [], []
-    for analysis, truth in calls:
-        satisfaction = analysis.ended.satisfaction
-        if satisfaction is None:
-            continue
-        wanted += [truth["mood_start"], truth["mood_end"]]
-        got += [satisfaction.start, satisfaction.end]
-        change = truth["mood_end"] - truth["mood_start"]
-        if abs(change) > 0.5:
-            right.append(np.sign(satisfaction.change) == np.sign(change))
-    return [
-        Row("mood", "start and end", condition, "vocal", float(np.corrcoef(wanted, got)[0, 1]), "r"),
-        Row("mood", "direction of change", f"{condition}, {len(right)} calls", "vocal", float(np.mean(right)), "share"),
-    ]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--folds", type=Path)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    files = truths(arguments.data / "calls" / "staged")
-    calls = [(vocal.analyze(path, notice=True), truth) for path, truth in files]
-    rows = boundaries(calls) + turns(calls) + tempo(calls) + mood(calls, "staged, voices trained on")
-    if arguments.folds:
-        held = []
-        for path, truth in files:
-            (model,) = arguments.folds.glob(f"*-{truth['customer']}")
-            config = msgspec.structs.replace(Config(), emotion=EmotionConfig(model=str(model)))
-            held.append((vocal.analyze(path, notice=True, config=config), truth))
-        rows += mood(held, "staged, customer held out")
-    show(rows, arguments.json)
-
-
-if __name__ == "__main__":
-    main()
+def rows(data: Path | None, with_peers: bool, folds: Path | None) -> Iterator[Row]:
+    """data: a folder of corpora, or None for what can be said of the demo call; folds: see `calls`."""
+    if data is not None:
+        for part in (pitch, speech, tempo, level, clarity):
+            yield from part.rows(data, with_peers)
+    yield from calls.rows(data, folds)

@@ -308,7 +308,7 @@ def features(signal: NDArray[np.floating]) -> Array:
     now[: len(scores) - BEFORE, vk.FLOOR_DB] = noise_floor(now[:, vk.POWER_DB], scores[BEFORE:])
     rows[:, [vk.JITTER, vk.SHIMMER, vk.HNR_DB]] = np.nan
     for row, window in enumerate(windows(y, n)):
-        if row % 2 == 1 and rows[row, vk.F0_HZ] > 0.0:
+        if row % 4 == 1 and rows[row, vk.F0_HZ] > 0.0:
             rows[row, [vk.JITTER, vk.SHIMMER, vk.HNR_DB]] = voice_quality(window, rows[row, vk.F0_HZ])
     return now[:steps]
 

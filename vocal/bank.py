@@ -46,8 +46,8 @@ class Span(NamedTuple):
 class _Block:
     """Sixteen lanes and what their kernel works on."""
 
-    def __init__(self) -> None:
-        self.state = vk.new_state()
+    def __init__(self, beside: "_Block | None") -> None:
+        self.state: vk.State = vk.new_state(beside.state if beside else None)
         self.until = np.zeros(vk.LANES, np.int64)
         self.slots: list[Slot | None] = [None] * vk.LANES
         self.pcm = np.zeros((vk.MAX_TICKS * vk.TICK_SAMPLES, vk.LANES), np.float32)
@@ -80,7 +80,7 @@ class Bank:
         """A free lane, in a new block if all are taken."""
         number = next((n for n, block in enumerate(self._blocks) if None in block.slots), len(self._blocks))
         if number == len(self._blocks):
-            self._blocks.append(_Block())
+            self._blocks.append(_Block(self._blocks[0] if self._blocks else None))
         block = self._blocks[number]
         lane = block.slots.index(None)
         vk.reset_lane(block.state, lane)

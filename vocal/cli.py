@@ -1,6 +1,7 @@
 """The commands. Composes rooms, formats what they gave, knows exit codes: 0 done, 1 failed, 2 wrong use."""
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -89,6 +90,18 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="what works on this machine, what is missing, how to get it")
     doctor.set_defaults(run=_doctor)
+
+    bench = commands.add_parser(
+        "bench",
+        help="measure speed and accuracy on this machine, beside the known peers",
+        description="Measures on one core. Peers are measured where they are installed: pip install 'vocal[peers]'.",
+    )
+    bench.add_argument("part", choices=("speed", "accuracy", "all"))
+    bench.add_argument("--data", metavar="DIR", help="corpora with truth; without it, what Vocal makes itself")
+    bench.add_argument("--peers", action="store_true", help="measure what peers are installed, too")
+    bench.add_argument("--folds", metavar="DIR", help="emotion models by held-out speaker, for the staged calls")
+    bench.add_argument("--json", action="store_true", help="one JSON object a figure, on standard output")
+    bench.set_defaults(run=_bench)
 
     models = commands.add_parser("models", help="the models: what there is, and whether each keeps its contract")
     kinds = models.add_subparsers(metavar="COMMAND", required=True)
@@ -277,7 +290,7 @@ class _ReportWriter:
         self.written.append(path)
 
 
-# models and doctor
+# models, bench and doctor
 
 
 def _models_ls(given: argparse.Namespace) -> int:
@@ -317,6 +330,18 @@ def _models_check(given: argparse.Namespace) -> int:
         OUT.print(f"{folder}: {'failed' if faults else 'keeps its contract'}", markup=False, soft_wrap=True)
         failed += bool(faults)
     return 1 if failed or not folders else 0
+
+
+def _bench(given: argparse.Namespace) -> int:
+    data, folds = (Path(folder) if folder else None for folder in (given.data, given.folds))
+    for option, folder, wanted in (("--data", data, "corpora"), ("--folds", folds, "models")):
+        if folder is not None and not folder.is_dir():
+            raise UsageError(f"{option} {folder}: wanted a folder of {wanted}")
+    bench = importlib.import_module("vocal.benchmarks.bench")  # benchmarks/, installed beside the rooms
+    _announce_compiling()
+    parts = bench.PARTS if given.part == "all" else (given.part,)
+    bench.run(parts, data, given.peers, folds, given.json)
+    return 0
 
 
 def _doctor(given: argparse.Namespace) -> int:

@@ -104,18 +104,18 @@ def _advance(pcm, until, boundary, state, scores):
             track(state.real if hop == 0 else state.imag, hop, now, state)
             late = ((now - PITCH_DELAY + RING_ROWS) % RING_ROWS) * FEATURES
             if hop == 0:
-                # Its cost is a lane's own, so once a tick; the history reaches back to the window of that step.
-                voice_quality(state.history, state.features, late, state.window, state.cycles)
+                # The history reaches back to the window of that step.
+                voice_quality(state.history, state.features, late, state.rows, state.window, state.cycles)
             else:
                 for measure in (JITTER, SHIMMER, HNR_DB):
                     store(state.features, late + measure, splat(math.nan))
             see(state.features, row, state.rows, state.net, SEEN + hop * SEEN_PER_STEP)
         known = (step - TEMPO_DELAY + RING_ROWS) % RING_ROWS
-        syllables(state.weights, state.net, state.features, known * FEATURES, (known + 1) % RING_ROWS * FEATURES)
+        syllables(state, step // HOPS, known * FEATURES, (known + 1) % RING_ROWS * FEATURES)
         known = (step - SPEECH_DELAY + RING_ROWS) % RING_ROWS
         next_known = (known + 1) % RING_ROWS
         if len(scores) == 0:
-            score(state.weights, state.net, state.features, known * FEATURES, next_known * FEATURES)
+            score(state, known * FEATURES, next_known * FEATURES)
         else:
             for hop in range(HOPS):
                 given = load(scores, tick * HOPS + hop)

@@ -78,15 +78,15 @@ PITCH_LAYERS = {
     "old": (PITCH_HIDDEN, PITCH_HIDDEN),
     "classes": (PITCH_CLASSES, PITCH_HIDDEN),
 }
-PITCH_HEARD = HOPS * PITCH_INPUTS  # behind the inputs of either step: the first layer, and behind it the memory
+PITCH_HEARD = PITCH_INPUTS  # behind the inputs: the first layer, and behind it the memory
 PITCH_SCRATCH = PITCH_HEARD + PITCH_FIRST + PITCH_HIDDEN
 PITCH_ROWS = PITCH_SCRATCH + 4 * PITCH_HIDDEN
 LAG_ROWS = 128
 """Rows of State.lags for each of the last PITCH_DELAY + 1 steps: its autocorrelation from 60 to 500 Hz."""
 
 # What the networks behind syllables and speech see of a tick, their sizes, and their rows of State.net: of the one the
-# last outputs of its first and second layer, of the latter those that the third takes, then the third and the last;
-# of the other its first layer, behind it the memory, then what it overwrites.
+# outputs of its second layer that the third takes, then the third and the last; of the other its first layer, behind it
+# the memory, then what it overwrites.
 SEEN_PER_STEP = 2 * MEL_BANDS
 SEEN_ROWS = HOPS * SEEN_PER_STEP
 TEMPO_FIRST, TEMPO_SECOND, TEMPO_THIRD = 32, 56, 48
@@ -107,15 +107,21 @@ SPEECH_LAYERS = {
     "last": (HOPS, SPEECH_HIDDEN),
 }
 SEEN = PITCH_ROWS
-TEMPO_1 = SEEN + SEEN_ROWS
-TEMPO_2 = TEMPO_1 + TEMPO_SPAN * TEMPO_FIRST
-TEMPO_2_ROWS = ((TEMPO_TAKEN - 1) * TEMPO_STRIDE + 1) * TEMPO_SECOND
-TEMPO_2_TAKEN = TEMPO_2 + TEMPO_2_ROWS
+TEMPO_2_TAKEN = SEEN + SEEN_ROWS
 TEMPO_3 = TEMPO_2_TAKEN + TEMPO_TAKEN * TEMPO_SECOND
 TEMPO_4 = TEMPO_3 + TEMPO_THIRD
 SPEECH_HEARD = TEMPO_4 + BLOCK
 SPEECH_SCRATCH = SPEECH_HEARD + SPEECH_FIRST + SPEECH_HIDDEN
 NET_ROWS = SPEECH_SCRATCH + 4 * SPEECH_HIDDEN
+
+# Rows of State.memory: what the networks keep from tick to tick; of the one behind syllables the last outputs of its
+# first layer, oldest first, and of its second, in TEMPO_SLOTS slots by turns.
+PITCH_MEMORY = 0
+SPEECH_MEMORY = PITCH_MEMORY + PITCH_HIDDEN
+TEMPO_1 = SPEECH_MEMORY + SPEECH_HIDDEN
+TEMPO_2 = TEMPO_1 + TEMPO_SPAN * TEMPO_FIRST
+TEMPO_SLOTS = (TEMPO_TAKEN - 1) * TEMPO_STRIDE + 1
+MEMORY_ROWS = TEMPO_2 + TEMPO_SLOTS * TEMPO_SECOND
 
 # Rows of State.counts, int64; steps are the block's, counted since it was made
 PHASE = 0  # QUIET or SPEAKING
@@ -148,23 +154,29 @@ class Boundary(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything a block remembers between two calls of `advance`; 270 kB a channel, nearly all of it `features`."""
+    """Everything a block remembers between two calls of `advance`, 260 kB a channel, nearly all of it `features`; then
+    what `advance` works in, which blocks may share."""
 
     history: NDArray[np.float32]
     rows: NDArray[np.float32]
     counts: NDArray[np.int64]
     features: NDArray[np.float32]
+    lags: NDArray[np.float32]
+    memory: NDArray[np.float32]
+    records: NDArray[np.int64]
+    clock: NDArray[np.int64]
+    weights: NDArray[np.float32]
     real: NDArray[np.float32]
     imag: NDArray[np.float32]
     power: NDArray[np.float32]
     net: NDArray[np.float32]
-    lags: NDArray[np.float32]
-    weights: NDArray[np.float32]
     filled: NDArray[np.float32]
-    records: NDArray[np.int64]
-    clock: NDArray[np.int64]
     window: NDArray[np.float32]
     cycles: NDArray[np.float64]
+
+
+WORKED_IN = ("real", "imag", "power", "net", "filled", "window", "cycles")
+"""The arrays of a State that hold nothing between two calls."""
 
 
 _LAYERS = {"pitch": PITCH_LAYERS, "tempo": TEMPO_LAYERS, "speech": SPEECH_LAYERS}
@@ -174,25 +186,32 @@ TEMPO_WEIGHTS = sum(blocked_size(*shape) for shape in PITCH_LAYERS.values())
 SPEECH_WEIGHTS = TEMPO_WEIGHTS + sum(blocked_size(*shape) for shape in TEMPO_LAYERS.values())
 
 
-def new_state() -> State:
-    """A block of 16 silent channels."""
+def new_state(beside: State | None = None) -> State:
+    """A block of 16 silent channels.
+
+    beside: a block that is never moved on at the same time, as by another thread. The new one works in its arrays, so
+    that they stay in the processor's cache from block to block.
+    """
     state = State(
         history=np.zeros((HISTORY_SAMPLES, LANES), np.float32),
         rows=np.zeros((ROWS, LANES), np.float32),
         counts=np.zeros((COUNTS, LANES), np.int64),
         features=np.zeros((RING_ROWS * FEATURES, LANES), np.float32),
+        lags=np.zeros(((PITCH_DELAY + 1) * LAG_ROWS, LANES), np.float32),
+        memory=np.zeros((MEMORY_ROWS, LANES), np.float32),
+        records=np.zeros((MAX_RECORDS, RECORD_COLUMNS), np.int64),
+        clock=np.zeros(1, np.int64),
+        weights=WEIGHTS,
         real=np.zeros((FFT_SIZE, LANES), np.float32),
         imag=np.zeros((FFT_SIZE, LANES), np.float32),
         power=np.zeros((2 * BINS, LANES), np.float32),
         net=np.zeros((NET_ROWS, LANES), np.float32),
-        lags=np.zeros(((PITCH_DELAY + 1) * LAG_ROWS, LANES), np.float32),
-        weights=WEIGHTS,
         filled=np.zeros((TICK_SAMPLES, LANES), np.float32),
-        records=np.zeros((MAX_RECORDS, RECORD_COLUMNS), np.int64),
-        clock=np.zeros(1, np.int64),
         window=np.zeros(WINDOW_SAMPLES, np.float32),
         cycles=np.zeros((2, MOST_CYCLES)),
     )
+    if beside is not None:
+        state = state._replace(**{name: getattr(beside, name) for name in WORKED_IN})
     for lane in range(LANES):
         reset_lane(state, lane)
     return state
@@ -208,7 +227,7 @@ def reset_lane(state: State, lane: int) -> None:
     """Forget all that was heard on a lane, for the channel that takes it at the block's present step."""
     state.history[:, lane] = 0.0
     state.rows[:, lane] = 0.0
-    state.net[:, lane] = 0.0
+    state.memory[:, lane] = 0.0
     state.lags[:, lane] = 0.0
     # The first windows and decisions reach back to steps before the channel: what a lane heard there was another's.
     for back in range(1, SPEECH_DELAY + 1):

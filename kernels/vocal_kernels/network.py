@@ -50,8 +50,8 @@ def load_weights(name: str, shapes: dict[str, tuple[int, int]]) -> NDArray[np.fl
 
 
 @inlined
-def dense(net, source, inputs, weights, first, target, outputs):
-    """net[target:] = weights * net[source:] + bias, for a `blocked` layer that begins at weights[first].
+def dense(given, source, inputs, weights, first, net, target, outputs):
+    """net[target:] = weights * given[source:] + bias, for a `blocked` layer that begins at weights[first].
 
     A multiple of eight rows is written. One multiplication a weight: at 16 lanes of AVX-512 this runs at the machine's
     rate of one such instruction a cycle.
@@ -62,7 +62,7 @@ def dense(net, source, inputs, weights, first, target, outputs):
         e, f, g, h = splat(weights[k + 4]), splat(weights[k + 5]), splat(weights[k + 6]), splat(weights[k + 7])
         k += BLOCK
         for i in range(source, source + inputs):
-            x = load(net, i)
+            x = load(given, i)
             a = a + x * weights[k]
             b = b + x * weights[k + 1]
             c = c + x * weights[k + 2]
@@ -94,22 +94,25 @@ def rectify(net, first, count):
 
 
 @inlined
-def gated(net, source, inputs, hidden, weights, first, scratch):
+def gated(net, source, inputs, hidden, weights, first, scratch, kept, at):
     """One step of a gated recurrent layer (Cho et al., EMNLP 2014, in PyTorch's form).
 
-    net[source:] holds the inputs and behind them the `hidden` rows of memory, which are moved on; net[scratch:] is
-    overwritten, 4 * hidden rows. weights[first:]: reset and update gate together over inputs and memory, then the
-    candidate's part of the inputs, then its part of the memory.
+    net[source:] holds the inputs; kept[at:] the `hidden` rows of memory, which are moved on and then stand behind the
+    inputs, too; net[scratch:] is overwritten, 4 * hidden rows. weights[first:]: reset and update gate together over
+    inputs and memory, then the candidate's part of the inputs, then its part of the memory.
     """
     memory, fresh, old = source + inputs, scratch + 2 * hidden, scratch + 3 * hidden
-    dense(net, source, inputs + hidden, weights, first, scratch, 2 * hidden)
+    for i in range(hidden):
+        store(net, memory + i, load(kept, at + i))
+    dense(net, source, inputs + hidden, weights, first, net, scratch, 2 * hidden)
     first += 2 * hidden * (1 + inputs + hidden)
-    dense(net, source, inputs, weights, first, fresh, hidden)
+    dense(net, source, inputs, weights, first, net, fresh, hidden)
     first += hidden * (1 + inputs)
-    dense(net, memory, hidden, weights, first, old, hidden)
+    dense(net, memory, hidden, weights, first, net, old, hidden)
     for i in range(hidden):
         candidate = load(net, fresh + i) + sigmoid(load(net, scratch + i)) * load(net, old + i)
         candidate = sigmoid(candidate * 2.0) * 2.0 - 1.0
         before = load(net, memory + i)
-        kept = sigmoid(load(net, scratch + hidden + i))
-        store(net, memory + i, candidate + (before - candidate) * kept)
+        now = candidate + (before - candidate) * sigmoid(load(net, scratch + hidden + i))
+        store(net, memory + i, now)
+        store(kept, at + i, now)

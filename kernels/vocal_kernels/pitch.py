@@ -27,6 +27,7 @@ from .layout import (
     PITCH_INPUTS,
     PITCH_LAGS,
     PITCH_LAYERS,
+    PITCH_MEMORY,
     PITCH_SCRATCH,
     PITCH_WEIGHTS,
     POWER_DB,
@@ -192,13 +193,12 @@ def track(correlation, hop, now, state):
     store(features, row + VOICING, height(correlation, state.lags, ((now + slots) % slots) * LAG_ROWS))
     store(features, row + F0_HZ, splat(0.0))
     store(features, row + VOICED, splat(0.0))
-    heard = hop * PITCH_INPUTS
-    inputs(correlation, state.power, hop * BINS, features, row, state.rows, net, heard)
-    dense(net, heard, PITCH_INPUTS, weights, PITCH_WEIGHTS, PITCH_HEARD, PITCH_FIRST)
+    inputs(correlation, state.power, hop * BINS, features, row, state.rows, net, 0)
+    dense(net, 0, PITCH_INPUTS, weights, PITCH_WEIGHTS, net, PITCH_HEARD, PITCH_FIRST)
     rectify(net, PITCH_HEARD, PITCH_FIRST)
-    gated(net, PITCH_HEARD, PITCH_FIRST, PITCH_HIDDEN, weights, _MEMORY_WEIGHTS, PITCH_SCRATCH)
-    memory = PITCH_HEARD + PITCH_FIRST
-    dense(net, memory, PITCH_HIDDEN, weights, _CLASSES_WEIGHTS, PITCH_SCRATCH, PITCH_CLASSES)
+    kept = state.memory
+    gated(net, PITCH_HEARD, PITCH_FIRST, PITCH_HIDDEN, weights, _MEMORY_WEIGHTS, PITCH_SCRATCH, kept, PITCH_MEMORY)
+    dense(kept, PITCH_MEMORY, PITCH_HIDDEN, weights, _CLASSES_WEIGHTS, net, PITCH_SCRATCH, PITCH_CLASSES)
     voiced, unvoiced, log_lag = answer(net)
     slot = ((now - PITCH_DELAY + slots) % slots) * LAG_ROWS
     lag = refined(state.lags, slot, log_lag, NEAR)

@@ -36,6 +36,7 @@ from .layout import (
     SPEECH_HEARD,
     SPEECH_HIDDEN,
     SPEECH_LAYERS,
+    SPEECH_MEMORY,
     SPEECH_SCRATCH,
     SPEECH_WEIGHTS,
     START_STEP,
@@ -53,14 +54,15 @@ _LAST_WEIGHTS = _MEMORY_WEIGHTS + sum(blocked_size(*SPEECH_LAYERS[name]) for nam
 
 
 @inlined
-def score(weights, net, features, row, next_row):
+def score(state, row, next_row):
     """Move on by the tick whose two steps are at SEEN; SPEECH of the two steps known by now."""
-    dense(net, SEEN, SEEN_ROWS, weights, SPEECH_WEIGHTS, SPEECH_HEARD, SPEECH_FIRST)
+    net, weights, kept, hidden = state.net, state.weights, state.memory, SPEECH_HIDDEN
+    dense(net, SEEN, SEEN_ROWS, weights, SPEECH_WEIGHTS, net, SPEECH_HEARD, SPEECH_FIRST)
     rectify(net, SPEECH_HEARD, SPEECH_FIRST)
-    gated(net, SPEECH_HEARD, SPEECH_FIRST, SPEECH_HIDDEN, weights, _MEMORY_WEIGHTS, SPEECH_SCRATCH)
-    dense(net, SPEECH_HEARD + SPEECH_FIRST, SPEECH_HIDDEN, weights, _LAST_WEIGHTS, SPEECH_SCRATCH, HOPS)
-    store(features, row + SPEECH, sigmoid(load(net, SPEECH_SCRATCH)))
-    store(features, next_row + SPEECH, sigmoid(load(net, SPEECH_SCRATCH + 1)))
+    gated(net, SPEECH_HEARD, SPEECH_FIRST, hidden, weights, _MEMORY_WEIGHTS, SPEECH_SCRATCH, kept, SPEECH_MEMORY)
+    dense(kept, SPEECH_MEMORY, hidden, weights, _LAST_WEIGHTS, net, SPEECH_SCRATCH, HOPS)
+    store(state.features, row + SPEECH, sigmoid(load(net, SPEECH_SCRATCH)))
+    store(state.features, next_row + SPEECH, sigmoid(load(net, SPEECH_SCRATCH + 1)))
 
 
 @inlined

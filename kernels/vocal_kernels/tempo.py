@@ -11,13 +11,13 @@ from .layout import (
     SEEN_ROWS,
     TEMPO_1,
     TEMPO_2,
-    TEMPO_2_ROWS,
     TEMPO_2_TAKEN,
     TEMPO_3,
     TEMPO_4,
     TEMPO_FIRST,
     TEMPO_LAYERS,
     TEMPO_SECOND,
+    TEMPO_SLOTS,
     TEMPO_SPAN,
     TEMPO_STRIDE,
     TEMPO_TAKEN,
@@ -32,28 +32,24 @@ _LAST_WEIGHTS = _THIRD_WEIGHTS + blocked_size(*TEMPO_LAYERS["third"])
 
 
 @inlined
-def _shift(net, at, count, by):
-    """Move net[at + by : at + count] to net[at:]."""
-    for i in range(at, at + count - by):
-        store(net, i, load(net, i + by))
-
-
-@inlined
-def syllables(weights, net, features, row, next_row):
+def syllables(state, tick, row, next_row):
     """Move on by the tick whose two steps are at SEEN; NUCLEUS of the two steps known by now, 18 steps before those."""
+    net, weights, kept = state.net, state.weights, state.memory
     span = TEMPO_SPAN * TEMPO_FIRST
-    _shift(net, TEMPO_1, span, TEMPO_FIRST)
-    dense(net, SEEN, SEEN_ROWS, weights, TEMPO_WEIGHTS, TEMPO_2 - TEMPO_FIRST, TEMPO_FIRST)
-    rectify(net, TEMPO_2 - TEMPO_FIRST, TEMPO_FIRST)
-    _shift(net, TEMPO_2, TEMPO_2_ROWS, TEMPO_SECOND)
-    dense(net, TEMPO_1, span, weights, _SECOND_WEIGHTS, TEMPO_2_TAKEN - TEMPO_SECOND, TEMPO_SECOND)
-    rectify(net, TEMPO_2_TAKEN - TEMPO_SECOND, TEMPO_SECOND)
-    for tick in range(TEMPO_TAKEN):
+    newest = TEMPO_1 + span - TEMPO_FIRST
+    for i in range(TEMPO_1, newest):
+        store(kept, i, load(kept, i + TEMPO_FIRST))
+    dense(net, SEEN, SEEN_ROWS, weights, TEMPO_WEIGHTS, kept, newest, TEMPO_FIRST)
+    rectify(kept, newest, TEMPO_FIRST)
+    slot = TEMPO_2 + (tick % TEMPO_SLOTS) * TEMPO_SECOND
+    dense(kept, TEMPO_1, span, weights, _SECOND_WEIGHTS, kept, slot, TEMPO_SECOND)
+    rectify(kept, slot, TEMPO_SECOND)
+    for taken in range(TEMPO_TAKEN):
+        slot = TEMPO_2 + ((tick + 1 + taken * TEMPO_STRIDE) % TEMPO_SLOTS) * TEMPO_SECOND
         for i in range(TEMPO_SECOND):
-            value = load(net, TEMPO_2 + tick * TEMPO_STRIDE * TEMPO_SECOND + i)
-            store(net, TEMPO_2_TAKEN + tick * TEMPO_SECOND + i, value)
-    dense(net, TEMPO_2_TAKEN, TEMPO_TAKEN * TEMPO_SECOND, weights, _THIRD_WEIGHTS, TEMPO_3, TEMPO_THIRD)
+            store(net, TEMPO_2_TAKEN + taken * TEMPO_SECOND + i, load(kept, slot + i))
+    dense(net, TEMPO_2_TAKEN, TEMPO_TAKEN * TEMPO_SECOND, weights, _THIRD_WEIGHTS, net, TEMPO_3, TEMPO_THIRD)
     rectify(net, TEMPO_3, TEMPO_THIRD)
-    dense(net, TEMPO_3, TEMPO_THIRD, weights, _LAST_WEIGHTS, TEMPO_4, HOPS)
-    store(features, row + NUCLEUS, sigmoid(load(net, TEMPO_4)))
-    store(features, next_row + NUCLEUS, sigmoid(load(net, TEMPO_4 + 1)))
+    dense(net, TEMPO_3, TEMPO_THIRD, weights, _LAST_WEIGHTS, net, TEMPO_4, HOPS)
+    store(state.features, row + NUCLEUS, sigmoid(load(net, TEMPO_4)))
+    store(state.features, next_row + NUCLEUS, sigmoid(load(net, TEMPO_4 + 1)))

@@ -1,0 +1,1 @@
+"""Behind `vocal bench`: what Vocal does on this machine, beside what one would use instead."""

@@ -1,0 +1,221 @@
+"""Where the front end's time goes: each stage of `vocal_kernels.advance` alone, over a block that has heard speech.
+
+Operations and bytes are counted from the sizes in `vocal_kernels.layout`: additions and multiplications of float32, and
+rows read or written, per frame of 10 ms and channel. The machine's limits are measured beside them: multiplications and
+additions in registers, and reads and writes of an array as big as a block's working set (it stays in the cache).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import vocal_kernels as vk
+from numba import njit
+from vocal_kernels import layout
+from vocal_kernels.frontend import _advance as whole_kernel
+from vocal_kernels.lanes import load, splat, store
+from vocal_kernels.level import read_samples
+from vocal_kernels.pitch import FIRST_BIN, LAST_BIN, track
+from vocal_kernels.quality import voice_quality
+from vocal_kernels.seen import see
+from vocal_kernels.spectrum import MEL_FIRST, MEL_LAST, mel_levels, two_autocorrelations, two_spectra
+from vocal_kernels.speech import boundaries, noise_floor, score
+from vocal_kernels.tempo import syllables
+
+from .clock import cpu_s
+from .rows import Row
+
+ROW_BYTES = 4
+REPEATS = 3000
+FEATURES, HOPS, BINS, RING = layout.FEATURES, layout.HOPS, layout.BINS, layout.RING_ROWS
+STEP = 800  # any, whose ring rows have been written
+VOICED_SHARE = 0.5
+
+
+@njit(nogil=True)
+def _samples(pcm, state, count):
+    fresh = layout.HISTORY_SAMPLES - layout.TICK_SAMPLES
+    for _ in range(count):
+        for n in range(fresh):
+            store(state.history, n, load(state.history, n + layout.TICK_SAMPLES))
+        for hop in range(HOPS):
+            at = hop * layout.HOP_SAMPLES
+            read_samples(pcm, at, STEP + hop, state.history, fresh + at, state.rows, state.features)
+
+
+@njit(nogil=True)
+def _spectra(pcm, state, count):
+    for _ in range(count):
+        two_spectra(state.history, 240, 80, state.real, state.imag, state.power)
+
+
+@njit(nogil=True)
+def _correlations(pcm, state, count):
+    for _ in range(count):
+        two_autocorrelations(state.power, FIRST_BIN, LAST_BIN, state.real, state.imag)
+
+
+@njit(nogil=True)
+def _mel(pcm, state, count):
+    for _ in range(count):
+        for hop in range(HOPS):
+            mel_levels(state.power, hop * BINS, state.features, (STEP + hop) * FEATURES + layout.MEL)
+
+
+@njit(nogil=True)
+def _pitch(pcm, state, count):
+    for _ in range(count):
+        for hop in range(HOPS):
+            track(state.real if hop == 0 else state.imag, hop, STEP + hop, state)
+
+
+@njit(nogil=True)
+def _quality(pcm, state, count):
+    for _ in range(count):
+        voice_quality(state.history, state.features, STEP * FEATURES, state.rows, state.window, state.cycles)
+
+
+@njit(nogil=True)
+def _seen(pcm, state, count):
+    for _ in range(count):
+        for hop in range(HOPS):
+            at = layout.SEEN + hop * layout.SEEN_PER_STEP
+            see(state.features, (STEP + hop) * FEATURES, state.rows, state.net, at)
+
+
+@njit(nogil=True)
+def _syllables(pcm, state, count):
+    for _ in range(count):
+        syllables(state, STEP // HOPS, STEP * FEATURES, (STEP + 1) * FEATURES)
+
+
+@njit(nogil=True)
+def _score(pcm, state, count):
+    for _ in range(count):
+        score(state, STEP * FEATURES, (STEP + 1) * FEATURES)
+        for hop in range(HOPS):
+            noise_floor(state.features, (STEP + hop) * FEATURES, state.rows)
+
+
+@njit(nogil=True)
+def _boundaries(state, boundary, until, count):
+    for _ in range(count):
+        for hop in range(HOPS):
+            boundaries(state.features, STEP + hop, boundary, state.counts, until, state.records, 0)
+
+
+@njit(nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
+def _multiply(count, out):
+    """Twenty chains in registers, each a multiplication and an addition a turn."""
+    factor, a, b, c, d = splat(1.0000001), splat(0.1), splat(0.2), splat(0.3), splat(0.4)
+    e, f, g, h, i = splat(0.5), splat(0.6), splat(0.7), splat(0.8), splat(0.9)
+    for _ in range(count):
+        a, b, c, d, e = a * factor + d, b * factor + e, c * factor + a, d * factor + b, e * factor + c
+        f, g, h, i = f * factor + a, g * factor + b, h * factor + c, i * factor + d
+    store(out, 0, a + b + c + d + e + f + g + h + i)
+
+
+@njit(nogil=True)
+def _copy(count, source, target):
+    for _ in range(count):
+        for n in range(len(source)):
+            store(target, n, load(source, n) + 1.0)
+        source, target = target, source
+
+
+def weights_of(layers: dict[str, tuple[int, int]]) -> int:
+    return sum(outputs * inputs for outputs, inputs in layers.values())
+
+
+class Stage(NamedTuple):
+    """operations, rows: per frame and channel."""
+
+    name: str
+    kernel: Callable[..., Any]
+    operations: float
+    rows: float
+
+
+def stages() -> list[Stage]:
+    transform = 5 * layout.FFT_SIZE * np.log2(layout.FFT_SIZE) / HOPS
+    passes = 5 * 2 * 2 * layout.FFT_SIZE / HOPS
+    pitch = 2 * weights_of(layout.PITCH_LAYERS)
+    lags = layout.LAG_ROWS
+    return [
+        Stage("samples: levels, loudness", _samples, 29 * layout.HOP_SAMPLES, 9 * layout.HOP_SAMPLES),
+        Stage("spectra", _spectra, transform + 400 + 6 * BINS, passes + 3 * 400 + 3 * BINS),
+        Stage("autocorrelations", _correlations, transform + 4 * BINS, passes + 5 * BINS),
+        Stage("mel bands", _mel, 2 * float((MEL_LAST - MEL_FIRST + 1).sum()), float((MEL_LAST - MEL_FIRST + 1).sum())),
+        Stage("F0 and voicing", _pitch, pitch + 40 * lags + 14 * 128 + 39 * 16, pitch / 16 + 8 * lags + 8 * 300),
+        # A cycle of n samples is compared at 0.12 n lags over 2/3 n, twice n for n lags: 0.16 n a sample of 50 ms.
+        Stage("voice quality", _quality, VOICED_SHARE * 0.16 * 60 * 400 / HOPS / 2, VOICED_SHARE * 400 / HOPS / 2),
+        Stage("what networks see", _seen, 14 * layout.MEL_BANDS, 6 * layout.MEL_BANDS),
+        Stage(
+            "syllables",
+            _syllables,
+            2 * weights_of(layout.TEMPO_LAYERS) / HOPS,
+            (weights_of(layout.TEMPO_LAYERS) / 8 + 2 * 800) / HOPS,
+        ),
+        Stage(
+            "speech score",
+            _score,
+            2 * weights_of(layout.SPEECH_LAYERS) / HOPS,
+            (weights_of(layout.SPEECH_LAYERS) / 8 + 6 * 64) / HOPS,
+        ),
+    ]
+
+
+def limits() -> tuple[float, float]:
+    """Operations and bytes a second that one core can do here."""
+    out = np.zeros((1, vk.LANES), np.float32)
+    _multiply(10, out)
+    operations = 9 * 2 * vk.LANES * 1_000_000 / cpu_s(lambda: _multiply(1_000_000, out))
+    source, target = (np.zeros((4000, vk.LANES), np.float32) for _ in range(2))  # 512 kB together
+    _copy(1, source, target)
+    moved = 2 * source.nbytes * 500 / cpu_s(lambda: _copy(500, source, target))
+    return operations, moved
+
+
+def _make_typical(state: vk.State) -> None:
+    """The stages work on the rows of STEP: on half of the lanes a voice is heard there."""
+    ring = state.features.reshape(RING, FEATURES, vk.LANES)
+    for lane in range(vk.LANES):
+        heard = ring[:, layout.F0_HZ, lane]
+        ring[STEP, layout.F0_HZ, lane] = np.median(heard[heard > 0]) if lane % 2 else 0.0
+
+
+def rows(speech: np.ndarray) -> Iterator[Row]:
+    """speech: (n,) of a call; each lane of the block hears it from another second on."""
+    second = vk.RATE_HZ
+    pcm = np.stack([np.roll(speech, -lane * second)[: 20 * second] for lane in range(vk.LANES)], axis=1)
+    pcm = np.ascontiguousarray(pcm, np.float32)
+    state, boundary, nobody = vk.new_state(), vk.Boundary(), np.zeros(vk.LANES, np.int64)
+    for first in range(0, len(pcm), vk.MAX_TICKS * vk.TICK_SAMPLES):
+        vk.advance(pcm[first : first + vk.MAX_TICKS * vk.TICK_SAMPLES], nobody, boundary, state)
+    _make_typical(state)
+    frames = REPEATS * HOPS * vk.LANES
+    operations_a_s, bytes_a_s = limits()
+    yield Row("cost by stage", "limit of a core", "multiply and add", "machine", operations_a_s / 1e9, "GFLOP/s")
+    yield Row("cost by stage", "limit of a core", "read and write, 512 kB", "machine", bytes_a_s / 1e9, "GB/s")
+    total = 0.0
+    tick = pcm[: vk.TICK_SAMPLES]
+    seconds = len(pcm) // vk.RATE_HZ
+    no_scores = np.zeros((0, vk.LANES), np.float32)
+
+    def all_of_it() -> None:
+        for first in range(0, len(pcm), vk.RATE_HZ):
+            whole_kernel(pcm[first : first + vk.RATE_HZ], nobody, boundary, state, no_scores)
+
+    whole_s = cpu_s(all_of_it) / (seconds * vk.LANES / vk.HOP_S)
+    every = [*stages(), Stage("boundaries", lambda _, s, n: _boundaries(s, boundary, nobody + 10**9, n), 0, 2)]
+    for stage in every:
+        stage.kernel(tick, state, 1)
+        spent = cpu_s(lambda stage=stage: stage.kernel(tick, state, REPEATS)) / frames
+        total += spent
+        possible = max(stage.operations / operations_a_s, stage.rows * ROW_BYTES / bytes_a_s)
+        yield Row("cost by stage", stage.name, "a frame of 10 ms", "vocal", spent * 1e9, "ns")
+        yield Row("cost by stage", stage.name, "operations a frame", "vocal", stage.operations, "FLOP")
+        yield Row("cost by stage", stage.name, "bytes moved a frame", "vocal", stage.rows * ROW_BYTES, "B")
+        yield Row("cost by stage", stage.name, "of the machine's limit", "vocal", 100.0 * possible / spent, "%")
+    yield Row("cost by stage", "sum of the stages", "a frame of 10 ms", "vocal", total * 1e9, "ns")
+    yield Row("cost by stage", "all in one kernel", "a frame of 10 ms", "vocal", whole_s * 1e9, "ns")

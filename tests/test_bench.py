@@ -1,0 +1,60 @@
+"""`vocal bench`: what it says of signals whose truth is known, and that it says it in one form; nothing is timed."""
+
+import json
+
+import numpy as np
+import pytest
+from test_cli import vocal
+from vocal.benchmarks import pitch, speech
+from vocal.benchmarks.corpora import alaw, at_level, band
+from vocal.benchmarks.rows import Row
+
+
+def test_f0_errors_are_counted() -> None:
+    reference = np.array([0.0, 0.0, 100.0, 100.0, 200.0, 200.0, 200.0, 200.0])
+    found = np.array([0.0, 90.0, 0.0, 100.0, 200.0 * 2 ** (10 / 1200), 400.0, 200.0, 200.0])
+    wrong = pitch.compare(reference, found)
+    assert wrong.ffe == pytest.approx(100 * 3 / 8)
+    assert wrong.gpe20 == pytest.approx(100 / 5)
+    assert wrong.miss == pytest.approx(100 / 6)
+    assert wrong.false_voiced == pytest.approx(50)
+
+
+def test_auc_of_what_is_known() -> None:
+    truth = np.array([0.0, 0.0, 1.0, 1.0, np.nan])
+    assert speech.tell(truth, np.array([0.1, 0.2, 0.3, 0.4, 0.0])).auc == 1.0
+    assert speech.tell(truth, np.array([0.4, 0.3, 0.2, 0.1, 0.9])).auc == 0.0
+    assert speech.tell(truth, np.full(5, 0.5)).auc == 0.5
+    assert speech.tell(truth, np.full(5, 0.5)).best_f1 == pytest.approx(2 / 3)
+
+
+def test_the_line_is_a_telephone() -> None:
+    t = np.arange(32000) / 8000
+    for hz, db in ((100.0, -39.2), (1000.0, 0.0), (300.0, -3.0), (3400.0, -3.0)):
+        passed = band(np.sin(2 * np.pi * hz * t))[8000:24000]
+        assert 10 * np.log10(2 * (passed**2).mean()) == pytest.approx(db, abs=0.2)
+    loud = at_level(np.sin(2 * np.pi * 500.0 * t))
+    assert 10 * np.log10((loud**2).mean()) == pytest.approx(-26.0, abs=0.2)
+    assert np.abs(alaw(loud) - loud).max() < 0.02 * np.abs(loud).max()
+
+
+def test_a_row_says_whether_its_target_is_reached() -> None:
+    row = Row("speed", "channels a core", "a minute", "vocal", 3600.0, "channels", 3500.0)
+    assert row.reached is True
+    assert row._replace(better="lower").reached is False
+    assert row._replace(target=None).reached is None
+    assert json.loads(row.as_json())["reached"] is True
+
+
+def test_bench_of_the_demo_call() -> None:
+    result = vocal("bench", "accuracy", "--json")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert {"part", "name", "condition", "who", "value", "unit", "target", "reached"} == set(rows[0])
+    found = {row["name"]: row["value"] for row in rows if row["part"] == "boundaries"}
+    assert found["speech time found"] > 0.9
+
+
+def test_bench_names_what_is_wrong() -> None:
+    result = vocal("bench", "accuracy", "--data", "/nowhere")
+    assert result.returncode == 2
+    assert "--data /nowhere: wanted a folder of corpora" in result.stderr
