@@ -18,6 +18,7 @@ from vocal_kernels.pitch import (
     LAST_LAG,
     NEAR,
     NEARER,
+    VOICED_FROM,
 )
 
 
@@ -102,5 +103,5 @@ def naive_pitch(signal: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDAr
         periods = 2 if 2 * lag < LAST_LAG - 2 else 1
         lag = _peak(curves[-1 - PITCH_DELAY], lag * periods, NEARER) / periods
         voiced[late] = together[best]
-        f0[late] = RATE_HZ / lag if together[best] > chance[-1] else 0.0
+        f0[late] = RATE_HZ / lag if together[best] > max(chance[-1], VOICED_FROM) else 0.0
     return f0, voiced

@@ -2,6 +2,8 @@
 
 import doctest
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,3 +88,13 @@ def test_warm_kernels_compile_nothing_more() -> None:
     vk.active_level(x)
     vk.loudness(x, vk.RATE_HZ)
     assert [len(kernel.signatures) for kernel in kernels] == compiled
+
+
+def test_the_readme_of_the_kernels_runs() -> None:
+    text = (Path(__file__).parents[1] / "kernels" / "README.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert len(blocks) == 2
+    names = {"np": np, "x": voice(2.0), "pcm": np.zeros((10 * vk.TICK_SAMPLES, vk.LANES), np.float32)}
+    for block in blocks:
+        exec(block, names)
+    assert names["moved"] == 10

@@ -62,6 +62,9 @@ DISTANCE_PRICE = 10.0
 FOLLOW, DRIFT_DB = 0.25, 0.03
 NO_LEVEL_DB = -100.0
 
+# Where noise alone, white over the telephone's band, is taken for a voice in under 2 % of steps; at 0.5 in 4 %.
+VOICED_FROM = 0.6
+
 # What lies 30 dB below the mean of the spectrum is as good as nothing.
 FLOOR = 0.001 / PITCH_BANDS
 
@@ -205,4 +208,5 @@ def track(correlation, hop, now, state):
     periods = where_greater(float(LAST_LAG - 2), lag + lag, 2.0, 1.0)
     lag = refined(state.lags, slot, log2(lag * periods), NEARER) / periods
     store(features, late + VOICED, voiced)
-    store(features, late + F0_HZ, where_greater(voiced, unvoiced, splat(float(RATE_HZ)) / maximum(lag, 1.0), 0.0))
+    sure = maximum(unvoiced, VOICED_FROM)
+    store(features, late + F0_HZ, where_greater(voiced, sure, splat(float(RATE_HZ)) / maximum(lag, 1.0), 0.0))
