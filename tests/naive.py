@@ -16,6 +16,7 @@ import vocal_kernels as vk
 from naive_pitch import naive_pitch
 from numpy.typing import NDArray
 from scipy.signal import lfilter
+from signals import voice
 
 Array = NDArray[np.float64]
 
@@ -217,13 +218,14 @@ def boundaries(scores: Sequence[float], boundary: vk.Boundary = DEFAULT, first: 
     b = boundary
     records: list[Record] = []
     speaking, start, end, seconds = False, 0, 0, 0  # end: the step after the last that was speech
-    above, below = 0, 0
+    above, below, risen = 0, 0, 0
     for step, score in enumerate(scores, first):
         above = above + 1 if score >= b.onset_score and not speaking else 0
         below = below + 1 if score < b.offset_score and speaking else 0
+        risen = risen + 1 if score >= b.offset_score and not speaking else 0
         if not speaking:
             if above >= b.onset_steps:
-                first_above = step - (b.onset_steps - 1)
+                first_above = step + 1 - max(min(risen, 50), b.onset_steps)
                 start = max(first_above - b.pre_roll_steps, end)
                 speaking, end, seconds = True, step + 1, 0
                 records.append(Record(vk.BEGUN, step, start, end))
@@ -320,8 +322,9 @@ def measure(rows: Array) -> Array:
     """MEASURES of an utterance's feature rows."""
     out = np.full(vk.MEASURES, np.nan)
     steps = len(rows)
-    speaking = rows[:, vk.SPEECH] >= 0.35
-    pauses = [length for said, run in groupby(speaking) if not said and (length := len(list(run))) > 20]
+    speaking = rows[:, vk.SPEECH] >= np.float32(0.6)
+    runs = [(said, len(list(run))) for said, run in groupby(speaking)]
+    pauses = [length for i, (said, length) in enumerate(runs) if not said and (length > 20 or i in (0, len(runs) - 1))]
     out[vk.SYLLABLES] = rows[:, vk.NUCLEUS].sum()
     out[vk.SPEECH_S] = (steps - sum(pauses)) * 0.01
     if steps == 0:
@@ -375,7 +378,7 @@ def gated_loudness(parts: Array) -> float:
 
 def functionals(rows: Array) -> Array | None:
     """FUNCTIONALS of an utterance's feature rows; None with fewer than 60 steps of speech."""
-    said = rows[:, vk.SPEECH] >= 0.35
+    said = rows[:, vk.SPEECH] >= np.float32(0.6)
     count = int(said.sum())
     if count < 60:
         return None
@@ -499,28 +502,15 @@ def syllables(per_s: float, seconds: float, f0_hz: float = 120.0, level_db: floa
 
 
 def talk(seconds: float, seed: int, level_db: float = -24.0, noise_db: float = -60.0) -> Array:
-    """Speech-like: phrases of syllables with formants and a moving pitch, hisses, bursts and pauses, over noise."""
+    """Phrases and pauses of a voice over noise."""
     rng = np.random.default_rng(seed)
     n = round(seconds * RATE_HZ)
     out = np.zeros(n)
-    at = 0.3
-    base_hz = rng.uniform(85.0, 240.0)
-    while at < seconds - 0.1:
-        for _ in range(rng.integers(3, 9)):
-            length = rng.uniform(0.09, 0.26)
-            m = round(length * RATE_HZ)
-            first = round(at * RATE_HZ)
-            if first + m >= n:
-                break
-            glide = base_hz * 2 ** (rng.uniform(-5, 5) / 12 + np.linspace(0, rng.uniform(-2, 2), m) / 12)
-            shape = np.sin(np.pi * (np.arange(m) + 0.5) / m) ** 0.6
-            out[first : first + m] += harmonics(glide, m / RATE_HZ, 200.0) * shape * rng.uniform(0.3, 1.0)
-            if rng.random() < 0.4:
-                h = min(m // 3, n - first)
-                hiss = np.diff(rng.normal(0.0, 0.3, h + 1))
-                out[first : first + h] += hiss
-            if rng.random() < 0.2:
-                out[first : first + 20] += rng.normal(0.0, 1.5, 20)
-            at += length + rng.uniform(0.0, 0.05)
-        at += rng.uniform(0.25, 0.9)
-    return out * 10 ** (level_db / 20) + rng.normal(0.0, 10 ** (noise_db / 20), n)
+    at_s, base_hz = 0.3, rng.uniform(85.0, 240.0)
+    while at_s < seconds - 0.1:
+        length_s = rng.uniform(0.8, 2.2)
+        phrase = voice(length_s, base_hz, rng.uniform(3.0, 6.0), level_db, int(rng.integers(1 << 30)))
+        first = round(at_s * RATE_HZ)
+        out[first : first + len(phrase)] += phrase[: n - first]
+        at_s += length_s + rng.uniform(0.25, 0.9)
+    return out + rng.normal(0.0, 10 ** (noise_db / 20), n)

@@ -36,7 +36,7 @@ def test_a_lost_packet_is_filled_with_the_voice_before_it() -> None:
         assert error < 0.5 * np.abs(silent[steps, column] - whole[steps, column]).mean() + 0.02
     both = (whole[:, vk.F0_HZ] > 0) & (filled[:, vk.F0_HZ] > 0)
     assert both.sum() > 0.95 * (whole[:, vk.F0_HZ] > 0).sum()
-    assert np.abs(np.log2(filled[both, vk.F0_HZ] / whole[both, vk.F0_HZ])).max() * 12 < 1.0
+    assert np.abs(np.log2(filled[both, vk.F0_HZ] / whole[both, vk.F0_HZ])).max() * 12 < 2.0
 
 
 def test_a_long_loss_dies_away_and_is_over_at_once() -> None:
@@ -58,5 +58,5 @@ def test_a_channel_that_begins_with_nothing_is_silent() -> None:
 def test_an_offset_of_the_line_is_kept_over_a_loss() -> None:
     x = 0.2 + voice(3.0, level_dbov=-40.0)
     whole, found = vk.extract([x, lossy(x, [60, 61])])
-    np.testing.assert_allclose(found[116:130, vk.POWER_DB], whole[116:130, vk.POWER_DB], atol=12.0)
+    np.testing.assert_allclose(found[116:130, vk.POWER_DB], whole[116:130, vk.POWER_DB], atol=15.0)
     assert found[116:150, vk.POWER_DB].max() < -28.0  # an offset that comes and goes would be a bang of -14 dBov

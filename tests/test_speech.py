@@ -9,6 +9,7 @@ import vocal_kernels as vk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
+from signals import voice
 from vocal_kernels.layout import COUNTS, MAX_RECORDS, RECORD_COLUMNS
 from vocal_kernels.speech import boundaries
 
@@ -125,16 +126,17 @@ def test_utterances_of_a_lane_are_apart_and_in_order() -> None:
 # --- score ---
 
 
-# On a line of -40 dBov the troughs between the syllables drown.
-@pytest.mark.parametrize(("noise_db", "heard"), [(-70.0, 0.95), (-50.0, 0.95), (-40.0, 0.6)])
-def test_speech_scores_high_and_noise_low(noise_db: float, heard: float) -> None:
-    line = naive.noise(9.0, noise_db, 6)
-    spoken = line.copy()
-    spoken[24000:40000] += naive.syllables(4.0, 2.0, level_db=-22.0)
-    quiet, talk = vk.extract([line, spoken])
+@pytest.mark.parametrize("noise_db", [-70.0, -50.0, -40.0])
+def test_speech_scores_high_and_noise_low(noise_db: float) -> None:
+    lines = [naive.noise(10.0, noise_db, seed) for seed in range(8)]
+    for seed, line in enumerate(lines[1:]):
+        line[24000:56000] += voice(4.0, 90.0 + 20.0 * seed, level_dbov=-22.0, seed=seed)
+    quiet, *talking = vk.extract(lines)
     assert (quiet[100:, vk.SPEECH] < 0.35).mean() > 0.98
-    assert (talk[310:490, vk.SPEECH] > 0.6).mean() > heard
-    assert (talk[530:, vk.SPEECH] < 0.35).mean() > 0.95
+    spoken = np.stack([rows[:, vk.SPEECH] for rows in talking])
+    # The first syllable of these voices may be taken for a noise.
+    assert (spoken[:, 350:690] > 0.6).mean() > 0.9
+    assert (spoken[:, 730:] < 0.35).mean() > 0.95
 
 
 def test_floor_finds_the_noise() -> None:

@@ -28,8 +28,8 @@ class BoundaryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     detector: Literal["network", "webrtcvad"] = "network"
     webrtcvad_mode: Annotated[int, msgspec.Meta(ge=0, le=3)] = 2
-    onset_score: float = 0.6
-    offset_score: float = 0.5
+    onset_score: float = 0.7
+    offset_score: float = 0.4
     onset_ms: int = 80
     hangover_ms: int = 300
     pre_roll_ms: int = 30

@@ -25,6 +25,7 @@ from .layout import (
     RING_ROWS,
     SETTLE_TICKS,
     SPEECH,
+    SPEECH_FROM,
     TICK_SAMPLES,
     VOICING,
     Boundary,
@@ -32,7 +33,7 @@ from .layout import (
 )
 from .level import active_level_db
 from .loudness import loudness
-from .measures import MEASURES, PAUSE_STEPS, SPEECH_FROM, measure, tempo_window
+from .measures import MEASURES, PAUSE_STEPS, measure, tempo_window
 
 _NO_DECISIONS = np.zeros(LANES, np.int64)
 

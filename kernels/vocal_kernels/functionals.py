@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from ._jit import jit
-from .layout import F0_HZ, FEATURES, HOP_S, MEL, MEL_BANDS, NUCLEUS, POWER_DB, RING_ROWS, SPEECH, VOICING
+from .layout import F0_HZ, FEATURES, HOP_S, MEL, MEL_BANDS, NUCLEUS, POWER_DB, RING_ROWS, SPEECH, SPEECH_FROM, VOICING
 
 COEFFICIENTS = 13
 """Cepstral coefficients, of a cosine transform of the band levels."""
@@ -21,7 +21,6 @@ PER_TRACK = 6  # mean, spread, 10 %, 90 %, mean size of the change in 20 ms, spr
 EXTRA = 6  # syllables/s, share voiced, mean length of voiced stretches, its spread, how many a second, log2 seconds
 FUNCTIONALS = TRACKS * PER_TRACK + EXTRA
 LEAST_STEPS = 60
-SPEECH_FROM = 0.35
 FLOOR_UNDER_MEAN_DB = 35.0
 
 _BAND = np.arange(MEL_BANDS)

@@ -45,6 +45,7 @@ CLIPPED = 3  # share of samples at the codec's limit
 F0_HZ = 4  # 0 where unvoiced, and until it is known
 VOICING = 5  # height of the autocorrelation's highest peak, 0-1
 SPEECH = 6  # speech score, 0-1
+SPEECH_FROM = 0.6  # where a step counts as speech: there the labelled ends of utterances are met within 10 ms
 FLOOR_DB = 7  # noise floor, dBov, as POWER_DB
 NUCLEUS = 8  # share of a syllable; they sum to the syllables
 JITTER = 9  # mean step between the lengths of neighbouring cycles over their mean; NaN where not measured
@@ -89,7 +90,7 @@ LAG_ROWS = 128
 # the memory, then what it overwrites.
 SEEN_PER_STEP = 2 * MEL_BANDS
 SEEN_ROWS = HOPS * SEEN_PER_STEP
-TEMPO_FIRST, TEMPO_SECOND, TEMPO_THIRD = 32, 56, 48
+TEMPO_FIRST, TEMPO_SECOND, TEMPO_THIRD = 40, 64, 56
 TEMPO_SPAN = 7  # ticks of the first layer that the second takes
 TEMPO_TAKEN, TEMPO_STRIDE = 5, 3  # outputs of the second layer that the third takes, and the ticks between them
 TEMPO_LAYERS = {
@@ -98,7 +99,7 @@ TEMPO_LAYERS = {
     "third": (TEMPO_THIRD, TEMPO_TAKEN * TEMPO_SECOND),
     "last": (HOPS, TEMPO_THIRD),
 }
-SPEECH_FIRST, SPEECH_HIDDEN = 64, 64
+SPEECH_FIRST, SPEECH_HIDDEN = 56, 72
 SPEECH_LAYERS = {
     "first": (SPEECH_FIRST, SEEN_ROWS),
     "gates": (2 * SPEECH_HIDDEN, SPEECH_FIRST + SPEECH_HIDDEN),
@@ -128,7 +129,8 @@ PHASE = 0  # QUIET or SPEAKING
 ABOVE, BELOW = 1, 2  # steps in a row that the score stood above the onset, below the offset threshold
 START_STEP, LAST_STEP, SECONDS = 3, 4, 5  # of the utterance: its first step, the step after its last, seconds reported
 CYCLE = 6  # samples, of the voice that is carried on while nothing arrives; 0 when it does
-COUNTS = 7
+RISEN = 7  # steps in a row that the score stood above the offset threshold before speech began
+COUNTS = 8
 
 QUIET, SPEAKING = 0, 1
 
@@ -145,8 +147,8 @@ MAX_RECORDS = LANES * HOPS
 class Boundary(NamedTuple):
     """When speech begins and ends; scores 0-1, times in 10 ms steps."""
 
-    onset_score: float = 0.6
-    offset_score: float = 0.5
+    onset_score: float = 0.7
+    offset_score: float = 0.4
     onset_steps: int = 8
     hangover_steps: int = 30
     pre_roll_steps: int = 3

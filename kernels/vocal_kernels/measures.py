@@ -23,6 +23,7 @@ from .layout import (
     RING_ROWS,
     SHIMMER,
     SPEECH,
+    SPEECH_FROM,
     VOICING,
 )
 from .level import active_level_db
@@ -31,7 +32,7 @@ from .spectrum import mel_centres_hz, mel_edges_hz
 
 # Columns of `measure`
 SYLLABLES = 0  # not rounded: rates are of this
-SPEECH_S = 1  # without pauses over 200 ms
+SPEECH_S = 1  # from the first step of speech to the last, without pauses over 200 ms
 LEVEL_DBOV = 2
 LOUDNESS_LUFS = 3
 F0_MEDIAN_HZ = 4
@@ -51,7 +52,6 @@ BANDWIDTH_HZ = 17  # from the lowest to the highest band that carries speech
 MEASURES = 18
 
 PAUSE_STEPS = round(0.2 / HOP_S)
-SPEECH_FROM = 0.35
 PART_STEPS = round(0.1 / HOP_S)
 
 # A band carries speech if its mean level, in dB, stands no further under the strongest band's.
@@ -118,13 +118,12 @@ def measure(features, lane, start, end, out):
             said += 1
             for band in range(MEL_BANDS):
                 carried[band] += features[row + MEL + band, lane]
-            if pause > PAUSE_STEPS:
+            if pause > PAUSE_STEPS or said == 1:
                 paused += pause
             pause = 0
         else:
             pause += 1
-    if pause > PAUSE_STEPS:
-        paused += pause
+    paused += pause
     out[SYLLABLES] = syllables
     out[SPEECH_S] = (steps - paused) * HOP_S
     if steps == 0:

@@ -25,6 +25,7 @@ from .layout import (
     RECORD_START,
     RECORD_STEP,
     RING_ROWS,
+    RISEN,
     SECOND,
     SECONDS,
     SEEN,
@@ -48,6 +49,8 @@ FALL = 0.2
 RISE_DB = 0.03
 RISE_IN_SPEECH_DB = 0.005
 STEPS_PER_SECOND = 100
+REACH_STEPS = 50
+"""How far back from where it was sure the machine looks for where speech began."""
 
 _MEMORY_WEIGHTS = SPEECH_WEIGHTS + blocked_size(*SPEECH_LAYERS["first"])
 _LAST_WEIGHTS = _MEMORY_WEIGHTS + sum(blocked_size(*SPEECH_LAYERS[name]) for name in ("gates", "fresh", "old"))
@@ -81,9 +84,10 @@ def noise_floor(features, row, rows):
 def boundaries(features, step, boundary, counts, until, records, n_records):
     """Move the boundary machine of each lane to `step`; writes records, returns how many there are now.
 
-    Speech begins once the score has stood above the onset threshold for `onset_steps`, and reaches back to the first
-    of them less the pre-roll; it ends once the score has stood below the offset threshold for `hangover_steps`, at
-    the last step above it. In between a record is written each second, and at `longest_steps` the utterance is cut.
+    Speech begins once the score has stood above the onset threshold for `onset_steps`, and reaches back to where
+    the score rose above the offset threshold, REACH_STEPS at most, less the pre-roll; it ends once the score has stood
+    below the offset threshold for `hangover_steps`, at the last step above it. In between a record is written each
+    second, and at `longest_steps` the utterance is cut.
     """
     row = (step % RING_ROWS) * FEATURES
     for lane in range(LANES):
@@ -94,9 +98,11 @@ def boundaries(features, step, boundary, counts, until, records, n_records):
         kind = -1
         if counts[PHASE, lane] == QUIET:
             counts[ABOVE, lane] = counts[ABOVE, lane] + 1 if value >= boundary.onset_score else 0
+            counts[RISEN, lane] = counts[RISEN, lane] + 1 if value >= boundary.offset_score else 0
             if counts[ABOVE, lane] >= boundary.onset_steps:
                 counts[PHASE, lane] = SPEAKING
-                start = step + 1 - boundary.onset_steps - boundary.pre_roll_steps
+                risen = max(min(counts[RISEN, lane], REACH_STEPS), boundary.onset_steps)
+                start = step + 1 - risen - boundary.pre_roll_steps
                 # Not into the utterance before.
                 counts[START_STEP, lane] = max(start, counts[LAST_STEP, lane])
                 counts[BELOW, lane] = 0
@@ -112,7 +118,7 @@ def boundaries(features, step, boundary, counts, until, records, n_records):
             heard = step + 1 - counts[START_STEP, lane]
             if counts[BELOW, lane] >= boundary.hangover_steps or heard >= boundary.longest_steps:
                 counts[PHASE, lane] = QUIET
-                counts[ABOVE, lane] = 0
+                counts[ABOVE, lane] = counts[RISEN, lane] = 0
                 kind = ENDED
             elif heard >= (counts[SECONDS, lane] + 1) * STEPS_PER_SECOND:
                 counts[SECONDS, lane] += 1

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import vocal_kernels as vk
 from numpy.typing import NDArray
-from streams import Clip, Signal, stream
+from streams import Clip, Signal, Stream, stream
 from torch import nn
 
 STEPS_PER_TICK = 2
@@ -50,7 +50,10 @@ class Pool:
 
 def make_pool(seed: int, count: int, clips: Sequence[Clip], sounds: Sequence[Signal], is_dense: bool = False) -> Pool:
     rng = np.random.default_rng(seed)
-    made = [stream(rng, STREAM_S, clips, sounds, is_dense) for _ in range(count)]
+    return pooled([stream(rng, STREAM_S, clips, sounds, is_dense) for _ in range(count)])
+
+
+def pooled(made: Sequence[Stream]) -> Pool:
     rows = vk.extract([one.samples for one in made])
     mel_db = np.stack([table[:, vk.MEL : vk.MEL + BANDS] for table in rows])
     return Pool(
@@ -58,6 +61,15 @@ def make_pool(seed: int, count: int, clips: Sequence[Clip], sounds: Sequence[Sig
         np.stack([one.speech for one in made]),
         np.stack([one.density for one in made]),
         [one.spans for one in made],
+    )
+
+
+def joined(pools: Sequence[Pool]) -> Pool:
+    return Pool(
+        np.concatenate([pool.seen for pool in pools]),
+        np.concatenate([pool.speech for pool in pools]),
+        np.concatenate([pool.density for pool in pools]),
+        [spans for pool in pools for spans in pool.spans],
     )
 
 
@@ -137,7 +149,8 @@ def counting_loss(
 @dataclass(frozen=True)
 class Plan:
     """truth: "speech" or "density"; the output at a tick is about the tick `delay_ticks` before. counting: weight of
-    the error in whole utterances' syllables."""
+    the error in whole utterances' syllables; rest: that of errors 0.2 s and more from any speech. is_quick: multiplies
+    bfloat16. stretch: the levels under the peak are stretched or squeezed by up to this part."""
 
     truth: str
     delay_ticks: int
@@ -145,6 +158,15 @@ class Plan:
     batch: int
     segment_ticks: int
     counting: float = 0.0
+    rest: float = 1.0
+    is_quick: bool = False
+    stretch: float = 0.0
+
+
+def near_speech(wanted: torch.Tensor) -> torch.Tensor:
+    """Which ticks of (streams, ticks, STEPS_PER_TICK) are within 0.2 s of what may be speech."""
+    spoken = (torch.nan_to_num(wanted, 1.0) > 0).any(dim=2).float()
+    return nn.functional.max_pool1d(spoken[:, None], 21, stride=1, padding=10)[:, 0, :, None] > 0
 
 
 def fit(network: nn.Module, pool: Pool, plan: Plan, seed: int) -> nn.Module:
@@ -168,15 +190,22 @@ def fit(network: nn.Module, pool: Pool, plan: Plan, seed: int) -> nn.Module:
             for i, a in zip(which, first, strict=True)
         ]
         x = disturbed(rng, np.stack([piece[0] for piece in pieces]))
+        if plan.stretch:
+            factor = np.exp(rng.uniform(-plan.stretch, plan.stretch, (len(x), 1, 1))).astype(np.float32)
+            x[:, :, :BANDS] = (x[:, :, :BANDS] - 1.0) * factor + 1.0
         y = by_tick(np.stack([piece[1] for piece in pieces])[:, :, None])
-        logits = network(torch.tensor(by_tick(x)))[:, plan.delay_ticks :]
+        with torch.autocast("cpu", torch.bfloat16, enabled=plan.is_quick):
+            logits = network(torch.tensor(by_tick(x)))[:, plan.delay_ticks :].float()
         wanted = torch.tensor(y[:, : plan.segment_ticks - plan.delay_ticks])
         judged = ~torch.isnan(wanted)
         judged[:, : 2 * plan.delay_ticks] = False
         errors = nn.functional.binary_cross_entropy_with_logits(
             logits, torch.nan_to_num(wanted).clamp(0, 1), reduction="none"
         )
-        loss = (errors * judged).sum() / judged.sum()
+        weight = judged.float()
+        if plan.rest != 1.0:
+            weight = weight * torch.where(near_speech(wanted), 1.0, plan.rest)
+        loss = (errors * weight).sum() / weight.sum()
         if plan.counting:
             spans = [pool.spans[i] for i in which]
             loss = loss + plan.counting * counting_loss(logits.flatten(1), [piece[2] for piece in pieces], spans, first)

@@ -1,9 +1,10 @@
 """Train the network of `vocal_kernels.speech` and judge it on speakers that it has not heard.
 
-    python models/train/speech.py --data DATA --out kernels/vocal_kernels/weights/speech.npz [--judge]
+    python models/train/speech.py --data DATA --spoken FOLDER --out kernels/vocal_kernels/weights/speech.npz [--judge]
 
 DATA holds emodb (phone labels), kerstin_de and thorsten_samples (speech by level; both clean) and ESC-10; all may train
-shipped weights. What else a line carries is made here: noise, babble, music, tones, dialling. Numbers come from a seed.
+shipped weights. FOLDER keeps the synthetic speech. What else a line carries is made here: noise, babble, music, tones,
+everyday sounds. Numbers come from a seed.
 """
 
 import argparse
@@ -12,18 +13,20 @@ from pathlib import Path
 import numpy as np
 import torch
 import vocal_kernels as vk
-from networks import SEEN, STEPS_PER_TICK, Plan, Pool, fit, make_pool, outputs, save
+from lines import hard_stream
+from networks import SEEN, STEPS_PER_TICK, STREAM_S, Plan, Pool, fit, outputs, pooled, save
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 from sklearn.metrics import roc_auc_score
+from spoken import spoken
 from streams import Clip, babble, emodb, other_sounds, readers
 from telephone import RATE_HZ, active_power, alaw
 from torch import nn
 
 DELAY_TICKS = 3
-FIRST, HELD = 64, 64
-STREAMS = 560
-PLAN = Plan("speech", DELAY_TICKS, rounds=2000, batch=24, segment_ticks=500)
+FIRST, HELD = 56, 72
+STREAMS = 2000
+PLAN = Plan("speech", DELAY_TICKS, rounds=2000, batch=84, segment_ticks=300, rest=1.5)
 PAIRS = [("03", "08"), ("10", "09"), ("11", "13"), ("12", "14"), ("15", "16")]
 CONDITIONS = [f"white {snr}" for snr in (40, 20, 10, 5, 0)] + [f"babble {snr}" for snr in (20, 10, 5, 0)]
 
@@ -59,8 +62,15 @@ class Speech(nn.Module):
         }
 
 
-def train(clips: list[Clip], data: Path, seed: int) -> Speech:
-    pool = make_pool(seed, STREAMS, [*clips, *readers(data)], other_sounds(data))
+def synthetic(folder: Path) -> list[list[Clip]]:
+    return [[clip for clip in spoken(kind, folder) if len(clip.samples) > RATE_HZ] for kind in ("espeak", "flite")]
+
+
+def train(clips: list[Clip], made: list[list[Clip]], data: Path, seed: int) -> Speech:
+    """made: synthetic speech."""
+    rng = np.random.default_rng(seed)
+    voices, sounds = [[*clips, *readers(data)], *made], other_sounds(data)
+    pool = pooled([hard_stream(rng, STREAM_S, voices, sounds) for _ in range(STREAMS)])
     return fit(Speech(pool), pool, PLAN, seed)
 
 
@@ -89,13 +99,13 @@ def noisy(voice: NDArray[np.float64], condition: str, babbling: NDArray[np.float
     return alaw(np.clip(voice + noise, -1, 0.9999))
 
 
-def judge(clips: list[Clip], data: Path, seed: int) -> None:
+def judge(clips: list[Clip], made: list[list[Clip]], data: Path, seed: int) -> None:
     """Two speakers are left out at a time; mean area under the curve over the five streams."""
     table: dict[tuple[str, float], list[float]] = {}
     for pair in PAIRS:
         heard = [clip for clip in clips if clip.speaker not in pair]
         left = [clip for clip in clips if clip.speaker in pair]
-        network = train(heard, data, seed)
+        network = train(heard, made, data, seed)
         babbling = babble(np.random.default_rng(seed), RATE_HZ * 60, heard, 12)
         for vary_db in (0.0, 30.0):
             voice, speech = line(left, vary_db, seed)
@@ -111,15 +121,17 @@ def judge(clips: list[Clip], data: Path, seed: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--spoken", type=Path, required=True, help="folder of the synthetic speech; made if missing")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--judge", action="store_true", help="also leave speakers out, five times")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    clips = emodb(arguments.data)
-    save(arguments.out, train(clips, arguments.data, arguments.seed).layers())
+    torch.set_flush_denormal(True)
+    clips, made = emodb(arguments.data), synthetic(arguments.spoken)
+    save(arguments.out, train(clips, made, arguments.data, arguments.seed).layers())
     if arguments.judge:
-        judge(clips, arguments.data, arguments.seed)
+        judge(clips, made, arguments.data, arguments.seed)
 
 
 if __name__ == "__main__":

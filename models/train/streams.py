@@ -310,13 +310,13 @@ def bumps(nuclei: NDArray[np.float64], steps: int) -> NDArray[np.float32]:
 def stream(
     rng: np.random.Generator, seconds: float, clips: Sequence[Clip], sounds: Sequence[Signal], is_dense: bool = False
 ) -> Stream:
-    """One random stream; one in seven has no speech. is_dense: nearly all speech, less noise: to learn syllables by."""
+    """One random stream; one in seven has no speech. is_dense: more speech, less noise: to learn syllables by."""
     n = int(seconds * RATE_HZ) // STEP * STEP
     steps = n // STEP
     voice, events = np.zeros(n), np.zeros(n)
     speech, density = np.zeros(steps, np.float32), np.zeros(steps, np.float32)
     spans: list[tuple[int, int, float]] = []
-    has_speech, has_events = rng.random() > (0.03 if is_dense else 0.14), rng.random() < (0.1 if is_dense else 0.3)
+    has_speech, has_events = rng.random() > (0.08 if is_dense else 0.14), rng.random() < (0.1 if is_dense else 0.3)
     jump_db = rng.choice([0.0, 0.0, 3.0, 12.0])
     at = int(rng.uniform(-0.8, 2.0) * RATE_HZ) // STEP * STEP if has_speech else n
     longest_gap = rng.choice([0.3, 0.6, 1.5] if is_dense else [0.3, 1.5, 4.0, 8.0])
@@ -373,6 +373,12 @@ def stream(
         level = np.interp(np.arange(n) / RATE_HZ, np.repeat(turns, 2)[1:], np.repeat(rng.uniform(-10, 2, 40), 2)[:-1])
         noise = noise * 10 ** (level / 20)
     mixed = voice + events + noise * 10 ** (-snr_db / 20)
+    return Stream(carried(rng, mixed), speech, density, spans)
+
+
+def carried(rng: np.random.Generator, mixed: NDArray[np.float64], gate: NDArray[np.float64] | None = None) -> Signal:
+    """Over a random line: tilt, band, level, noise, codec. gate: 0 where it sends zeros or quiet noise instead."""
+    n = len(mixed)
     if rng.random() < 0.5:
         spectrum = np.fft.rfft(mixed)
         octaves = np.log2(np.maximum(np.fft.rfftfreq(n, 1 / RATE_HZ), 50.0) / 1000.0)
@@ -381,13 +387,16 @@ def stream(
     if rng.random() < 0.9:
         mixed = sosfilt(butter(int(rng.integers(2, 8)), edges, "bandpass", fs=RATE_HZ, output="sos"), mixed)
     mixed = mixed * 10 ** (rng.uniform(-45, -12) / 20) + rng.normal(size=n) * 10 ** (rng.uniform(-90, -60) / 20)
+    if gate is not None:
+        comfort = 10 ** (rng.uniform(-80, -55) / 20) if rng.random() < 0.4 else 0.0
+        mixed = mixed * gate + comfort * (1 - gate) * rng.normal(size=n)
     coded = mixed.clip(-1, 0.9999)
     codec = rng.random()
     if codec < 0.6:
         coded = alaw(coded)
     elif codec < 0.85:
         coded = mulaw(coded)
-    return Stream(coded.astype(np.float32), speech, density, spans)
+    return coded.astype(np.float32)
 
 
 def mulaw(signal: NDArray[np.floating]) -> NDArray[np.float64]:
