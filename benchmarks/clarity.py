@@ -1,7 +1,7 @@
 """Clarity: does it fall as a line gets worse?
 
 The same telephone speech (EMO-DB, every tenth utterance, ten to a call, 0.4-4 s between) with white noise or babble,
-with clipping at the codec's limit or before the line, and with lost packets of 20 ms heard as zeros. Clarity is the
+with clipping at the codec's limit or before the line, and with lost packets of 20 ms. Clarity is the
 mean over the utterances that Vocal hears, weighted by their length. "falls": the share of the steps, each worse than
 the one before, at which it falls; all of them should. "fall in all": from the first to the last.
 """
@@ -65,7 +65,7 @@ def _clipped(call: Signal, gain: float) -> Array:
 def _with_loss(call: Signal, lost_pct: int) -> Signal:
     packets = -(-len(call) // vk.TICK_SAMPLES)
     kept = generator("loss").random(packets) >= lost_pct / 100
-    return call * np.repeat(kept, vk.TICK_SAMPLES)[: len(call)]
+    return np.where(np.repeat(kept, vk.TICK_SAMPLES)[: len(call)], call, np.float32(np.nan))
 
 
 def hear(calls: Sequence[Signal]) -> list[Utterance]:

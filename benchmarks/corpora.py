@@ -25,7 +25,7 @@ STEPS_PER_S = 100
 LEVEL_DBOV = -26.0
 TALKERS = 12
 HELD_OUT = ("03", "08")
-"""EMO-DB speakers, a man and a woman, that the shipped F0 network never heard."""
+"""EMO-DB speakers, a man and a woman, that the shipped networks behind F0 and syllables never heard."""
 
 PAUSE_S = 0.2
 

@@ -71,7 +71,8 @@ def _pitch(pcm, state, count):
 
 @njit(nogil=True)
 def _quality(pcm, state, count):
-    for _ in range(count):
+    for _ in range(count // 2):  # it has its turn each 40 ms
+        state.rows[layout.AGE] = 0.0
         voice_quality(state.history, state.features, STEP * FEATURES, state.rows, state.window, state.cycles)
 
 
@@ -138,7 +139,7 @@ class Stage(NamedTuple):
 
 def stages() -> list[Stage]:
     transform = 5 * layout.FFT_SIZE * np.log2(layout.FFT_SIZE) / HOPS
-    passes = 5 * 2 * 2 * layout.FFT_SIZE / HOPS
+    passes = 4.5 * 2 * 2 * layout.FFT_SIZE / HOPS
     pitch = 2 * weights_of(layout.PITCH_LAYERS)
     lags = layout.LAG_ROWS
     return [

@@ -376,6 +376,41 @@ def gated_loudness(parts: Array) -> float:
     return float(-0.691 + 10 * math.log10(blocks.mean()))
 
 
+def mid_cell(values: Array, share: float) -> float:
+    """The order statistic at that share, to the middle of its cell of 256 between the least and the largest."""
+    low, high = float(values.min()), float(values.max())
+    if high == low:
+        return low
+    value = float(np.sort(values)[int(share * (len(values) - 1))])
+    cell = min(int((value - low) * (256 / (high - low))), 255)
+    return low + (cell + 0.5) * (high - low) / 256
+
+
+def moments(values: Array) -> list[float]:
+    mean, spread = values.mean(), values.std() + 1e-9
+    z = (values - mean) / spread
+    return [mean, spread, float((z**3).mean()), float((z**4).mean())]
+
+
+def shape(values: Array) -> list[float]:
+    if len(values) < 5:
+        return [0.0] * 10
+    x = np.linspace(-1.0, 1.0, len(values))
+    quantiles = [mid_cell(values, share) for share in (0.05, 0.25, 0.5, 0.75, 0.95)]
+    return [*moments(values), *quantiles, float(x @ values / (x @ x))]
+
+
+def changes(track: Array, counts: NDArray[np.bool_], lag: int, all_of_it: bool) -> list[float]:
+    differences = np.array([track[i] - track[i - lag] for i in range(lag, len(track)) if counts[i] and counts[i - lag]])
+    if len(differences) < 5:
+        return [0.0] * (8 if all_of_it else 3)
+    sizes = np.abs(differences)
+    found = [sizes.mean(), differences.std(), sizes.max()]
+    if all_of_it:
+        found += [mid_cell(differences, share) for share in (0.05, 0.25, 0.75, 0.95)] + [(differences > 0).mean()]
+    return [float(value) for value in found]
+
+
 def functionals(rows: Array) -> Array | None:
     """FUNCTIONALS of an utterance's feature rows; None with fewer than 60 steps of speech."""
     said = rows[:, vk.SPEECH] >= np.float32(0.6)
@@ -383,41 +418,53 @@ def functionals(rows: Array) -> Array | None:
     if count < 60:
         return None
     mean_db = 10 * np.log10((10 ** (rows[said, vk.POWER_DB] / 10)).mean() + 1e-12)
-    f0 = rows[:, vk.F0_HZ]
-    bands = np.maximum(rows[:, vk.MEL :] - mean_db, -35.0)
-    n = bands.shape[1]
+    first, last = np.flatnonzero(said)[[0, -1]]
+    rows, said = rows[first : last + 1], said[first : last + 1]
+    voiced = rows[:, vk.F0_HZ] > 0
+    levels = np.maximum(rows[:, vk.MEL :] - mean_db, -35.0)
+    n = levels.shape[1]
+    octaves = np.log2(mel_edges(n)[1:-1])
+    away, log2_khz = octaves - octaves.mean(), math.log2(1000)
     cosines = np.array(
-        [
-            [math.sqrt((1 if c == 0 else 2) / n) * math.cos(math.pi * c * (b + 0.5) / n) for b in range(n)]
-            for c in range(13)
-        ]
+        [[math.sqrt(2 / n) * math.cos(math.pi * c * (b + 0.5) / n) for b in range(n)] for c in range(16)]
     )
-    semitones = [12 * math.log2(hz / 100) if hz > 0 else math.nan for hz in f0]
-    level = np.maximum(rows[:, vk.POWER_DB] - mean_db, -35.0)
-    tracks = [*(bands @ cosines.T).T, np.array(semitones), rows[:, vk.VOICING], level]
+    power = 10 ** (levels / 10)
+    centroid = power @ octaves / power.sum(axis=1)
+    tracks = [
+        *(levels @ cosines.T).T,
+        *levels.T,
+        np.maximum(rows[:, vk.POWER_DB] - mean_db, -35.0),
+        rows[:, vk.VOICING],
+        rows[:, vk.VOICED],
+        10 * rows[:, vk.NUCLEUS],
+        centroid,
+        np.sqrt(np.maximum(power @ octaves**2 / power.sum(axis=1) - centroid**2, 0.0)),
+        levels @ away / (away @ away),
+        10
+        * np.log10(power[:, octaves > math.log2(1000)].sum(axis=1) / power[:, octaves <= math.log2(1000)].sum(axis=1)),
+        levels[:, octaves < log2_khz + 1].max(axis=1) - levels[:, octaves >= log2_khz + 1].max(axis=1),
+        np.append(0.0, np.abs(np.diff(levels, axis=0)).mean(axis=1)),
+        np.array([12 * math.log2(hz / 100) if hz > 0 else 0.0 for hz in rows[:, vk.F0_HZ]]),
+    ]
     found: list[float] = []
-    for track in tracks:
-        values = track[said & ~np.isnan(track)]
-        # Changes only within unbroken speech.
-        changes = [
-            abs(track[i] - track[i - 2])
-            for i in range(2, len(rows))
-            if said[i - 2 : i + 1].all() and not math.isnan(track[i] + track[i - 2])
-        ] or [0.0]
-        if len(values) < 3:
-            found += [0.0] * 6
-            continue
-        low, high = np.percentile(values, [10, 90], method="lower")
-        found += [values.mean(), values.std(), low, high, float(np.mean(changes)), float(np.std(changes))]
+    for number, track in enumerate(tracks):
+        counts = voiced if number == len(tracks) - 1 else said
+        spoken = track[counts & said & voiced]
+        found += shape(track[counts]) + (moments(spoken) if len(spoken) >= 5 else [0.0] * 4)
+        found += changes(track, counts, 2, True) + changes(track, counts, 8, False)
+    for column in (vk.JITTER, vk.SHIMMER, vk.HNR_DB):
+        values = rows[:, column]
+        found += shape(values[np.isfinite(values)])
     seconds = count * 0.01
-    runs = [len(list(run)) * 0.01 for voiced, run in groupby(f0 > 0) if voiced]
+    runs = [len(list(run)) * 0.01 for is_voiced, run in groupby(voiced) if is_voiced]
     found += [
         rows[:, vk.NUCLEUS].sum() / seconds,
-        (said & (f0 > 0)).sum() / count,
+        (said & voiced).sum() / count,
         float(np.mean(runs or [0.0])),
         float(np.std(runs or [0.0])),
         len(runs) / seconds,
         math.log2(seconds),
+        count / len(rows),
     ]
     return np.array(found)
 

@@ -1,32 +1,214 @@
-"""What the emotion model is shown of an utterance: how its features are spread, not how they run.
+"""What the emotion model is shown of an utterance: how its features are spread and how they move, as numbers.
 
 All of it is about the shape of the voice, not about the line: band levels count against the utterance's own mean level,
-so gain drops out, and steps without speech are left out, so that silence tells nothing.
+so gain drops out, and steps without speech are left out, so that silence tells nothing. The choice follows ComParE
+(Schuller et al., Interspeech 2013): many descriptors, many statistics of each, a strongly regularised model behind.
 """
 
 import math
 
 import numpy as np
 
-from ._jit import jit
-from .layout import F0_HZ, FEATURES, HOP_S, MEL, MEL_BANDS, NUCLEUS, POWER_DB, RING_ROWS, SPEECH, SPEECH_FROM, VOICING
+from ._jit import inlined, jit
+from .layout import (
+    F0_HZ,
+    FEATURES,
+    HNR_DB,
+    HOP_S,
+    JITTER,
+    MEL,
+    MEL_BANDS,
+    NUCLEUS,
+    POWER_DB,
+    RING_ROWS,
+    SHIMMER,
+    SPEECH,
+    SPEECH_FROM,
+    VOICED,
+    VOICING,
+)
+from .spectrum import mel_centres_hz
 
-COEFFICIENTS = 13
+COEFFICIENTS = 16
 """Cepstral coefficients, of a cosine transform of the band levels."""
 
-TRACKS = COEFFICIENTS + 3
-"""Coefficients 0-12, F0 in semitones (voiced steps), voicing, level."""
+# Tracks over steps of speech: the coefficients, the band levels, then these; the last is over voiced steps.
+LEVEL_TRACK = COEFFICIENTS + MEL_BANDS
+VOICING_TRACK, VOICED_TRACK, NUCLEUS_TRACK = LEVEL_TRACK + 1, LEVEL_TRACK + 2, LEVEL_TRACK + 3
+CENTROID, WIDTH, SLOPE, ALPHA, PEAKS, FLUX = (LEVEL_TRACK + 4 + i for i in range(6))
+F0_TRACK = LEVEL_TRACK + 10
+TRACKS = F0_TRACK + 1
 
-PER_TRACK = 6  # mean, spread, 10 %, 90 %, mean size of the change in 20 ms, spread of the change
-EXTRA = 6  # syllables/s, share voiced, mean length of voiced stretches, its spread, how many a second, log2 seconds
-FUNCTIONALS = TRACKS * PER_TRACK + EXTRA
+SHAPE = 10  # mean, spread, skewness, kurtosis, 5, 25, 50, 75 and 95 %, slope over the utterance
+VOICED_SHAPE = 4  # the first four again, over voiced steps alone
+CHANGES = 8  # in 20 ms: mean size, spread, largest size, 5, 25, 75, 95 %, share that rises
+LATER = 3  # in 80 ms: mean size, spread, largest size
+PER_TRACK = SHAPE + VOICED_SHAPE + CHANGES + LATER
+QUALITIES = (JITTER, SHIMMER, HNR_DB)  # their SHAPE, where measured
+EXTRA = (
+    7  # syllables/s, share voiced, mean length of voiced stretches, its spread, how many a second, log2 s, share said
+)
+FUNCTIONALS = TRACKS * PER_TRACK + len(QUALITIES) * SHAPE + EXTRA
 LEAST_STEPS = 60
 FLOOR_UNDER_MEAN_DB = 35.0
+SHORT, LONG = 2, 8
+CELLS = 256
+"""Quantiles are read off a histogram of so many cells between the least and the largest value."""
 
 _BAND = np.arange(MEL_BANDS)
 COSINES = np.cos(np.pi / MEL_BANDS * np.outer(np.arange(COEFFICIENTS), _BAND + 0.5)) * math.sqrt(2.0 / MEL_BANDS)
-COSINES[0] /= math.sqrt(2.0)
-CHANGE_STEPS = 2
+OCTAVES = np.log2(mel_centres_hz())
+_AWAY = OCTAVES - OCTAVES.mean()
+_AWAY_SQUARE = float((_AWAY**2).sum())
+_OVER_1_KHZ, _OVER_2_KHZ = math.log2(1000.0), math.log2(2000.0)
+
+
+@inlined
+def _quantiles(values, n, cells, out, at, first, second, third, fourth, fifth):
+    """Five quantiles of values[:n] into out[at:], the middles of their cells."""
+    low, high = values[0], values[0]
+    for i in range(n):
+        low, high = min(low, values[i]), max(high, values[i])
+    cells[:] = 0
+    scale = CELLS / (high - low) if high > low else 0.0
+    for i in range(n):
+        cells[min(int((values[i] - low) * scale), CELLS - 1)] += 1
+    wanted = (first, second, third, fourth, fifth)
+    seen, cell = 0, -1
+    for q in range(5):
+        while seen <= wanted[q] * (n - 1) and cell < CELLS - 1:
+            cell += 1
+            seen += cells[cell]
+        out[at + q] = low + (cell + 0.5) / scale if scale > 0.0 else low
+
+
+@inlined
+def _moments(values, n, out, at):
+    """Mean, spread, skewness and kurtosis of values[:n] into out[at:]."""
+    mean = 0.0
+    for i in range(n):
+        mean += values[i]
+    mean /= n
+    second, third, fourth = 0.0, 0.0, 0.0
+    for i in range(n):
+        away = values[i] - mean
+        square = away * away
+        second += square
+        third += square * away
+        fourth += square * square
+    spread = math.sqrt(second / n) + 1e-9
+    out[at], out[at + 1] = mean, spread
+    out[at + 2], out[at + 3] = third / n / spread**3, fourth / n / spread**4
+
+
+@inlined
+def _shape(values, n, cells, out, at):
+    if n < 5:
+        return
+    _moments(values, n, out, at)
+    _quantiles(values, n, cells, out, at + 4, 0.05, 0.25, 0.5, 0.75, 0.95)
+    rise, square = 0.0, 0.0
+    for i in range(n):
+        x = 2.0 * i / (n - 1) - 1.0
+        rise += x * values[i]
+        square += x * x
+    out[at + 9] = rise / square
+
+
+@inlined
+def _differences(values, counts, steps, lag, picked):
+    """Of a track between steps that both count, `lag` apart: into picked; returns how many."""
+    m = 0
+    for i in range(lag, steps):
+        if counts[i] and counts[i - lag]:
+            picked[m] = values[i] - values[i - lag]
+            m += 1
+    return m
+
+
+@inlined
+def _changes(picked, m, out, at):
+    """Mean size, spread and largest size of picked[:m] into out[at:]; returns the share that rises."""
+    size, total, square, largest, rising = 0.0, 0.0, 0.0, 0.0, 0
+    for i in range(m):
+        value = picked[i]
+        size += abs(value)
+        total += value
+        square += value * value
+        largest = max(largest, abs(value))
+        rising += value > 0.0
+    out[at] = size / m
+    out[at + 1] = math.sqrt(max(square / m - (total / m) ** 2, 0.0))
+    out[at + 2] = largest
+    return rising / m
+
+
+@inlined
+def _track(values, said, counts, steps, picked, cells, out, at):
+    """One track's PER_TRACK numbers: over steps that count, and again where there is a voice."""
+    n = 0
+    for i in range(steps):
+        if counts[i]:
+            picked[n] = values[i]
+            n += 1
+    _shape(picked, n, cells, out, at)
+    n = 0
+    for i in range(steps):
+        if counts[i] and said[i]:
+            picked[n] = values[i]
+            n += 1
+    if n >= 5:
+        _moments(picked, n, out, at + SHAPE)
+    at += SHAPE + VOICED_SHAPE
+    m = _differences(values, counts, steps, SHORT, picked)
+    if m >= 5:
+        rising = _changes(picked, m, out, at)
+        _quantiles(picked, m, cells, out, at + 3, 0.05, 0.25, 0.75, 0.95, 0.95)
+        out[at + 7] = rising
+    m = _differences(values, counts, steps, LONG, picked)
+    if m >= 5:
+        _changes(picked, m, out, at + CHANGES)
+
+
+@inlined
+def _describe_step(features, row, lane, mean_db, tracks, i):
+    """All tracks but F0 at one step."""
+    total, weighted, squared, slope, below, above = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    low_peak, high_peak, flux = -99.0, -99.0, 0.0
+    for b in range(MEL_BANDS):
+        level = max(features[row + MEL + b, lane] - mean_db, -FLOOR_UNDER_MEAN_DB)
+        tracks[COEFFICIENTS + b, i] = level
+        power = 10.0 ** (level * 0.1)
+        total += power
+        weighted += power * OCTAVES[b]
+        squared += power * OCTAVES[b] * OCTAVES[b]
+        slope += level * _AWAY[b]
+        if OCTAVES[b] > _OVER_1_KHZ:
+            above += power
+        else:
+            below += power
+        if OCTAVES[b] < _OVER_2_KHZ:
+            low_peak = max(low_peak, level)
+        else:
+            high_peak = max(high_peak, level)
+        if i > 0:
+            flux += abs(level - tracks[COEFFICIENTS + b, i - 1])
+    for c in range(COEFFICIENTS):
+        value = 0.0
+        for b in range(MEL_BANDS):
+            value += COSINES[c, b] * tracks[COEFFICIENTS + b, i]
+        tracks[c, i] = value
+    tracks[LEVEL_TRACK, i] = max(features[row + POWER_DB, lane] - mean_db, -FLOOR_UNDER_MEAN_DB)
+    tracks[VOICING_TRACK, i] = features[row + VOICING, lane]
+    tracks[VOICED_TRACK, i] = features[row + VOICED, lane]
+    tracks[NUCLEUS_TRACK, i] = 10.0 * features[row + NUCLEUS, lane]
+    centroid = weighted / total
+    tracks[CENTROID, i] = centroid
+    tracks[WIDTH, i] = math.sqrt(max(squared / total - centroid * centroid, 0.0))
+    tracks[SLOPE, i] = slope / _AWAY_SQUARE
+    tracks[ALPHA, i] = 10.0 * math.log10(above / below)
+    tracks[PEAKS, i] = low_peak - high_peak
+    tracks[FLUX, i] = flux / MEL_BANDS
 
 
 @jit
@@ -35,85 +217,59 @@ def functionals(features, lane, start, end, out):
 
     With fewer than LEAST_STEPS speech steps nothing is written: there is too little to tell from.
     """
-    steps = end - start
-    tracks = np.empty((TRACKS, steps))
-    has_f0 = np.zeros(steps, np.bool_)
-    when = np.empty(steps, np.int64)
-    n = 0
-    total = 0.0
-    for i in range(steps):
-        row = ((start + i) % RING_ROWS) * FEATURES
+    n, total = 0, 0.0
+    first, last = end, start
+    for i in range(start, end):
+        row = (i % RING_ROWS) * FEATURES
         if features[row + SPEECH, lane] >= SPEECH_FROM:
             total += 10.0 ** (features[row + POWER_DB, lane] * 0.1)
             n += 1
+            first, last = min(first, i), i + 1
     if n < LEAST_STEPS:
         return n
     mean_db = 10.0 * math.log10(total / n + 1e-12)
-    n, syllables, voiced = 0, 0.0, 0
-    bands = np.empty(MEL_BANDS)
+    steps = last - first
+    tracks = np.empty((TRACKS, steps))
+    said, voiced, spoken = np.empty(steps, np.bool_), np.empty(steps, np.bool_), np.empty(steps, np.bool_)
+    picked, cells = np.empty(steps), np.empty(CELLS, np.int64)
+    syllables, with_f0 = 0.0, 0
     runs, run, run_sum, run_square = 0, 0, 0.0, 0.0
     for i in range(steps):
-        row = ((start + i) % RING_ROWS) * FEATURES
+        row = ((first + i) % RING_ROWS) * FEATURES
+        _describe_step(features, row, lane, mean_db, tracks, i)
+        f0_hz = features[row + F0_HZ, lane]
+        said[i] = features[row + SPEECH, lane] >= SPEECH_FROM
+        voiced[i] = f0_hz > 0.0
+        spoken[i] = said[i] and voiced[i]
+        with_f0 += spoken[i]
+        tracks[F0_TRACK, i] = 12.0 * math.log2(f0_hz / 100.0) if f0_hz > 0.0 else 0.0
         syllables += features[row + NUCLEUS, lane]
-        f0 = features[row + F0_HZ, lane]
-        if features[row + SPEECH, lane] >= SPEECH_FROM:
-            for b in range(MEL_BANDS):
-                bands[b] = max(features[row + MEL + b, lane] - mean_db, -FLOOR_UNDER_MEAN_DB)
-            for c in range(COEFFICIENTS):
-                value = 0.0
-                for b in range(MEL_BANDS):
-                    value += COSINES[c, b] * bands[b]
-                tracks[c, n] = value
-            has_f0[n] = f0 > 0.0
-            tracks[COEFFICIENTS, n] = 12.0 * math.log2(f0 / 100.0) if f0 > 0.0 else 0.0
-            tracks[COEFFICIENTS + 1, n] = features[row + VOICING, lane]
-            tracks[COEFFICIENTS + 2, n] = max(features[row + POWER_DB, lane] - mean_db, -FLOOR_UNDER_MEAN_DB)
-            when[n] = i
-            if f0 > 0.0:
-                voiced += 1
-            n += 1
-        if f0 > 0.0:
+        if voiced[i]:
             run += 1
-        if run > 0 and (f0 <= 0.0 or i == steps - 1):
+        if run > 0 and (not voiced[i] or i == steps - 1):
             runs += 1
             run_sum += run
             run_square += run * run
             run = 0
-    picked = np.empty(n)
+    out[:] = 0.0
     for t in range(TRACKS):
+        _track(tracks[t], spoken, voiced if t == F0_TRACK else said, steps, picked, cells, out, t * PER_TRACK)
+    at = TRACKS * PER_TRACK
+    for quality in QUALITIES:
         m = 0
-        changes, change_sum, change_square = 0, 0.0, 0.0
-        for i in range(n):
-            if t != COEFFICIENTS or has_f0[i]:
-                picked[m] = tracks[t, i]
+        for i in range(steps):
+            value = features[((first + i) % RING_ROWS) * FEATURES + quality, lane]
+            if math.isfinite(value):
+                picked[m] = value
                 m += 1
-                j = i - CHANGE_STEPS
-                if j >= 0 and when[i] - when[j] == CHANGE_STEPS and (t != COEFFICIENTS or has_f0[j]):
-                    change = abs(tracks[t, i] - tracks[t, j])
-                    change_sum += change
-                    change_square += change * change
-                    changes += 1
-        base = t * PER_TRACK
-        if m < 3:
-            out[base : base + PER_TRACK] = 0.0
-            continue
-        ordered = np.sort(picked[:m])
-        mean = picked[:m].mean()
-        square = 0.0
-        for i in range(m):
-            square += (picked[i] - mean) ** 2
-        out[base] = mean
-        out[base + 1] = math.sqrt(square / m)
-        out[base + 2] = ordered[int(0.1 * (m - 1))]
-        out[base + 3] = ordered[int(0.9 * (m - 1))]
-        out[base + 4] = change_sum / max(changes, 1)
-        out[base + 5] = math.sqrt(max(change_square / max(changes, 1) - out[base + 4] ** 2, 0.0))
+        _shape(picked, m, cells, out, at)
+        at += SHAPE
     seconds = n * HOP_S
-    base = TRACKS * PER_TRACK
-    out[base] = syllables / seconds
-    out[base + 1] = voiced / n
-    out[base + 2] = run_sum / max(runs, 1) * HOP_S
-    out[base + 3] = math.sqrt(max(run_square / max(runs, 1) - (run_sum / max(runs, 1)) ** 2, 0.0)) * HOP_S
-    out[base + 4] = runs / seconds
-    out[base + 5] = math.log2(seconds)
+    out[at] = syllables / seconds
+    out[at + 1] = with_f0 / n
+    out[at + 2] = run_sum / max(runs, 1) * HOP_S
+    out[at + 3] = math.sqrt(max(run_square / max(runs, 1) - (run_sum / max(runs, 1)) ** 2, 0.0)) * HOP_S
+    out[at + 4] = runs / seconds
+    out[at + 5] = math.log2(seconds)
+    out[at + 6] = n / steps
     return n

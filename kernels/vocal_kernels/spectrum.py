@@ -57,14 +57,16 @@ TINY = np.float32(1e-10)
 
 
 @inlined
+def _pair(rows, n, a, b):
+    """What the first pass of `transform` makes of values n and n + 256, side by side in bit-reversed order."""
+    store(rows, REVERSED[n], a + b)
+    store(rows, REVERSED[n] + 1, a - b)
+
+
+@inlined
 def transform(real, imag):
-    """Complex transform of 512 rows in bit-reversed order, in place: one radix-2 pass, then four double passes."""
-    for i in range(0, FFT_SIZE, 2):
-        a, b, c, d = load(real, i), load(real, i + 1), load(imag, i), load(imag, i + 1)
-        store(real, i, a + b)
-        store(real, i + 1, a - b)
-        store(imag, i, c + d)
-        store(imag, i + 1, c - d)
+    """Complex transform of 512 rows in bit-reversed order, in place, from the second pass on: four double passes. The
+    first is done where the rows are filled, with `_pair`: they are twice as large as the nearest cache."""
     m = 2
     while m < FFT_SIZE:
         for j in range(m):
@@ -97,16 +99,16 @@ def transform(real, imag):
 @inlined
 def two_spectra(history, first, hop, real, imag, power):
     """Power spectra of the windows that begin at history[first:] and `hop` later, into power[:257] and power[257:]."""
-    for n in range(WINDOW_SAMPLES):
-        place = REVERSED[n]
+    half = FFT_SIZE // 2
+    for n in range(half):
         taper = splat(WINDOW[n])
-        store(real, place, load(history, first + n) * taper)
-        store(imag, place, load(history, first + n + hop) * taper)
-    nothing = splat(0.0)
-    for n in range(WINDOW_SAMPLES, FFT_SIZE):
-        place = REVERSED[n]
-        store(real, place, nothing)
-        store(imag, place, nothing)
+        a, b = load(history, first + n) * taper, load(history, first + n + hop) * taper
+        c, d = splat(0.0), splat(0.0)
+        if n + half < WINDOW_SAMPLES:
+            taper = splat(WINDOW[n + half])
+            c, d = load(history, first + n + half) * taper, load(history, first + n + half + hop) * taper
+        _pair(real, n, a, c)
+        _pair(imag, n, b, d)
     transform(real, imag)
     for k in range(BINS):
         mirror = (FFT_SIZE - k) % FFT_SIZE
@@ -132,17 +134,20 @@ def two_autocorrelations(power, first_bin, last_bin, real, imag):
     fundamental that the telephone took away is found from its harmonics; 1/2 flattens more but drowns in noise.
     Bins outside first_bin..last_bin count as zero.
     """
-    nothing = splat(0.0)
-    for k in range(BINS):
-        inside = first_bin <= k <= last_bin
-        a = _three_quarters(load(power, k)) if inside else nothing
-        b = _three_quarters(load(power, BINS + k)) if inside else nothing
-        store(real, REVERSED[k], a)
-        store(imag, REVERSED[k], b)
-        if 0 < k < BINS - 1:
-            mirror = REVERSED[FFT_SIZE - k]
-            store(real, mirror, a)
-            store(imag, mirror, b)
+    half = FFT_SIZE // 2
+    for k in range(half // 2 + 1):
+        a, b = splat(0.0), splat(0.0)
+        if first_bin <= k <= last_bin:
+            a, b = _three_quarters(load(power, k)), _three_quarters(load(power, BINS + k))
+        # Bin k + 256 of a real signal is bin 256 - k.
+        c, d = splat(0.0), splat(0.0)
+        if first_bin <= half - k <= last_bin:
+            c, d = _three_quarters(load(power, half - k)), _three_quarters(load(power, BINS + half - k))
+        _pair(real, k, a, c)
+        _pair(imag, k, b, d)
+        if 0 < k < half // 2:
+            _pair(real, half - k, c, a)
+            _pair(imag, half - k, d, b)
     transform(real, imag)
 
 
