@@ -29,6 +29,7 @@ ROW_BYTES = 4
 REPEATS = 3000
 FEATURES, HOPS, BINS, RING = layout.FEATURES, layout.HOPS, layout.BINS, layout.RING_ROWS
 STEP = 800  # any, whose ring rows have been written
+VOICED_STEP = 900  # one whose F0 no other stage writes
 VOICED_SHARE = 0.5
 
 
@@ -73,7 +74,7 @@ def _pitch(pcm, state, count):
 def _quality(pcm, state, count):
     for _ in range(count // 2):  # it has its turn each 40 ms
         state.rows[layout.AGE] = 0.0
-        voice_quality(state.history, state.features, STEP * FEATURES, state.rows, state.window, state.cycles)
+        voice_quality(state.history, state.features, VOICED_STEP * FEATURES, state.rows, state.window, state.cycles)
 
 
 @njit(nogil=True)
@@ -178,11 +179,11 @@ def limits() -> tuple[float, float]:
 
 
 def _make_typical(state: vk.State) -> None:
-    """The stages work on the rows of STEP: on half of the lanes a voice is heard there."""
+    """On half of the lanes a voice is heard at VOICED_STEP."""
     ring = state.features.reshape(RING, FEATURES, vk.LANES)
     for lane in range(vk.LANES):
         heard = ring[:, layout.F0_HZ, lane]
-        ring[STEP, layout.F0_HZ, lane] = np.median(heard[heard > 0]) if lane % 2 else 0.0
+        ring[VOICED_STEP, layout.F0_HZ, lane] = np.median(heard[heard > 0]) if lane % 2 else 0.0
 
 
 def rows(speech: np.ndarray) -> Iterator[Row]:
