@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import vocal_kernels as vk
 from scipy.signal import butter, sosfilt
+from vocal_kernels.layout import PITCH_INPUTS, PITCH_LAGS
 
 F0S_HZ = (70.0, 83.0, 95.0, 110.0, 131.0, 160.0, 187.0, 220.0, 263.0, 300.0, 349.0, 400.0, 450.0)
 
@@ -69,3 +70,13 @@ def test_f0_and_voicing_agree_everywhere() -> None:
     # A lag is an integer of 16-134 and at most half a step beside it.
     assert (f0[f0 > 0] >= 8000 / 134.5).all()
     assert (f0[f0 > 0] <= 8000 / 15.5).all()
+
+
+def test_what_the_network_heard_of_both_steps_of_a_tick_is_left_for_training() -> None:
+    state = vk.new_state()
+    tick = np.repeat(naive.harmonics(130.0, 0.5, 300.0)[:4000, None] * 0.05, vk.LANES, axis=1).astype(np.float32)
+    vk.advance(tick, np.zeros(vk.LANES, np.int64), vk.Boundary(), state)
+    one, other = state.net[:PITCH_INPUTS], state.net[PITCH_INPUTS : 2 * PITCH_INPUTS]
+    np.testing.assert_allclose(one[:PITCH_LAGS], other[:PITCH_LAGS], atol=0.1)  # a steady tone
+    assert (one != other).any()
+    assert np.abs(one[:PITCH_LAGS]).max() > 0.3

@@ -79,7 +79,7 @@ PITCH_LAYERS = {
     "old": (PITCH_HIDDEN, PITCH_HIDDEN),
     "classes": (PITCH_CLASSES, PITCH_HIDDEN),
 }
-PITCH_HEARD = PITCH_INPUTS  # behind the inputs: the first layer, and behind it the memory
+PITCH_HEARD = HOPS * PITCH_INPUTS  # behind the inputs of either step: the first layer, and behind it the memory
 PITCH_SCRATCH = PITCH_HEARD + PITCH_FIRST + PITCH_HIDDEN
 PITCH_ROWS = PITCH_SCRATCH + 4 * PITCH_HIDDEN
 LAG_ROWS = 128

@@ -196,8 +196,9 @@ def track(correlation, hop, now, state):
     store(features, row + VOICING, height(correlation, state.lags, ((now + slots) % slots) * LAG_ROWS))
     store(features, row + F0_HZ, splat(0.0))
     store(features, row + VOICED, splat(0.0))
-    inputs(correlation, state.power, hop * BINS, features, row, state.rows, net, 0)
-    dense(net, 0, PITCH_INPUTS, weights, PITCH_WEIGHTS, net, PITCH_HEARD, PITCH_FIRST)
+    heard = hop * PITCH_INPUTS
+    inputs(correlation, state.power, hop * BINS, features, row, state.rows, net, heard)
+    dense(net, heard, PITCH_INPUTS, weights, PITCH_WEIGHTS, net, PITCH_HEARD, PITCH_FIRST)
     rectify(net, PITCH_HEARD, PITCH_FIRST)
     kept = state.memory
     gated(net, PITCH_HEARD, PITCH_FIRST, PITCH_HIDDEN, weights, _MEMORY_WEIGHTS, PITCH_SCRATCH, kept, PITCH_MEMORY)
