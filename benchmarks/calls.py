@@ -16,6 +16,7 @@ import vocal
 from vocal.analysis import Analysis
 from vocal.config import Config, EmotionConfig
 from vocal.demo import call_path
+from vocal.errors import InputError
 
 from .rows import Row
 
@@ -116,7 +117,10 @@ def rows(data: Path | None, folds: Path | None) -> Iterator[Row]:
         return
     held = []
     for path, truth in files:
-        (model,) = folds.glob(f"*-{truth['customer']}")
+        models = list(folds.glob(f"*-{truth['customer']}"))
+        if len(models) != 1:
+            raise InputError(f"{folds}: wanted one model named *-{truth['customer']}, got {len(models)}")
+        (model,) = models
         config = msgspec.structs.replace(Config(), emotion=EmotionConfig(model=str(model)))
         held.append((vocal.analyze(path, notice=True, config=config), truth))
     yield from mood(held, f"{name}, customer held out")

@@ -1,6 +1,7 @@
 """`vocal bench`: what it says of signals whose truth is known, and that it says it in one form; nothing is timed."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,3 +59,11 @@ def test_bench_names_what_is_wrong() -> None:
     result = vocal("bench", "accuracy", "--data", "/nowhere")
     assert result.returncode == 2
     assert "--data /nowhere: wanted a folder of corpora" in result.stderr
+
+
+def test_bench_names_the_corpora_that_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "emodb").mkdir()
+    result = vocal("bench", "accuracy", "--data", tmp_path)
+    assert result.returncode == 1
+    assert "missing in it: timit_nltk, fda_ue," in result.stderr
+    assert "Traceback" not in result.stderr

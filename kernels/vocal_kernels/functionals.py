@@ -164,7 +164,7 @@ def _track(values, said, counts, steps, picked, cells, out, at):
     if m >= 5:
         rising = _changes(picked, m, out, at)
         _quantiles(picked, m, cells, out, at + 3, 0.05, 0.25, 0.75, 0.95, 0.95)
-        out[at + 7] = rising
+        out[at + 7] = rising  # in place of the fifth quantile
     m = _differences(values, counts, steps, LONG, picked)
     if m >= 5:
         _changes(picked, m, out, at + CHANGES)
