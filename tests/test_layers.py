@@ -27,7 +27,8 @@ ROOMS: dict[str, set[str]] = {
     "transports.files": {"types", "errors"},
     "bank": {"config"},
     "utterance": {"types", "bank"},
-    "emotion": {"types", "errors", "utterance"},
+    "contract": {"errors"},
+    "emotion": {"types", "errors", "utterance", "contract"},
     "conversation": {"types", "config"},
     "rules": {"types", "errors", "conversation"},
     "sinks": set(),
@@ -49,7 +50,7 @@ FACE = {"": {"analysis", "engine"}}
 HOMES: dict[str, dict[str, str]] = {
     "onnxruntime": {"emotion": "run"},
     "soundfile": {"transports.files": "run", "demo.stage": "run", "doctor": "run"},
-    "soxr": {"transports.files": "run", "demo.stage": "run"},
+    "soxr": {"transports.files": "run", "demo.stage": "run", "emotion": "run"},
     "av": {"transports.files": "run", "doctor": "run"},
     "pyarrow": {"sinks.schema": "run", "sinks.store": "run", "doctor": "run", "analysis": "typing only"},
     "rich": {"cli": "run", "terminal": "run"},
@@ -215,6 +216,13 @@ def test_its_answer_is_the_only_way_to_an_emotion_stage() -> None:
     assert isinstance(answer, ast.BoolOp)
     assert isinstance(answer.op, ast.And)
     assert any(ast.unparse(term).startswith("may_infer_emotion(") for term in answer.values)
+    # Audio is kept only where that answer was yes, and only by the bank.
+    admissions = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "self._bank.admit"]
+    (admission,) = admissions
+    assert not admission.args
+    (keyword,) = admission.keywords
+    assert ast.unparse(keyword).startswith("keeps_audio=allowed and ")
+    assert [module for module in VOCAL if "keeps_audio" in names_in(module) and module != "bank"] == []
     for module in VOCAL:
         assert module == "engine" or "Speaker" not in names_in(module) or module == "utterance"
         for node in ast.walk(parsed(VOCAL[module])):

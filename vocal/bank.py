@@ -2,6 +2,9 @@
 
 Channels stand side by side in blocks of 16; one kernel call moves a block. A lane's own time begins when its channel is
 admitted, so a channel's results do not depend on who its neighbours are, or when they came.
+
+Audio is not kept, with one exception: of a channel admitted with `keeps_audio`, because its emotion model listens to
+the waveform, the last 16 s stand in memory, in no file and no log, until the channel is released or `forget_audio`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,11 +15,16 @@ import numpy as np
 import vocal_kernels as vk
 import webrtcvad
 from numpy.typing import NDArray
+from vocal_kernels.layout import SPEECH_FROM
 
 from vocal.config import BoundaryConfig
 
 STEPS_PER_S = round(1.0 / vk.HOP_S)
+KEPT_SAMPLES = vk.RING_ROWS * vk.HOP_SAMPLES
+"""Of a channel that keeps audio: as far back as its features reach, 16.3 s, 255 kB."""
+
 _NEVER = np.iinfo(np.int64).max
+_FULL_SCALE = 32768.0
 
 
 class Kind(IntEnum):
@@ -71,13 +79,14 @@ class Bank:
         self._boundary = _boundary(config)
         self._detectors: dict[Slot, webrtcvad.Vad] = {}
         self._blocks: list[_Block] = []
+        self._audio: dict[Slot, NDArray[np.int16]] = {}
 
     @property
     def channels(self) -> int:
         return sum(slot is not None for block in self._blocks for slot in block.slots)
 
-    def admit(self) -> Slot:
-        """A free lane, in a new block if all are taken."""
+    def admit(self, keeps_audio: bool = False) -> Slot:
+        """A free lane, in a new block if all are taken. keeps_audio: for `audio`, the customer's channel only."""
         number = next((n for n, block in enumerate(self._blocks) if None in block.slots), len(self._blocks))
         if number == len(self._blocks):
             self._blocks.append(_Block(self._blocks[0] if self._blocks else None))
@@ -89,6 +98,8 @@ class Bank:
         if self._config.detector == "webrtcvad":
             self._detectors[slot] = webrtcvad.Vad(self._config.webrtcvad_mode)
         block.until[lane] = _NEVER
+        if keeps_audio:
+            self._audio[slot] = np.zeros(KEPT_SAMPLES, np.int16)
         return slot
 
     def end(self, slot: Slot, steps: int) -> None:
@@ -98,8 +109,18 @@ class Bank:
     def release(self, slot: Slot) -> None:
         block = self._blocks[slot.block]
         self._detectors.pop(slot, None)
+        self.forget_audio(slot)
         block.slots[slot.lane] = None
         block.until[slot.lane] = 0
+
+    def keeps_audio(self, slot: Slot) -> bool:
+        return slot in self._audio
+
+    def forget_audio(self, slot: Slot) -> None:
+        """Wipe what was kept of a channel's audio, and keep no more of it."""
+        kept = self._audio.pop(slot, None)
+        if kept is not None:
+            kept[:] = 0
 
     def position(self, slot: Slot) -> int:
         """Steps since the channel began."""
@@ -125,13 +146,25 @@ class Bank:
                 pcm = block.pcm[done:samples]
                 steps = slice(done // vk.HOP_SAMPLES, samples // vk.HOP_SAMPLES)
                 scores = block.scores[steps] if self._detectors else None
+                before = int(block.state.clock[0])
                 moved, count = vk.advance(pcm, block.until, self._boundary, block.state, scores)
+                if self._audio:
+                    # Only so far as the features: what is heard over them is the same however the audio was cut.
+                    self._keep(block, before, pcm[: moved * vk.TICK_SAMPLES])
                 done += moved * vk.TICK_SAMPLES
                 for lane, kind, step, start, end in block.state.records[:count].tolist():
                     slot = block.slots[lane]
                     if slot is not None:
                         known = step + 1 + vk.SPEECH_DELAY - slot.origin
                         yield Span(slot, Kind(kind), known, start - slot.origin, end - slot.origin)
+
+    def _keep(self, block: _Block, step: int, pcm: NDArray[np.float32]) -> None:
+        for slot in block.slots:
+            if slot is None or (kept := self._audio.get(slot)) is None:
+                continue
+            arrived = np.nan_to_num(pcm[:, slot.lane] * _FULL_SCALE, nan=0.0, posinf=0.0, neginf=0.0)
+            at = (step - slot.origin) * vk.HOP_SAMPLES + np.arange(len(pcm))
+            kept[at % KEPT_SAMPLES] = np.rint(arrived).clip(-32768, 32767)
 
     def _detect(self, block: _Block, samples: int) -> None:
         """Scores of webrtcvad, 0 or 1 each step, channel by channel and so in Python."""
@@ -168,6 +201,20 @@ class Bank:
         features = self._blocks[slot.block].state.features
         steps = vk.functionals(features, slot.lane, slot.origin + start_step, slot.origin + end_step, out)
         return out if steps >= vk.LEAST_STEPS else None
+
+    def mel(self, slot: Slot, start_step: int, end_step: int) -> tuple[NDArray[np.float32], float]:
+        """Band levels over steps of the channel, (steps, MEL_BANDS) in dBov, and the mean level of its speech, dBov."""
+        rows = (slot.origin + np.arange(start_step, end_step)) % vk.RING_ROWS
+        ring = self._blocks[slot.block].state.features.reshape(vk.RING_ROWS, vk.FEATURES, vk.LANES)
+        heard = ring[rows, :, slot.lane]
+        power = 10.0 ** (heard[heard[:, vk.SPEECH] >= SPEECH_FROM, vk.POWER_DB].astype(np.float64) / 10.0)
+        mean_db = 10.0 * np.log10((power.mean() if len(power) else 0.0) + 1e-12)
+        return np.ascontiguousarray(heard[:, vk.MEL : vk.MEL + vk.MEL_BANDS]), float(mean_db)
+
+    def audio(self, slot: Slot, start_step: int, end_step: int) -> NDArray[np.float32]:
+        """Samples over steps of a channel that keeps audio, (n,) at 8 kHz, full scale 1, 0 where nothing arrived."""
+        at = np.arange(start_step * vk.HOP_SAMPLES, end_step * vk.HOP_SAMPLES)
+        return (self._audio[slot][at % KEPT_SAMPLES] / _FULL_SCALE).astype(np.float32)
 
     def tempo(self, slot: Slot, end_step: int, window_s: float) -> tuple[float, float]:
         """Syllables (not rounded) and seconds of speech up to `end_step`, or to where they are known."""

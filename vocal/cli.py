@@ -106,7 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="the models: what there is, and whether each keeps its contract")
     kinds = models.add_subparsers(metavar="COMMAND", required=True)
     kinds.add_parser("ls", help="list them").set_defaults(run=_models_ls)
-    check = kinds.add_parser("check", help="run each model's own test vectors")
+    check = kinds.add_parser(
+        "check", help="load each model, run its own test vectors, say what it hears, gives and costs"
+    )
     check.add_argument("folders", nargs="*", metavar="DIR", help="models' folders (default: the ones that ship)")
     check.set_defaults(run=_models_check)
     return parser
@@ -116,7 +118,15 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lang", choices=("de", "en"), default=_language(), help="language (default here: %(default)s)"
     )
+    parser.add_argument("--model", metavar="DIR", help="an emotion model of your own (or VOCAL_EMOTION_MODEL)")
     parser.add_argument("--config", metavar="FILE", help="settings, TOML (or VOCAL_CONFIG)")
+
+
+def _config(given: argparse.Namespace) -> Config:
+    config = load_config(given.config)
+    if given.model is None:
+        return config
+    return msgspec.structs.replace(config, emotion=msgspec.structs.replace(config.emotion, model=given.model))
 
 
 def _language() -> Language:
@@ -130,7 +140,7 @@ def _language() -> Language:
 def _analyze(given: argparse.Namespace) -> int:
     from vocal.transports.files import find_recordings, open_call, open_pair
 
-    config = load_config(given.config)
+    config = _config(given)
     if (given.agent is None) != (given.customer is None):
         raise UsageError("--agent and --customer go together: one recording for each side")
     if given.agent is not None:
@@ -157,7 +167,7 @@ def _demo(given: argparse.Namespace) -> int:
 
     given.json, given.store, given.notice = False, None, True
     path = call_path()
-    return _run(given, load_config(given.config), [(str(path), partial(open_call, path))], [])
+    return _run(given, _config(given), [(str(path), partial(open_call, path))], [])
 
 
 def _run(
@@ -294,7 +304,8 @@ class _ReportWriter:
 
 
 def _models_ls(given: argparse.Namespace) -> int:
-    from vocal.emotion import find_models, models_folder, read_contract
+    from vocal.contract import read_contract
+    from vocal.emotion import find_models, models_folder
 
     folders = find_models()
     if not folders:
@@ -303,14 +314,8 @@ def _models_ls(given: argparse.Namespace) -> int:
     for folder in folders:
         contract = read_contract(folder)
         size_kb = (folder / "model.onnx").stat().st_size / 1024 if (folder / "model.onnx").exists() else 0.0
-        table.add_row(
-            str(contract.get("name")),
-            str(contract.get("version")),
-            str(contract.get("date")),
-            ", ".join(contract.get("training", {}).get("corpora", [])),
-            f"{size_kb:.0f} kB",
-            str(folder),
-        )
+        corpora = ", ".join(map(str, contract.training.get("corpora", [])))
+        table.add_row(contract.name, contract.version, contract.date, corpora, f"{size_kb:.0f} kB", str(folder))
     OUT.print(table)
     return 0
 
@@ -321,13 +326,18 @@ def _models_check(given: argparse.Namespace) -> int:
     folders = [Path(folder) for folder in given.folders] or find_models()
     failed = 0
     for folder in folders:
+        summary: dict[str, str] = {}
         try:
-            faults = EmotionModel(folder).check()
+            model = EmotionModel(folder)
+            faults = model.check()
+            summary = {} if faults else model.describe()
         except VocalError as error:
             faults = [str(error)]
         for fault in faults:
             ERR.print(f"vocal: {fault}", markup=False, soft_wrap=True)
         OUT.print(f"{folder}: {'failed' if faults else 'keeps its contract'}", markup=False, soft_wrap=True)
+        for what, found in summary.items():
+            OUT.print(f"  {what:8} {found}", markup=False, soft_wrap=True)
         failed += bool(faults)
     return 1 if failed or not folders else 0
 

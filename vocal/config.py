@@ -7,7 +7,6 @@ The environment wins over the file, the file over the defaults. An unknown key i
 neighbour. The emotion stage has no switch for agents here: policy.py decides, and nothing reaches it.
 """
 
-import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from vocal.errors import ConfigError
+from vocal.errors import ConfigError, unknown
 
 
 class BoundaryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,8 +76,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def _check_keys(given: Mapping[str, Any], wanted: tuple[str, ...], where: str) -> None:
     for key in given:
         if key not in wanted:
-            near = difflib.get_close_matches(key, wanted, 1, 0.0)
-            raise ConfigError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
+            raise ConfigError(f"{where}: {unknown('key', key, wanted)}")
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, str]]:

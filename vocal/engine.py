@@ -82,6 +82,7 @@ class Engine:
         self._on_event = on_event
         self._config = config
         self._emotion = emotion
+        self._wants = emotion.wants if emotion is not None else frozenset()
         self._book = load_rules(config.rules.file)
         self._bank = Bank(config.boundary)
         self._calls: dict[str, _LiveCall] = {}
@@ -100,7 +101,8 @@ class Engine:
         speakers = []
         for channel in call.channels:
             allowed = self._emotion is not None and may_infer_emotion(channel.role, call.metadata.notice)
-            speakers.append(Speaker(channel, self._bank.admit(), allowed))
+            slot = self._bank.admit(keeps_audio=allowed and "waveform" in self._wants)
+            speakers.append(Speaker(channel, slot, allowed, self._wants))
         live = _LiveCall(call, speakers, self._config, self._book)
         self._calls[call.call] = live
         for speaker in speakers:
@@ -144,6 +146,7 @@ class Engine:
         live = self._live(call)
         for speaker in live.speakers:
             speaker.forget_emotion()
+            self._bank.forget_audio(speaker.slot)
         live.conversation.forget_emotion()
 
     def advance(self, most_ticks: int = vk.MAX_TICKS) -> int:
@@ -194,7 +197,7 @@ class Engine:
             for due in live.due
             if due.heard is not None and due.heard.emotion_input is not None and due.speaker.infers_emotion
         ]
-        inferred: dict[int, Emotion] = {}
+        inferred: dict[int, Emotion | None] = {}
         if self._emotion is not None and asking:
             inputs = [heard.emotion_input for _, heard in asking if heard.emotion_input is not None]
             relatives = [heard.utterance.relative for _, heard in asking]

@@ -10,6 +10,15 @@
 Each message names what was wanted and what was given, in one line.
 """
 
+import difflib
+from collections.abc import Iterable
+
+
+def unknown(what: str, given: str, wanted: Iterable[str]) -> str:
+    """The words for a name that nobody knows, with its nearest neighbour."""
+    near = difflib.get_close_matches(given, list(wanted), 1, 0.0)
+    return f"unknown {what} {given!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
 
 class VocalError(Exception):
     """The root: what a user can mend. Anything else is a defect of ours."""

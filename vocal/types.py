@@ -56,7 +56,8 @@ class Emotion(msgspec.Struct, frozen=True):
     """What the model inferred of one stretch of the customer's speech.
 
     valence, arousal, stress: 0-1, 0.5 neutral (stress: 0 none). stress_terms: what it was made of, each 0-1. sentiment:
-    -1..1. categories: probabilities that sum to 1. confidence: 0-1. model: name and version.
+    -1..1. categories: probabilities that sum to 1; empty where the model tells none. confidence: 0-1. model: name and
+    version.
     """
 
     valence: float

@@ -1,6 +1,7 @@
 """Boundary and features into an Utterance: its measures, each also against the speaker's own baseline in this call."""
 
 import math
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -29,11 +30,20 @@ CLARITY_VOICING = (0.40, 0.70)
 
 
 class EmotionInput(NamedTuple):
-    """What the emotion model is shown: the stretch, the speaker's running centre, and how far that may be trusted."""
+    """What the emotion model may be shown: the stretch, the speaker's running centre, and how far that may be trusted.
+
+    functionals, centre: (FUNCTIONALS,). trust: 0-1. seconds: length of the stretch. Only for a model that asks for
+    them, mel: (steps, MEL_BANDS) in dBov; mel_mean_db: mean level of its speech; pcm: (n,) at 8 kHz, full scale 1, 0
+    where nothing arrived. The samples live as long as the batch they are in.
+    """
 
     functionals: NDArray[np.float64]
     centre: NDArray[np.float64]
     trust: float
+    seconds: float
+    mel: NDArray[np.float32] | None = None
+    mel_mean_db: float = 0.0
+    pcm: NDArray[np.float32] | None = None
 
 
 class Heard(NamedTuple):
@@ -68,13 +78,19 @@ def clarity_terms(measures: NDArray[np.float64], rate: float) -> dict[str, float
 
 
 class Speaker:
-    """One channel's running baseline, and how many utterances were told of it."""
+    """One channel's running baseline, and how many utterances were told of it.
 
-    def __init__(self, channel: Channel, slot: Slot, infers_emotion: bool) -> None:
+    wants: kinds of input of the emotion model; only `log_mel` and `waveform` make a difference here.
+    """
+
+    def __init__(
+        self, channel: Channel, slot: Slot, infers_emotion: bool, wants: Collection[str] = frozenset()
+    ) -> None:
         self.channel = channel
         self.slot = slot
         self.infers_emotion = infers_emotion
         self.told = 0
+        self._wants = wants
         self._measures = vk.Baseline(3, LEAST_SPREADS)
         self._functionals = vk.Baseline(vk.FUNCTIONALS, NO_OUTLIERS)
 
@@ -98,7 +114,13 @@ class Speaker:
             functionals = bank.functionals(self.slot, span.start_step, span.end_step)
             if functionals is not None:
                 centre, trust = self._functionals.centre, self._functionals.trust
-                emotion_input = EmotionInput(functionals, centre, trust)
+                emotion_input = EmotionInput(functionals, centre, trust, seconds)
+                if "log_mel" in self._wants:
+                    mel, mean_db = bank.mel(self.slot, span.start_step, span.end_step)
+                    emotion_input = emotion_input._replace(mel=mel, mel_mean_db=mean_db)
+                if "waveform" in self._wants:
+                    pcm = bank.audio(self.slot, span.start_step, span.end_step)
+                    emotion_input = emotion_input._replace(pcm=pcm)
         terms = clarity_terms(measures, articulation)
         utterance = Utterance(
             call=call,

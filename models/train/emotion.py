@@ -30,26 +30,18 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from telephone import RATE_HZ, Line, random_line, through
 
+from vocal.emotion import PLANE
+
 SHIPPABLE = {"emodb": "EMO-DB (Burkhardt et al. 2005), CC0"}
 LABELS = ["anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness"]
 FOUR = ["anger", "happiness", "neutral", "sadness"]
 LOW, HIGH = {"boredom", "neutral", "sadness"}, {"anger", "fear", "happiness"}
-
-# Where a category stands, 0-1 with 0.5 neutral: valence, arousal (after Russell's circumplex, 1980).
-PLANE = {
-    "anger": (0.05, 0.90),
-    "boredom": (0.30, 0.20),
-    "disgust": (0.10, 0.55),
-    "fear": (0.10, 0.80),
-    "happiness": (0.95, 0.80),
-    "neutral": (0.50, 0.45),
-    "sadness": (0.10, 0.20),
-}
 LINES = 10
 HIDDEN = (96, 32)
 MEMBERS = 5
 EPOCHS = 60
 LEAST_WINDOW_S = 1.0
+OPSET = 17
 
 
 @dataclass
@@ -268,7 +260,7 @@ def leave_one_out(corpus: Corpus, members: int, folds_out: Path | None) -> tuple
 
 
 def export(networks: list[Network], out: Path, sharp: float, corpus: Corpus, about: dict[str, Any]) -> None:
-    """model.onnx of the networks' mean, and model.toml, its contract with two test vectors."""
+    """model.onnx of the networks' mean, model.toml, its contract, and vectors.npz, two rows to check it by."""
     nodes, weights = [], []
 
     def constant(name: str, value: NDArray[Any]) -> str:
@@ -313,38 +305,45 @@ def export(networks: list[Network], out: Path, sharp: float, corpus: Corpus, abo
         ],
         weights,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="vocal")
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="vocal")
     model.ir_version = 9
     onnx.checker.check_model(model)
     out.mkdir(parents=True, exist_ok=True)
     raw = model.SerializeToString()
     (out / "model.onnx").write_bytes(raw)
-    (out / "model.toml").write_text(contract(raw, networks, sharp, corpus, about), "utf-8")
+    (out / "model.toml").write_text(contract(raw, corpus, about), "utf-8")
+    np.savez_compressed(out / "vectors.npz", **vectors(networks, sharp, corpus))
 
 
-def contract(raw: bytes, networks: list[Network], sharp: float, corpus: Corpus, about: dict[str, Any]) -> str:
-    """model.toml: what the file is, what it wants, what it gives, what it was made from, and vectors to check it by."""
+def contract(raw: bytes, corpus: Corpus, about: dict[str, Any]) -> str:
+    """model.toml: what the file is, what it wants, what it gives and what it was made from. docs/models.md has the keys."""
     lines = [
         "# The contract of model.onnx beside it: the engine refuses a file that does not keep it.",
         'name = "vocal-emotion"',
         f'version = "{VERSION}"',
         f'date = "{date.today().isoformat()}"',
-        f'sha256 = "{hashlib.sha256(raw).hexdigest()}"',
         'licence = "Apache-2.0"',
-    ]
-    lines += [f"{key} = {json.dumps(value)}" for key, value in about.items()]
-    lines += [
+        f'sha256 = "{hashlib.sha256(raw).hexdigest()}"',
+        f"opset = {OPSET}",
         "",
-        "[input]",
-        f"rate_hz = {RATE_HZ}",
-        f"functionals = {vk.FUNCTIONALS}",
-        'centre = "running centre of the speaker\'s earlier utterances in the call"',
-        'trust = "0 nothing heard yet, to 1"',
-        'normalisation = "inside the graph"',
+        "[inputs.functionals]",
+        'kind = "functionals"',
+        f"size = {vk.FUNCTIONALS}",
         "",
-        "[output]",
+        "[inputs.centre]",
+        'kind = "centre"',
+        f"size = {vk.FUNCTIONALS}",
+        "",
+        "[inputs.trust]",
+        'kind = "trust"',
+        "",
+        "[outputs.categories]",
+        'kind = "categories"',
         f"labels = {json.dumps(LABELS)}",
-        'valence_arousal = "0-1, 0.5 neutral"',
+        "",
+        "[outputs.valence_arousal]",
+        'kind = "dimensions"',
+        'names = ["valence", "arousal"]',
         "",
         "[training]",
         f"corpora = {json.dumps(list(SHIPPABLE.values()))}",
@@ -353,18 +352,21 @@ def contract(raw: bytes, networks: list[Network], sharp: float, corpus: Corpus, 
         f"lines = {LINES}",
         'condition = "8 kHz, 300-3400 Hz, G.711 A-law, noise 15-50 dB under the speech"',
     ]
-    for row, trust in ((0, 0.0), (len(corpus.labels) // 2, 0.6)):
+    lines += [f"{key} = {json.dumps(value)}" for key, value in about.items()]
+    return "\n".join(lines) + "\n"
+
+
+def vectors(networks: list[Network], sharp: float, corpus: Corpus) -> dict[str, NDArray[np.float32]]:
+    """vectors.npz: what the graph is shown of two rows, and what the networks give for them without onnxruntime."""
+    arrays = {}
+    for number, (row, trust) in enumerate(((0, 0.0), (len(corpus.labels) // 2, 0.6))):
         x = corpus.functionals[0, 0, row].astype(np.float32).astype(np.float64)
         centre = corpus.functionals[0, 0, row - 1].astype(np.float32).astype(np.float64)
         p = probabilities(networks, x[None], centre[None], np.array([trust]), sharp)[0]
         plane = p @ np.array([PLANE[name] for name in LABELS])
-
-        def array(values: NDArray[np.float64]) -> str:
-            return "[" + ", ".join(f"{value:.7g}" for value in values) + "]"
-
-        lines += ["", "[[vectors]]", f"functionals = {array(x)}", f"centre = {array(centre)}", f"trust = {trust}"]
-        lines += [f"categories = {array(p)}", f"valence_arousal = {array(plane)}"]
-    return "\n".join(lines) + "\n"
+        named = {"functionals": x, "centre": centre, "trust": [trust], "categories": p, "valence_arousal": plane}
+        arrays |= {f"{number}/{name}": np.asarray(value, np.float32) for name, value in named.items()}
+    return arrays
 
 
 # ruff: noqa: E501
