@@ -80,7 +80,7 @@ def test_stress_needs_a_negative_voice() -> None:
 def test_a_damaged_file_is_refused(copy: Path) -> None:
     file = copy / "model.onnx"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(ModelError, match=r"wanted sha256 .* cut off, .* ends at byte"):
+    with pytest.raises(ModelError, match=r"wanted sha256 .* cut off .* ends at byte"):
         EmotionModel(copy)
 
 
@@ -105,7 +105,7 @@ def test_other_inputs_are_refused(copy: Path) -> None:
     model = onnx.load(copy / "model.onnx")
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 7
     rewrite(copy, model)
-    with pytest.raises(ModelError, match=r"input 'functionals': wanted shape \(n, 1312\), got \(n, 7\)"):
+    with pytest.raises(ModelError, match=r"model\.onnx: onnxruntime cannot load it.*[Ii]ncompatible"):
         EmotionModel(copy)
 
 
