@@ -1,5 +1,6 @@
 """model.toml and model.onnx are held against each other when the model is loaded: each mismatch in one line."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,7 +24,17 @@ from graphs import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocal.contract import Dimensions, Waveform, opset_of, read_contract
+from vocal.contract import (
+    Categories,
+    Contract,
+    Dimensions,
+    Functionals,
+    LogMel,
+    Voice,
+    Waveform,
+    opset_of,
+    read_contract,
+)
 from vocal.emotion import EmotionModel
 from vocal.errors import ModelError
 
@@ -47,6 +58,18 @@ def test_a_contract_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert (contract.confidence, contract.longest_s, contract.opset) == (0.6, 6.0, 17)
     assert contract.wants == {"waveform"}
     assert not contract.is_fixed
+
+
+def test_contracts_in_the_guide_can_be_followed(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "models.md").read_text("utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        (tmp_path / "model.toml").write_text(example, "utf-8")
+        assert read_contract(tmp_path).wants
+    for part in (Contract, Functionals, LogMel, Waveform, Categories, Dimensions, Voice):
+        for key in part.__struct_fields__:
+            assert f"`{key}`" in guide or key in ("inputs", "outputs", "plane", "training"), key
 
 
 @pytest.mark.parametrize(
