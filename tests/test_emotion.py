@@ -144,6 +144,9 @@ def test_a_broken_contract_is_refused(copy: Path, body: str) -> None:
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nowhere"):
         EmotionModel(tmp_path / "nowhere")
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(ModelError, match=r"model\.onnx: wanted a model's folder"):
+        EmotionModel(tmp_path / "model.onnx")
 
 
 def test_vectors_that_differ_are_told(copy: Path) -> None:

@@ -227,7 +227,7 @@ def read_contract(folder: Path) -> Contract:
     file = folder / "model.toml"
     try:
         given = tomllib.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ModelError(f"{folder}: wanted a model's folder with model.toml and model.onnx") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(f"{file}: not a model's contract: {error}") from None
