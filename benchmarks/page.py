@@ -118,6 +118,10 @@ def _reached(row: Row) -> str:
     return f'<span class="{"yes" if row.reached else "no"}">{"✓ reached" if row.reached else "✗ not reached"}</span>'
 
 
+def _opened(lines: int) -> str:
+    return ' open=""' if lines <= OPEN_ROWS else ""
+
+
 def _targets(rows: Sequence[Row]) -> str:
     aimed = [row for row in rows if row.target is not None]
     if not aimed:
@@ -125,12 +129,12 @@ def _targets(rows: Sequence[Row]) -> str:
     met = sum(bool(row.reached) for row in aimed)
     missed = [row for row in aimed if not row.reached]
     lines = "".join(
-        f"<tr><th scope=row>{escape(row.name)}<br><span class=note>{escape(row.condition)}</span></th>"
+        f"<tr><th scope='row'>{escape(row.name)}<br/><span class='note'>{escape(row.condition)}</span></th>"
         f"<td>{_number(row.value, row.unit)}</td><td>{_aim(row)}</td></tr>"
         for row in missed
     )
     table = (
-        f"<details{' open' if len(missed) <= OPEN_ROWS else ''}><summary>{len(missed)} not reached</summary>"
+        f"<details{_opened(len(missed))}><summary>{len(missed)} not reached</summary>"
         f'<div class="wide"><table class="figures"><thead><tr><th>figure</th><th>found</th><th>target</th></tr></thead>'
         f"<tbody>{lines}</tbody></table></div></details>"
         if missed
@@ -161,21 +165,20 @@ def _table(part: str, rows: Sequence[Row]) -> str:
     for group, lines in groups.items():
         units = {unit for _, unit in lines}
         unit = f", {units.pop()}" if len(units) == 1 and units != {""} else ""
-        body.append(f"<tr><th class=group colspan={columns}>{escape(group)}{escape(unit)}</th></tr>")
+        body.append(f"<tr><th class='group' colspan='{columns}'>{escape(group)}{escape(unit)}</th></tr>")
         for (line, own), cells in lines.items():
-            name = escape(line) + ("" if unit or not own else f" <span class=note>{escape(own)}</span>")
+            name = escape(line) + ("" if unit or not own else f" <span class='note'>{escape(own)}</span>")
             values = "".join(f"<td>{_number(cells[w].value, own) if w in cells else ''}</td>" for w in whose)
             aimed = next((row for row in cells.values() if row.target is not None), None)
             if is_aimed:
                 values += f"<td>{_aim(aimed) if aimed else ''}</td><td>{_reached(aimed) if aimed else ''}</td>"
-            body.append(f"<tr><th scope=row>{name}</th>{values}</tr>")
+            body.append(f"<tr><th scope='row'>{name}</th>{values}</tr>")
     heads = "".join(f"<th>{escape(who)}</th>" for who in whose) + ("<th>target</th><th></th>" if is_aimed else "")
     title = part[:1].upper() + part[1:]
-    is_long = len(body) > OPEN_ROWS
     return _section(
         f"part-{'-'.join(part.replace(':', '').split())}",
         title,
-        f"<details{'' if is_long else ' open'}><summary>{len(rows)} figures</summary>"
+        f"<details{_opened(len(body))}><summary>{len(rows)} figures</summary>"
         f'<div class="wide"><table class="figures"><thead><tr><th></th>{heads}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div></details>",
     )
@@ -350,10 +353,10 @@ def _square(curves: Sequence[Curve]) -> str:
 
 def _confusion(one: Confusion) -> str:
     heads = "".join(
-        f'<th scope=col><abbr title="{escape(label)}">{escape(label[:4])}</abbr></th>' for label in one.labels
+        f'<th scope="col"><abbr title="{escape(label)}">{escape(label[:4])}</abbr></th>' for label in one.labels
     )
     body = "".join(
-        f"<tr><th scope=row>{escape(label)}</th>"
+        f"<tr><th scope='row'>{escape(label)}</th>"
         + "".join(f'<td style="--s:{100 * share:.0f}%">{100 * share:.0f}</td>' for share in shares)
         + "</tr>"
         for label, shares in zip(one.labels, one.shares, strict=True)

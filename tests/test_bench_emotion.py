@@ -298,10 +298,7 @@ def test_silence_and_tones_have_no_emotion(run: tuple[list[dict[str, object]], s
 
 
 def is_well_formed(html: str) -> None:
-    body = html.split("</style></head>", 1)[1].rsplit("</html>", 1)[0].replace("<th scope=row>", '<th scope="row">')
-    for old, new in (("&nbsp;", " "), ("<br>", "<br/>")):
-        body = body.replace(old, new)
-    ElementTree.fromstring(body)
+    ElementTree.fromstring(html.split("</style></head>", 1)[1].rsplit("</html>", 1)[0])
     assert "<script" not in html
     assert "http" not in html.replace("http-equiv", "")
 
@@ -376,8 +373,8 @@ def test_a_machine_learns_what_can_be_learnt(machine: Callable[..., object]) -> 
     truth = np.array(["a", "b", "c"] * 40)
     speakers = np.repeat([f"s{i}" for i in range(6)], 20)
     x = rng.normal(size=(120, 30)).astype(np.float32)
-    x[:, 0] += 3 * (truth == "a")
-    x[:, 1] += 3 * (truth == "b")
+    x[:, 0] += 6 * (truth == "a")
+    x[:, 1] += 6 * (truth == "b")
     inside = np.flatnonzero(speakers != "s5")
     made: emotion.Machine = machine(x, inside, truth, speakers)  # type: ignore[assignment]
     guess = np.array(made.classes)[made.scores(x).argmax(axis=1)]
