@@ -7,27 +7,39 @@ heard the speaker (`folds`), or not at all. Conditions of a corpus NAME:
     NAME                        each recording a call of its own; the peers without adaptation
     NAME, in call               a speaker's recordings as one call in random order, each after those before it
     NAME, speaker-normalised    that call again, after all of them; the peers with z-scores over all of a speaker
-    NAME, trained on the others by models that heard every other corpus, none of this one
+    NAME, trained on the others by those that heard every other corpus and nothing of this one
 
 The peers are trained on what the shipped model was trained on, leave-one-speaker-out there. "random" draws labels as
 frequent as in training. UAR is the unweighted average recall. Every number comes from a seed.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
 
 import numpy as np
 
 from vocal.types import Emotion
 
 from . import emotion_limits
-from .corpora import Array, Signal, generator
+from .corpora import generator
 from .drawings import Confusion, Curve, Drawing
-from .emotion_peers import SETS, Functionals, Indices, Machine, by_speaker, functionals, installed
+from .emotion_peers import SETS, by_speaker, functionals, installed
 from .emotional import FOUR, HIGH, LOW, Item, plain, read_table, voice
-from .hearing import Answers, Models, Told, answers, by_span, emotions, judge, running, tell
+from .hearing import Answers, Models, answers, by_span, emotions, judge, running, tell
+from .judging import (
+    KNOWABLE,
+    Material,
+    PeerSaid,
+    Said,
+    VocalSaid,
+    joined,
+    of_answers,
+    random_answers,
+    said_by,
+    train_peer,
+)
 from .rows import Row
 from .scores import Flags, Words, auc, ccc, f1, rank_correlation, recalls, roc, uar
 
@@ -40,52 +52,8 @@ FIXED = {
 }
 """What was aimed at before any peer was measured; elsewhere the better peer is the target."""
 
-KNOWABLE = frozenset(("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness"))
-"""What is asked for: a corpus's own classes are those of its labels that are among these."""
-
 LEAST = 2
 """Recordings of a kind that a figure needs on each side."""
-
-
-class Said(NamedTuple):
-    """What somebody says of some recordings; "" and NaN where nothing was said.
-
-    own: the best of the corpus's own classes; four: the best of FOUR. anger, arousal: the higher the likelier, with
-    angry and high as what is decided of them.
-    """
-
-    own: Words
-    four: Words
-    anger: Array
-    angry: Flags
-    arousal: Array
-    high: Flags
-
-
-def of_answers(given: Answers, classes: Sequence[str]) -> Said:
-    known = ~np.isnan(given.sure)
-
-    def best(of: Sequence[str]) -> Words:
-        columns = [given.labels.index(label) for label in of if label in given.labels]
-        if not columns:
-            return np.full(len(known), "", "<U16")
-        names = np.array([given.labels[column] for column in columns], "<U16")
-        return np.where(known, names[np.nan_to_num(given.p[:, columns]).argmax(axis=1)], "")
-
-    anger = given.p[:, given.labels.index("anger")] if "anger" in given.labels else np.full(len(known), np.nan)
-    own = best(classes)
-    return Said(own, best(FOUR), anger, own == "anger", given.arousal, np.nan_to_num(given.arousal) >= 0.5)
-
-
-def random_answers(n: int, priors: dict[str, float], rng: np.random.Generator) -> Answers:
-    """As many of each label as in training, with a confidence, arousal and valence that mean nothing."""
-    labels = tuple(priors)
-    drawn = rng.choice(len(labels), n, p=np.array(list(priors.values())))
-    p = rng.dirichlet(np.ones(len(labels)), n)
-    top = p.argmax(axis=1)
-    rows = np.arange(n)
-    p[rows, top], p[rows, drawn] = p[rows, drawn], p[rows, top]
-    return Answers(labels, p, p.max(axis=1), rng.random(n), rng.random(n))
 
 
 def measures(items: Sequence[Item], said: Said) -> Iterator[tuple[str, float, str]]:
@@ -133,82 +101,7 @@ def dimensions(items: Sequence[Item], given: Answers) -> Iterator[tuple[str, flo
         yield "arousal with acted intensity", rank_correlation(strong[asked], given.arousal[asked]), "rank r"
 
 
-# --- the peers -------------------------------------------------------------------------------------------------------
-
-
-class Trained(NamedTuple):
-    """A peer's machines, trained on the same recordings; None where these had one class only."""
-
-    own: Machine | None
-    four: Machine | None
-    anger: Machine | None
-    arousal: Machine | None
-
-
-def train_peer(x: Functionals, of: Indices, truth: Words, speakers: Words) -> Trained:
-    def machine(rows: Indices, labels: Words) -> Machine | None:
-        return Machine(x, rows, labels, speakers) if len(np.unique(labels[rows])) > 1 else None
-
-    return Trained(
-        machine(of[np.isin(truth[of], sorted(KNOWABLE))], truth),
-        machine(of[np.isin(truth[of], FOUR)], truth),
-        machine(of, np.where(truth == "anger", "anger", "other")),
-        machine(of[np.isin(truth[of], (*LOW, *HIGH))], np.where(np.isin(truth, HIGH), "high", "low")),
-    )
-
-
-def said_by(peer: Trained, x: Functionals, classes: Sequence[str]) -> Said:
-    def best(machine: Machine | None, of: Sequence[str]) -> Words:
-        columns = [i for i, label in enumerate(machine.classes) if label in of] if machine else []
-        if machine is None or not columns:
-            return np.full(len(x), "", "<U16")
-        names: Words = np.array([machine.classes[i] for i in columns], "<U16")
-        return np.asarray(names[machine.scores(x)[:, columns].argmax(axis=1)])
-
-    def score(machine: Machine | None, of: str) -> Array:
-        return machine.scores(x)[:, machine.classes.index(of)] if machine else np.full(len(x), np.nan)
-
-    anger, arousal = score(peer.anger, "anger"), score(peer.arousal, "high")
-    return Said(best(peer.own, classes), best(peer.four, FOUR), anger, anger > 0, arousal, arousal > 0)
-
-
-def joined(parts: Sequence[tuple[Indices, Said]], n: int) -> Said:
-    """Of parts of `n` recordings, all of them."""
-    out = Said(
-        np.full(n, "", "<U16"),
-        np.full(n, "", "<U16"),
-        np.full(n, np.nan),
-        np.zeros(n, bool),
-        np.full(n, np.nan),
-        np.zeros(n, bool),
-    )
-    for rows, said in parts:
-        for whole, part in zip(out, said, strict=True):
-            whole[rows] = part
-    return out
-
-
 # --- all of it -------------------------------------------------------------------------------------------------------
-
-
-class Material(NamedTuple):
-    """The recordings, what the plain line makes of them, and who may judge them."""
-
-    data: Path
-    items: list[Item]
-    voices: list[Signal]
-    truth: Words
-    speakers: Words
-    corpora: dict[str, Indices]
-    heard: list[str]
-    models: Models
-    say: Callable[[str], None]
-
-    def of(self, rows: Indices) -> list[Item]:
-        return [self.items[i] for i in rows]
-
-    def classes(self, corpus: str) -> list[str]:
-        return sorted(set(self.truth[self.corpora[corpus]].tolist()) & KNOWABLE)
 
 
 def prepare(data: Path, folds: Path | None, say: Callable[[str], None]) -> Material:
@@ -224,17 +117,6 @@ def prepare(data: Path, folds: Path | None, say: Callable[[str], None]) -> Mater
     heard = [corpus for corpus in corpora if models.has_heard(corpus)]
     truth, speakers = np.array([item.emotion for item in items]), np.array([item.speaker for item in items])
     return Material(data, items, voices, truth, speakers, corpora, heard, models, say)
-
-
-class PeerSaid(NamedTuple):
-    """Of each corpus, without and with speaker normalisation, and trained on the other corpora."""
-
-    who: str
-    plain: dict[str, Said]
-    normalised: dict[str, Said]
-    others: dict[str, Said]
-    held_out: dict[str, Trained]
-    whole: Trained | None
 
 
 def hear_peers(m: Material) -> list[PeerSaid]:
@@ -268,15 +150,6 @@ def hear_peers(m: Material) -> list[PeerSaid]:
     return found
 
 
-class VocalSaid(NamedTuple):
-    """Of a corpus: the answers to single recordings, in a call, and after everything else of the speaker."""
-
-    told: list[Told]
-    plain: Answers
-    in_call: Answers
-    normalised: Answers
-
-
 def hear_vocal(m: Material) -> dict[str, VocalSaid]:
     found = {}
     for corpus, rows in m.corpora.items():
@@ -304,10 +177,14 @@ def hear_vocal(m: Material) -> dict[str, VocalSaid]:
 
 
 def _rows_of(
-    m: Material, corpus: str, condition: str, who: str, said: Said, targets: dict[str, float]
+    m: Material, corpus: str, condition: str, who: str, said: Said, targets: Mapping[str, float] = MappingProxyType({})
 ) -> Iterator[Row]:
     for name, value, unit in measures(m.of(m.corpora[corpus]), said):
         yield Row(PART, name, condition, who, value, unit, targets.get(name))
+
+
+def _fixed(condition: str) -> dict[str, float]:
+    return {name: value for (where, name), value in FIXED.items() if where == condition}
 
 
 def _better(m: Material, corpus: str, peers: Sequence[Said]) -> dict[str, float]:
@@ -336,46 +213,63 @@ def rows(
     shares = np.concatenate([m.truth[m.corpora[corpus]] for corpus in (m.heard or m.corpora)])
     labels = [label for label in sorted(KNOWABLE) if label in shares]
     priors = {label: float(np.mean(shares[np.isin(shares, labels)] == label)) for label in labels}
-    for corpus, indices in m.corpora.items():
-        items, classes = m.of(indices), m.classes(corpus)
-        if corpus not in vocal:
-            print(f"emotion: {corpus} was trained on; Vocal is judged on it only with --folds DIR", file=sys.stderr)
-        judged = {peer.who: peer.plain[corpus] for peer in peers if corpus in peer.plain}
-        if corpus in vocal:
-            targets = _better(m, corpus, list(judged.values()))
-            targets |= {name: value for (condition, name), value in FIXED.items() if condition == corpus}
-            given = vocal[corpus].plain
-            own = of_answers(given, classes)
-            yield from _rows_of(m, corpus, corpus, "vocal", own, targets)
-            for name, value, unit in dimensions(items, given):
-                yield Row(PART, name, corpus, "vocal", value, unit)
-            judged = {"vocal": own, **judged}
-        for who, said in judged.items():
-            if who != "vocal":
-                yield from _rows_of(m, corpus, corpus, who, said, {})
-            _draw(drawings, corpus, who, items, said, classes)
-        chance = of_answers(random_answers(len(items), priors, generator(f"random {corpus}")), classes)
-        yield from _rows_of(m, corpus, corpus, "random", chance, {})
-        if corpus in vocal:
-            call = f"{corpus}, in call"
-            yield from _rows_of(m, corpus, call, "vocal", of_answers(vocal[corpus].in_call, classes), {})
-            norm = f"{corpus}, speaker-normalised"
-            fixed = {name: value for (condition, name), value in FIXED.items() if condition == norm}
-            yield from _rows_of(m, corpus, norm, "vocal", of_answers(vocal[corpus].normalised, classes), fixed)
-        for peer in peers:
-            if corpus in peer.normalised:
-                yield from _rows_of(m, corpus, f"{corpus}, speaker-normalised", peer.who, peer.normalised[corpus], {})
-        others = f"{corpus}, trained on the others"
-        trained = [peer.others[corpus] for peer in peers if corpus in peer.others]
-        model = m.models.without(corpus)
-        if model is not None:
-            signals = [plain(m.voices[i]) for i in indices]
-            said = of_answers(answers([emotions(one) for one in tell(signals, model)]), classes)
-            yield from _rows_of(m, corpus, others, "vocal", said, _better(m, corpus, trained))
-        for peer in peers:
-            if corpus in peer.others:
-                yield from _rows_of(m, corpus, others, peer.who, peer.others[corpus], {})
+    for corpus in m.corpora:
+        chance = random_answers(len(m.corpora[corpus]), priors, generator(f"random {corpus}"))
+        yield from _single(m, corpus, vocal.get(corpus), chance, peers, drawings)
+        yield from _adapted(m, corpus, vocal.get(corpus), peers)
+        yield from _across(m, corpus, peers)
     yield from emotion_limits.rows(m, vocal, peers, drawings)
+
+
+def _single(
+    m: Material,
+    corpus: str,
+    vocal: VocalSaid | None,
+    chance: Answers,
+    peers: Sequence[PeerSaid],
+    drawings: list[Drawing],
+) -> Iterator[Row]:
+    """Each recording by itself."""
+    items, classes = m.of(m.corpora[corpus]), m.classes(corpus)
+    said = {peer.who: peer.plain[corpus] for peer in peers if corpus in peer.plain}
+    if vocal is None:
+        print(f"emotion: {corpus} was trained on; Vocal is judged on it only with --folds DIR", file=sys.stderr)
+    else:
+        own = of_answers(vocal.plain, classes)
+        targets = _better(m, corpus, list(said.values())) | _fixed(corpus)
+        yield from _rows_of(m, corpus, corpus, "vocal", own, targets)
+        for name, value, unit in dimensions(items, vocal.plain):
+            yield Row(PART, name, corpus, "vocal", value, unit)
+        _draw(drawings, corpus, "vocal", items, own, classes)
+    for who, one in said.items():
+        yield from _rows_of(m, corpus, corpus, who, one)
+        _draw(drawings, corpus, who, items, one, classes)
+    yield from _rows_of(m, corpus, corpus, "random", of_answers(chance, classes))
+
+
+def _adapted(m: Material, corpus: str, vocal: VocalSaid | None, peers: Sequence[PeerSaid]) -> Iterator[Row]:
+    """After others of the same speaker."""
+    classes, norm = m.classes(corpus), f"{corpus}, speaker-normalised"
+    if vocal is not None:
+        yield from _rows_of(m, corpus, f"{corpus}, in call", "vocal", of_answers(vocal.in_call, classes))
+        yield from _rows_of(m, corpus, norm, "vocal", of_answers(vocal.normalised, classes), _fixed(norm))
+    for peer in peers:
+        if corpus in peer.normalised:
+            yield from _rows_of(m, corpus, norm, peer.who, peer.normalised[corpus])
+
+
+def _across(m: Material, corpus: str, peers: Sequence[PeerSaid]) -> Iterator[Row]:
+    """By who learnt from all other corpora."""
+    condition = f"{corpus}, trained on the others"
+    said = {peer.who: peer.others[corpus] for peer in peers if corpus in peer.others}
+    model = m.models.without(corpus)
+    if model is not None:
+        m.say(f"vocal without {corpus} hears {corpus}")
+        told = tell([plain(m.voices[i]) for i in m.corpora[corpus]], model)
+        own = of_answers(answers([emotions(one) for one in told]), m.classes(corpus))
+        yield from _rows_of(m, corpus, condition, "vocal", own, _better(m, corpus, list(said.values())))
+    for who, one in said.items():
+        yield from _rows_of(m, corpus, condition, who, one)
 
 
 def _draw(

@@ -1,10 +1,7 @@
 """Emotion beyond the corpora's plain figures: other lines, unlike people, how sure, for nothing, and what it costs."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,13 +12,11 @@ from .drawings import Curve, Drawing
 from .emotion_peers import SETS, Functionals, Indices, functionals
 from .emotional import FOUR, Line, babbles, lines, plain, voice
 from .hearing import Told, answers, emotions, judge, running, tell
+from .judging import Material, PeerSaid, Said, VocalSaid, joined, of_answers, said_by
 from .rows import Row
 from .scores import Words, auc, calibration_error, reliability, uar
 
-if TYPE_CHECKING:
-    from .emotion import Material, PeerSaid, Said, VocalSaid
-
-EVERY = 2
+EVERY = 3
 """Over other lines each so many recordings are heard: the peers take their time."""
 
 SPEAKING = 0.45
@@ -61,8 +56,6 @@ def _four(truth: Words, said: Words) -> float | None:
 
 def over_lines(m: Material, vocal: dict[str, VocalSaid], peers: Sequence[PeerSaid]) -> Iterator[Row]:
     """The peers learnt the plain line only; Vocal hears of lost audio, the peers hear silence instead."""
-    from .emotion import of_answers
-
     esc = sounds(m.data)["ESC-10, trained on"] if (m.data / "noise").is_dir() else []
     for corpus in _chosen(m, vocal):
         four = m.corpora[corpus][np.isin(m.truth[m.corpora[corpus]], FOUR)]
@@ -108,8 +101,6 @@ def _among(signal: Signal, others: Array, rng: np.random.Generator) -> Signal:
 
 
 def _by_peer(peer: PeerSaid, x: Functionals, speakers: Words) -> Said:
-    from .emotion import joined, said_by
-
     parts = []
     for speaker in np.unique(speakers):
         own: Indices = np.flatnonzero(speakers == speaker)
@@ -123,8 +114,6 @@ def _by_peer(peer: PeerSaid, x: Functionals, speakers: Words) -> Said:
 
 
 def fairness(m: Material, vocal: dict[str, VocalSaid], peers: Sequence[PeerSaid]) -> Iterator[Row]:
-    from .emotion import of_answers
-
     part = "emotion: fairness"
     by_language: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
     for corpus, rows in m.corpora.items():

@@ -19,7 +19,7 @@ from .scores import Words, uar
 Indices = NDArray[np.int64]
 Functionals = NDArray[np.float32]
 
-COSTS = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1)
+COSTS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
 INNER_FOLDS = 5
 
 
@@ -104,7 +104,7 @@ class Machine:
         self.classes = tuple(str(label) for label in self._svc.classes_)
 
     def _z(self, x: Functionals) -> Functionals:
-        z: Functionals = np.clip((x - self._mean) / self._spread, -20, 20).astype(np.float32)
+        z: Functionals = ((x - self._mean) / self._spread).astype(np.float32)
         return z
 
     def _kernel(self, x: Functionals) -> Array:

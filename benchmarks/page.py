@@ -32,7 +32,7 @@ DOUBTS = (
     "every other figure of that corpus has this in it.",
     "A speaker held out is judged by a model trained for that, not by the one that ships; its confidence may be less "
     "well set.",
-    "The lines are simulated, and each is heard over every second recording only.",
+    "The lines are simulated, and each is heard with every third recording only, so a point or three there is chance.",
     "The peers choose their C inside the training speakers; what they are on other features or other machines is open.",
     "Recipes were chosen while looking at some of these corpora. The last word have recordings that nobody here knows.",
 )
@@ -202,9 +202,8 @@ def _legend(whose: Sequence[str]) -> str:
 
 
 def _figure(title: str, whose: Sequence[str], drawn: str, caption: str) -> str:
-    return (
-        f'<figure><p class="chart-title">{escape(title)}</p>{_legend(whose) if len(whose) > 1 else ""}{drawn}'
-        f"<figcaption><p>{escape(caption)}</p></figcaption></figure>"
+    return f'<figure><p class="chart-title">{escape(title)}</p>{_legend(whose) if len(whose) > 1 else ""}{drawn}' + (
+        f"<figcaption><p>{escape(caption)}</p></figcaption></figure>" if caption else "</figure>"
     )
 
 
@@ -291,7 +290,7 @@ def _bars(name: str, rows: Sequence[Row]) -> str:
 def _dots(title: str, rows: Sequence[Row]) -> str:
     whose = _who(rows)
     low = min(0.5, *(row.value for row in rows))
-    low = int(low * 10) / 10
+    low = int(low * 5) / 5 if low < 0.5 else 0.5
 
     def x(value: float) -> float:
         return LABEL + (value - low) / (1.0 - low) * (98.0 - LABEL)
@@ -299,7 +298,7 @@ def _dots(title: str, rows: Sequence[Row]) -> str:
     names = list(dict.fromkeys(row.condition.split(", ", 1)[1] for row in rows))
     bottom = 8 + 20 * len(names)
     parts = []
-    ticks = [low + i * (0.1 if low > 0.45 else 0.2) for i in range(11)]
+    ticks = [low + i * (0.1 if low == 0.5 else 0.2) for i in range(6)]
     for tick in (tick for tick in ticks if tick <= 1.001):
         parts.append(f'<line class="grid" x1="{x(tick):.2f}%" x2="{x(tick):.2f}%" y1="0" y2="{bottom}"/>')
         parts.append(f'<text x="{x(tick):.2f}%" y="{bottom + 15}" text-anchor="middle">{tick:.1f}</text>')
@@ -312,7 +311,8 @@ def _dots(title: str, rows: Sequence[Row]) -> str:
         parts += [_point(row.who, x(row.value), y) for row in sorted(own, key=lambda row: -_index(row.who))]
     told = "; ".join(f"{row.condition.split(', ', 1)[1]}, {row.who}: {row.value:.3f}" for row in rows)
     chart = _svg(Words("dots-" + "-".join(title.replace(",", "").split()), title, told), bottom + 22, parts)
-    return _figure(title, whose, chart, f"The peers learnt the plain line, {PLAIN}, as Vocal's corpora came over it.")
+    learnt = f"The peers learnt the plain line, {PLAIN}; Vocal learnt simulated lines of other kinds."
+    return _figure(title, whose, chart, learnt if len(whose) > 1 else "")
 
 
 SIDE = 180.0
@@ -353,7 +353,7 @@ def _square(curves: Sequence[Curve]) -> str:
 
 def _confusion(one: Confusion) -> str:
     heads = "".join(
-        f'<th scope="col"><abbr title="{escape(label)}">{escape(label[:4])}</abbr></th>' for label in one.labels
+        f'<th scope="col"><abbr title="{escape(label)}">{escape(label[:3])}</abbr></th>' for label in one.labels
     )
     body = "".join(
         f"<tr><th scope='row'>{escape(label)}</th>"
