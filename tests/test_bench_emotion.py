@@ -341,7 +341,7 @@ def test_a_page_draws_what_it_is_given() -> None:
         (("accuracy", "emotion"), 1, "emotion needs --data DIR, a folder of corpora with emotion.csv"),
         (("accuracy", "mood"), 2, "mood: wanted a topic of pitch, speech"),
         (("speed", "emotion"), 2, "topics are of accuracy"),
-        (("accuracy", "emotion", "--html", "/proc/nothing/a.html"), 2, "cannot be written"),
+        (("speed", "--html", "/proc/nothing/a.html"), 2, "cannot be written"),
     ],
 )
 def test_wrong_use_is_named(arguments: tuple[str, ...], code: int, said: str) -> None:
@@ -352,8 +352,9 @@ def test_wrong_use_is_named(arguments: tuple[str, ...], code: int, said: str) ->
 
 
 def test_a_folder_without_a_table_is_named(tmp_path: Path) -> None:
-    result = vocal("bench", "accuracy", "emotion", "--data", tmp_path)
+    result = vocal("bench", "accuracy", "emotion", "--data", tmp_path, "--html", tmp_path / "a.html")
     assert result.returncode == 1
+    assert not (tmp_path / "a.html").exists()
     assert "missing in it: emotion.csv" in result.stderr
 
 

@@ -346,6 +346,9 @@ def _bench(given: argparse.Namespace) -> int:
             raise UsageError(f"{option} {folder}: wanted a folder of {wanted}")
     if given.topics and given.part != "accuracy":
         raise UsageError(f"{given.topics[0]}: topics are of accuracy: vocal bench accuracy {' '.join(given.topics)}")
+    bench = importlib.import_module("vocal.benchmarks.bench")  # benchmarks/, installed beside the rooms
+    if given.topics:
+        importlib.import_module("vocal.benchmarks.accuracy").check(given.topics, data)
     html = Path(given.html) if given.html else None
     if html is not None:
         try:
@@ -353,9 +356,6 @@ def _bench(given: argparse.Namespace) -> int:
             html.open("a").close()
         except OSError as error:
             raise UsageError(f"--html {html}: cannot be written: {error.strerror}") from None
-    bench = importlib.import_module("vocal.benchmarks.bench")  # benchmarks/, installed beside the rooms
-    if given.topics:
-        importlib.import_module("vocal.benchmarks.accuracy").check(given.topics, data)
     _announce_compiling()
     parts = bench.PARTS if given.part == "all" else (given.part,)
     bench.run(bench.Asked(parts, given.topics, data, given.peers, folds), given.json, html)
