@@ -33,6 +33,8 @@ DOUBTS = (
     "A speaker held out is judged by a model trained for that, not by the one that ships; its confidence may be less "
     "well set.",
     "The lines are simulated, and each is heard with every third recording only, so a point or three there is chance.",
+    "Over unlike lines the peers have learnt the plain one only, at one level; a lead there is in part that Vocal was "
+    "shown more lines.",
     "The peers choose their C inside the training speakers; what they are on other features or other machines is open.",
     "Recipes were chosen while looking at some of these corpora. The last word have recordings that nobody here knows.",
 )
