@@ -1,25 +1,64 @@
-"""Accuracy: F0, speech, tempo, level, clarity on corpora with truth, peers beside; then whole calls."""
+"""Accuracy by topic: F0, speech, tempo, level, clarity, emotion on corpora with truth, peers beside; whole calls."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from vocal.errors import InputError
+from vocal.errors import InputError, UsageError
 
-from . import calls, clarity, level, pitch, speech, tempo
+from . import calls, clarity, emotion, level, pitch, speech, tempo
+from .drawings import Drawing
 from .rows import Row
 
-CORPORA = ("emodb", "timit_nltk", "fda_ue", "upc_vad", "noise", "itu_stl", "loudness", "calls/staged")
+NEEDS = {
+    "pitch": ("emodb", "fda_ue"),
+    "speech": ("emodb", "timit_nltk", "upc_vad", "noise"),
+    "tempo": ("emodb", "timit_nltk"),
+    "level": ("emodb", "itu_stl", "loudness"),
+    "clarity": ("emodb",),
+    "emotion": ("emotion.csv",),
+    "calls": ("calls/staged",),
+}
+TOPICS = tuple(NEEDS)
+
+CORPORA = ("emodb", "timit_nltk", "fda_ue", "upc_vad", "noise", "itu_stl", "loudness", "calls/staged", "emotion.csv")
 
 
-def rows(data: Path | None, with_peers: bool, folds: Path | None) -> Iterator[Row]:
-    """data: a folder of corpora, or None for what can be said of the demo call; folds: see `calls`.
-
-    Raises InputError for a folder that lacks one of CORPORA: no row may be missing silently.
-    """
+def check(topics: Sequence[str], data: Path | None) -> None:
+    """Raises UsageError for a topic that there is not, and InputError for one whose corpora are not there: no row may
+    be missing silently."""
+    for topic in topics:
+        if topic not in NEEDS:
+            raise UsageError(f"{topic}: wanted a topic of {', '.join(TOPICS)}")
+        if data is None and topic != "calls":
+            wanted = " with emotion.csv" if topic == "emotion" else ""
+            raise InputError(f"{topic} needs --data DIR, a folder of corpora{wanted}")
     if data is not None:
-        missing = [corpus for corpus in CORPORA if not (data / corpus).is_dir()]
+        needed = {corpus for topic in topics or TOPICS for corpus in NEEDS[topic]}
+        missing = [corpus for corpus in CORPORA if corpus in needed and not (data / corpus).exists()]
         if missing:
             raise InputError(f"{data}: wanted a folder of corpora, missing in it: {', '.join(missing)}")
-        for part in (pitch, speech, tempo, level, clarity):
-            yield from part.rows(data, with_peers)
-    yield from calls.rows(data, folds)
+
+
+def rows(
+    data: Path | None,
+    with_peers: bool,
+    folds: Path | None,
+    topics: Sequence[str],
+    say: Callable[[str], None],
+    drawings: list[Drawing],
+) -> Iterator[Row]:
+    """data: a folder of corpora, or None for what can be said of the demo call; folds: see `calls` and `emotion`.
+
+    topics: of TOPICS, none is all. say: what is being done, for a reader who waits. drawings: filled for a page.
+    """
+    check(topics, data)
+    parts = {"pitch": pitch, "speech": speech, "tempo": tempo, "level": level, "clarity": clarity}
+    for topic in topics or TOPICS:
+        if topic == "calls":
+            yield from calls.rows(data, folds)
+        elif data is None:
+            continue
+        elif topic == "emotion":
+            yield from emotion.rows(data, with_peers, folds, say, drawings)
+        else:
+            yield from parts[topic].rows(data, with_peers)

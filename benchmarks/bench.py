@@ -1,36 +1,65 @@
 """`vocal bench`: parts that give rows, in order, each with a word on a terminal while it runs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
+from .drawings import Drawing
 from .rows import Row, show
 
 PARTS = ("speed", "accuracy")
 
 
-def _rows(part: str, data: Path | None, with_peers: bool, folds: Path | None) -> Iterator[Row]:
+class Asked(NamedTuple):
+    """data: a folder of corpora with truth; without it, what Vocal makes itself. topics: of accuracy; none is all."""
+
+    parts: Sequence[str]
+    topics: Sequence[str]
+    data: Path | None
+    with_peers: bool
+    folds: Path | None
+
+
+def _rows(part: str, asked: Asked, say: Callable[[str], None], drawings: list[Drawing]) -> Iterator[Row]:
     if part == "speed":
         from . import speed
 
-        yield from speed.rows(data, with_peers)
+        yield from speed.rows(asked.data, asked.with_peers)
     else:
         from . import accuracy
 
-        yield from accuracy.rows(data, with_peers, folds)
+        yield from accuracy.rows(asked.data, asked.with_peers, asked.folds, asked.topics, say, drawings)
 
 
-def _told(part: str, rows: Iterable[Row]) -> Iterator[Row]:
+def _told(part: str, asked: Asked, drawings: list[Drawing]) -> Iterator[Row]:
     with Console(stderr=True).status(f"vocal bench {part}: begins") as status:
-        for number, row in enumerate(rows, 1):
-            status.update(f"vocal bench {part}: {number} figures, last: {row.name}, {row.condition}, {row.who}")
+
+        def say(what: str) -> None:
+            status.update(f"vocal bench {part}: {what}")
+
+        for number, row in enumerate(_rows(part, asked, say, drawings), 1):
+            say(f"{number} figures, last: {row.name}, {row.condition}, {row.who}")
             yield row
 
 
-def run(parts: Iterable[str], data: Path | None, with_peers: bool, folds: Path | None, as_json: bool) -> None:
-    """Measure and show. data: a folder of corpora with truth; without it, what Vocal makes itself."""
+def run(asked: Asked, as_json: bool, html: Path | None) -> None:
+    """Measure and show; html: where the page goes."""
     from .clock import pin
 
     pin()
-    show((row for part in parts for row in _told(part, _rows(part, data, with_peers, folds))), as_json)
+    kept: list[Row] = []
+    drawings: list[Drawing] = []
+
+    def keeping() -> Iterator[Row]:
+        for part in asked.parts:
+            for row in _told(part, asked, drawings):
+                kept.append(row)
+                yield row
+
+    show(keeping(), as_json)
+    if html is not None:
+        from .page import page
+
+        html.write_text(page(kept, drawings, asked.with_peers, asked.folds is not None), "utf-8")

@@ -1,0 +1,24 @@
+"""What a page draws beside the rows: curves and confusions that a part of the benchmark hands over."""
+
+from typing import Literal, NamedTuple
+
+
+class Curve(NamedTuple):
+    """roc: (share of false alarms, share of hits). reliability: (confidence, share right)."""
+
+    kind: Literal["roc", "reliability"]
+    title: str
+    who: str
+    points: list[tuple[float, float]]
+
+
+class Confusion(NamedTuple):
+    """shares: of each true label, a row, what was taken for which, a column."""
+
+    title: str
+    who: str
+    labels: tuple[str, ...]
+    shares: list[list[float]]
+
+
+Drawing = Curve | Confusion
