@@ -155,7 +155,7 @@ def test_satisfaction_is_first_and_last_third() -> None:
     conversation = Conversation()
     for number, valence in enumerate([0.1, 0.1, 0.5, 0.5, 0.9, 0.9]):
         conversation.feel(utterance("customer", 4.0 * number, 4.0 * number + 3), emotion(valence), ended=True)
-    satisfaction = conversation.satisfaction()
+    satisfaction = conversation.satisfaction(1.0)
     assert satisfaction is not None
     assert satisfaction.start == pytest.approx(journey(0.1), abs=0.05)
     assert satisfaction.end == pytest.approx(journey(0.9), abs=0.05)
@@ -167,7 +167,7 @@ def test_satisfaction_is_first_and_last_third() -> None:
 def test_one_utterance_is_too_little_for_satisfaction() -> None:
     conversation = Conversation()
     conversation.feel(utterance("customer", 0, 3), emotion(0.9), ended=True)
-    assert conversation.satisfaction() is None
+    assert conversation.satisfaction(1.0) is None
 
 
 def test_moments_name_recovery_and_dead_air_positive_first() -> None:

@@ -27,6 +27,8 @@ PRIOR_S = 1.0
 JOURNEY_LOW, JOURNEY_HIGH = 1.0, 10.0
 UTTERANCE_ERROR = 3.0
 LEAST_ERROR = 0.8
+# Points that a minute of dead air takes off the end, and as many that ten interruptions by the agent take.
+MOST_TAKEN, DEAD_AIR_S, INTERRUPTIONS = 0.5, 60.0, 10.0
 
 MOMENT_CHANGE = 0.15
 MOMENT_HIGH, MOMENT_LOW = 0.62, 0.32
@@ -40,6 +42,8 @@ ROSE = 0.25  # of what a full term of stress takes: 1.3 semitones or 2 dB over t
 # the other side's voice, come over by echo.
 LEAK_UNDER_OTHER_DB = 25.0
 LEAK_UNDER_OWN_DB = 15.0
+# What is this far below it may still be the own voice, but nothing is inferred of it.
+COVERED_UNDER_OTHER_DB = 15.0
 LEVEL_FALL_DB = 1.0  # an utterance
 
 
@@ -163,20 +167,24 @@ class Conversation:
 
     def is_leak(self, utterance: Utterance) -> bool:
         """Whether this, so far or ended, is the other side's voice and not this side's."""
+        own_dbov = self._level_dbov.get(utterance.role, math.inf)
+        quiet = utterance.level_dbov is not None and utterance.level_dbov < own_dbov - LEAK_UNDER_OWN_DB
+        return quiet and self._is_under(utterance, LEAK_UNDER_OTHER_DB)
+
+    def is_covered(self, utterance: Utterance) -> bool:
+        """Whether the other side speaks in most of it and so loudly that what is heard here may be theirs by echo."""
+        return self._is_under(utterance, COVERED_UNDER_OTHER_DB)
+
+    def _is_under(self, utterance: Utterance, least_db: float) -> bool:
+        """Whether the other side speaks in more than half of it, and usually `least_db` louder."""
         others = [role for role in ROLES if role != utterance.role]
         levels = [self._level_dbov[role] for role in others if role in self._level_dbov]
-        if utterance.level_dbov is None or not levels:
+        if utterance.level_dbov is None or not levels or utterance.level_dbov >= max(levels) - least_db:
             return False
-        at_s = utterance.detected_s
-        heard = union([span for role in others for span in self._spans(role, at_s, utterance.start_s)])
+        heard = union([span for role in others for span in self._spans(role, utterance.detected_s, utterance.start_s)])
         speech = Speech(utterance.start_s, utterance.end_s)
         covered_s = sum(overlap_s(speech, span) for span in heard)
-        own_dbov = self._level_dbov.get(utterance.role, math.inf)
-        return (
-            covered_s > 0.5 * (speech.end_s - speech.start_s)
-            and utterance.level_dbov < max(levels) - LEAK_UNDER_OTHER_DB
-            and utterance.level_dbov < own_dbov - LEAK_UNDER_OWN_DB
-        )
+        return covered_s > 0.5 * (speech.end_s - speech.start_s)
 
     def speaking(self, utterance: Utterance, tempo_syll_s: float | None) -> None:
         """Still speaking, a second older; tempo over the last 10 s."""
@@ -346,8 +354,9 @@ class Conversation:
             values["mood_recovery"] = round(point.valence - self.mood.lowest, 3)
         return values
 
-    def satisfaction(self) -> Satisfaction | None:
-        """Start and end on the 1-10 scale: the first and the last third of the customer's utterances."""
+    def satisfaction(self, at_s: float) -> Satisfaction | None:
+        """Start and end on the 1-10 scale: the mood of the first and the last third of the customer's utterances; what
+        dead air and being interrupted take off the end is plausible (field reports), not validated, and so is small."""
         if len(self.judged) < 2:
             return None
         third = max(1, len(self.judged) // 3)
@@ -361,8 +370,16 @@ class Conversation:
             levels[name] = round(level, 1)
             low, high = max(JOURNEY_LOW, level - error), min(JOURNEY_HIGH, level + error)
             intervals[name] = (round(low, 1), round(high, 1))
-        start, end = levels["start"], levels["end"]
-        return Satisfaction(start, end, round(end - start, 1), {"start": intervals["start"], "end": intervals["end"]})
+        totals = self.totals(at_s)
+        taken = {
+            "dead_air": MOST_TAKEN * min(1.0, totals.non_talk_s / DEAD_AIR_S),
+            "interrupted": MOST_TAKEN * min(1.0, (totals.interruptions.agent or 0.0) / INTERRUPTIONS),
+        }
+        terms = {"mood_start": levels["start"], "mood_end": levels["end"]}
+        terms |= {name: round(-points, 2) for name, points in taken.items()}
+        start, end = levels["start"], round(max(JOURNEY_LOW, levels["end"] - sum(taken.values())), 1)
+        low, high = (round(max(JOURNEY_LOW, edge - sum(taken.values())), 1) for edge in intervals["end"])
+        return Satisfaction(start, end, round(end - start, 1), {"start": intervals["start"], "end": (low, high)}, terms)
 
     def moments(self, at_s: float) -> tuple[Moment, ...]:
         """Stretches worth hearing again, positive first: where the customer's mood rose or fell, was high or low;

@@ -32,7 +32,7 @@ from vocal.contract import (
     read_contract,
 )
 from vocal.errors import ModelError, unknown
-from vocal.types import Emotion, Relative
+from vocal.types import Emotion, NoEstimate, Relative
 from vocal.utterance import EmotionInput
 
 BATCH = 16
@@ -272,14 +272,11 @@ class EmotionModel:
             return [{}] if len(rows) == 1 else [self._run_each([row])[0] for row in rows]
         return [{name: values[i] for name, values in outputs.items()} for i in range(len(rows))]
 
-    def estimate(self, inputs: Sequence[EmotionInput], relatives: Sequence[Relative]) -> list[Emotion | None]:
-        """An Emotion for each stretch.
-
-        None where the model cannot tell: a stretch shorter than the contract's `least_s`, one that its output of kind
-        "voice" takes for none, or outputs that are no numbers or no probabilities.
-        """
+    def estimate(self, inputs: Sequence[EmotionInput], relatives: Sequence[Relative]) -> list[Emotion | NoEstimate]:
+        """An Emotion for each stretch, or why there is none: a stretch shorter than the contract's `least_s`, one that
+        its output of kind "voice" takes for none, or outputs that are no numbers or no probabilities."""
         asked = [i for i, row in enumerate(inputs) if row.seconds >= self.contract.least_s]
-        found: list[Emotion | None] = [None] * len(inputs)
+        found: list[Emotion | NoEstimate] = ["too_short"] * len(inputs)
         outputs = self.infer([inputs[i] for i in asked])
         for n, i in enumerate(asked):
             found[i] = self._emotion({name: values[n].tolist() for name, values in outputs.items()}, relatives[i])
@@ -298,11 +295,11 @@ class EmotionModel:
                 return f"{shown}: wanted probabilities that sum to 1, got a sum of {sum(values):.3f}"
         return ""
 
-    def _emotion(self, row: dict[str, list[float]], relative: Relative) -> Emotion | None:
+    def _emotion(self, row: dict[str, list[float]], relative: Relative) -> Emotion | NoEstimate:
         if self._fault(row):
-            return None
+            return "model"
         if (voice := self.contract.voice) is not None and row[voice[0]][0] < voice[1].least:
-            return None
+            return "not_voice"
         categories: dict[str, float] = {}
         confidence = self.contract.confidence or 0.0
         valence, arousal = 0.5, 0.5

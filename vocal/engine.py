@@ -18,7 +18,7 @@ from vocal.emotion import EmotionModel
 from vocal.errors import UsageError
 from vocal.policy import may_infer_emotion
 from vocal.rules import RuleBook, Rules, load_rules
-from vocal.types import Call, CallEnded, CallStarted, Emotion, Event, Mood
+from vocal.types import Call, CallEnded, CallStarted, Emotion, Event, Mood, NoEstimate
 from vocal.types import Conversation as ConversationEvent
 from vocal.utterance import Heard, Speaker
 
@@ -197,7 +197,7 @@ class Engine:
             for due in live.due
             if due.heard is not None and due.heard.emotion_input is not None and due.speaker.infers_emotion
         ]
-        inferred: dict[int, Emotion | None] = {}
+        inferred: dict[int, Emotion | NoEstimate] = {}
         if self._emotion is not None and asking:
             inputs = [heard.emotion_input for _, heard in asking if heard.emotion_input is not None]
             relatives = [heard.utterance.relative for _, heard in asking]
@@ -218,7 +218,7 @@ class Engine:
         for live in over:
             self._close(live)
 
-    def _tell(self, live: _LiveCall, due: _Due, emotion: Emotion | None) -> None:
+    def _tell(self, live: _LiveCall, due: _Due, found: Emotion | NoEstimate | None) -> None:
         role = due.speaker.channel.role
         heard = due.heard
         if heard is None:
@@ -228,7 +228,11 @@ class Engine:
             live.conversation.drop(role)
             return
         ended = heard.kind is Kind.ENDED
-        utterance = msgspec.structs.replace(heard.utterance, index=due.speaker.told, emotion=emotion)
+        if isinstance(found, Emotion) and live.conversation.is_covered(heard.utterance):
+            found = "overlap"
+        emotion = found if isinstance(found, Emotion) else None
+        why = heard.utterance.no_estimate if found is None or emotion else found
+        utterance = msgspec.structs.replace(heard.utterance, index=due.speaker.told, emotion=emotion, no_estimate=why)
         if ended:
             due.speaker.told += 1
             live.conversation.end(utterance, heard.tempo_syll_s)
@@ -276,7 +280,7 @@ class Engine:
                 reason=live.end_reason or "",
                 duration_s=duration_s,
                 conversation=live.conversation.totals(duration_s),
-                satisfaction=live.conversation.satisfaction(),
+                satisfaction=live.conversation.satisfaction(duration_s),
                 moments=live.conversation.moments(duration_s),
                 lost_share=round(live.lost_samples / max(1, live.pushed_samples * len(live.speakers)), 4),
             ),

@@ -13,6 +13,12 @@ Role = Literal["agent", "customer", "unknown"]
 Language = Literal["de", "en"]
 Audience = Literal["agent", "coach"]
 Severity = Literal["info", "hint", "warning", "alert"]
+NoEstimate = Literal["too_short", "bad_line", "overlap", "not_voice", "model"]
+"""Why a customer's utterance has no emotion.
+
+too_short: under 0.6 s of speech. bad_line: too noisy, clipped or lost. overlap: the other side speaks and is much
+louder, so that it may be theirs. not_voice: nothing that the model knows as a voice. model: it gave no numbers.
+"""
 
 SCHEMA_VERSION = 1
 
@@ -79,12 +85,17 @@ class Relative(msgspec.Struct, frozen=True):
 
 
 class Satisfaction(msgspec.Struct, frozen=True):
-    """Start and end of the call on the 1-10 journey scale; each interval is (low, high)."""
+    """Start and end of the call on the 1-10 journey scale; each interval is (low, high).
+
+    terms: what they were made of, in points of the scale: mood_start and mood_end, and what dead_air and being
+    interrupted take off the end.
+    """
 
     start: float
     end: float
     change: float
     interval: dict[Literal["start", "end"], tuple[float, float]]
+    terms: dict[str, float] = {}
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -156,6 +167,7 @@ class Utterance(EventBase, frozen=True, kw_only=True, tag="utterance"):
     clarity: float
     clarity_terms: dict[str, float]
     emotion: Emotion | None = None
+    no_estimate: NoEstimate | None = None
 
 
 class Mood(EventBase, frozen=True, kw_only=True, tag="mood"):

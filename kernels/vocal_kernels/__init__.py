@@ -13,7 +13,15 @@ from ._jit import CACHE_DIR, is_compiled
 from .arrays import Pitch, Tempo, active_level, extract, f0, speech_score, speech_tempo, warmup
 from .baseline import READY_S, Baseline
 from .frontend import advance
-from .functionals import FUNCTIONALS, LEAST_STEPS, functionals
+from .functionals import (
+    FUNCTIONALS,
+    IS_POSITION,
+    LEAST_STEPS,
+    LEVEL_5_PCT,
+    LEVEL_95_PCT,
+    LOG2_SECONDS,
+    functionals,
+)
 from .lanes import LANES
 from .layout import (
     BEGUN,
@@ -107,13 +115,17 @@ __all__ = [
     "HOPS",
     "HOP_S",
     "HOP_SAMPLES",
+    "IS_POSITION",
     "JITTER",
     "JITTER_PCT",
     "K_POWER",
     "LANES",
     "LAST_STEP",
     "LEAST_STEPS",
+    "LEVEL_5_PCT",
+    "LEVEL_95_PCT",
     "LEVEL_DBOV",
+    "LOG2_SECONDS",
     "LONGEST_S",
     "LOST",
     "LOST_SHARE",

@@ -50,6 +50,15 @@ EXTRA = (
 )
 FUNCTIONALS = TRACKS * PER_TRACK + len(QUALITIES) * SHAPE + EXTRA
 LEAST_STEPS = 60
+LOG2_SECONDS = FUNCTIONALS - 2
+"""Which of them is the length of speech, as log2 of seconds."""
+LEVEL_5_PCT, LEVEL_95_PCT = LEVEL_TRACK * PER_TRACK + 4, LEVEL_TRACK * PER_TRACK + 8
+"""Quantiles of the level within the utterance, in dB over its mean."""
+
+IS_POSITION = np.zeros(FUNCTIONALS, np.bool_)
+"""Which functionals say where a track stands (means and quantiles), which tells of the voice and the line; the others
+say how it is spread and how it moves."""
+IS_POSITION[(np.arange(TRACKS)[:, None] * PER_TRACK + np.array([0, 4, 5, 6, 7, 8, SHAPE])).ravel()] = True
 FLOOR_UNDER_MEAN_DB = 35.0
 SHORT, LONG = 2, 8
 CELLS = 256

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import soxr
+import telephone
 from numpy.typing import NDArray
-from scipy.signal import butter, fftconvolve, lfilter, sosfilt
+from scipy.signal import butter, lfilter, sosfilt
 from streams import Signal, bangs, coloured, dtmf, music, ringing, tones
 from telephone import RATE_HZ
 
@@ -370,10 +371,5 @@ def everyday(rng: Random, n: int, sounds: Sequence[Signal]) -> Array:
 
 
 def in_a_room(rng: Random, signal: NDArray[np.floating]) -> Array:
-    """With an echo that dies away, 0-15 dB under it."""
-    lasts = _between(rng, 0.1, 0.7)
-    t = np.arange(int(RATE_HZ * lasts)) / RATE_HZ
-    tail = rng.normal(size=len(t)) * 10 ** (-3 * t / lasts) * (t > rng.uniform(0.001, 0.02))
-    tail *= 10 ** (rng.uniform(-15, 0) / 20) / np.sqrt(np.sum(tail**2))
-    tail[0] += 1.0
-    return fftconvolve(signal, tail)[: len(signal)]
+    """With an echo of 0.1 to 0.7 s."""
+    return telephone.in_a_room(signal, _between(rng, 0.1, 0.7), rng)

@@ -16,7 +16,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 from scipy.signal import butter, lfilter, sosfilt
-from telephone import RATE_HZ, active_power, alaw
+from telephone import RATE_HZ, active_power, alaw, mulaw
 
 Signal = NDArray[np.float32]
 STEP = RATE_HZ // 100
@@ -397,9 +397,3 @@ def carried(rng: np.random.Generator, mixed: NDArray[np.float64], gate: NDArray[
     elif codec < 0.85:
         coded = mulaw(coded)
     return coded.astype(np.float32)
-
-
-def mulaw(signal: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Through the mu-law curve and back, eight bits."""
-    squeezed = np.round(np.log1p(255 * np.abs(signal)) / np.log(256) * 127) / 127
-    return np.sign(signal) * (256**squeezed - 1) / 255
