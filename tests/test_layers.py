@@ -23,6 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "config": {"errors"},
     "texts": {"types"},
     "charts": set(),
+    "playout": {"config"},
     "transports": set(),
     "transports.files": {"types", "errors"},
     "bank": {"config"},

@@ -19,6 +19,18 @@ import msgspec
 from vocal.errors import ConfigError
 
 
+class PlayoutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long packets wait to be put in order, in ms; it grows to `most_lag_ms` where they come late.
+
+    stream_lag_ms: the same over TCP. hold_ms: where packets stop, audio counts as lost for so long, then as not sent.
+    """
+
+    lag_ms: float = 60.0
+    most_lag_ms: float = 200.0
+    stream_lag_ms: float = 100.0
+    hold_ms: float = 200.0
+
+
 class BoundaryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When speech begins and ends on a channel. Scores 0-1; times in ms, in steps of 10.
 
@@ -67,6 +79,7 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    playout: PlayoutConfig = PlayoutConfig()
     boundary: BoundaryConfig = BoundaryConfig()
     emotion: EmotionConfig = EmotionConfig()
     conversation: ConversationConfig = ConversationConfig()
