@@ -169,6 +169,14 @@ class Bank:
         steps = vk.functionals(features, slot.lane, slot.origin + start_step, slot.origin + end_step, out)
         return out if steps >= vk.LEAST_STEPS else None
 
+    def momentary(self, slot: Slot) -> NDArray[np.float64]:
+        """`vocal_kernels.momentary` of a channel as it stands."""
+        out = np.empty(vk.MOMENTARY)
+        state = self._blocks[slot.block].state
+        now = int(state.clock[0])
+        vk.momentary(state.features, slot.lane, now, now - slot.origin, out)
+        return out
+
     def tempo(self, slot: Slot, end_step: int, window_s: float) -> tuple[float, float]:
         """Syllables (not rounded) and seconds of speech up to `end_step`, or to where they are known."""
         end = min(end_step, self.position(slot) - vk.TEMPO_DELAY)

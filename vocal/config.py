@@ -72,6 +72,19 @@ class RulesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file: str = ""
 
 
+class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which calls are taken while others run.
+
+    most_calls: open at once. most_busy: share of a tick that its work may take, 0-1. idle_s: a call on which nothing
+    came for so long is ended. workers: threads that move blocks of channels; 0: as many as there are cores, up to 4.
+    """
+
+    most_calls: int = 1000
+    most_busy: float = 0.75
+    idle_s: float = 120.0
+    workers: int = 0
+
+
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where events are kept; empty: nowhere."""
 
@@ -84,6 +97,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     emotion: EmotionConfig = EmotionConfig()
     conversation: ConversationConfig = ConversationConfig()
     rules: RulesConfig = RulesConfig()
+    live: LiveConfig = LiveConfig()
     store: StoreConfig = StoreConfig()
 
 

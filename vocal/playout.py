@@ -34,7 +34,7 @@ class Played(IntEnum):
 
 
 class PlayoutCounts(msgspec.Struct, frozen=True):
-    """What became of a channel's packets since it began. dtx: gaps in which nothing was sent. restarts: of the sender."""
+    """What became of a channel's packets. dtx: gaps in which nothing was sent. restarts: of the sender."""
 
     received: int = 0
     lost: int = 0
@@ -52,7 +52,7 @@ class PlayoutCounts(msgspec.Struct, frozen=True):
 class Playout:
     """One channel's playout. One thread may push while another pulls; times are the clock's, in ms, injected.
 
-    clock_hz: of the timestamps; 48000 for Opus. reliable: over TCP, where nothing is lost and late audio is still played.
+    clock_hz: of the timestamps; 48000 for Opus. reliable: over TCP, where late audio is still played.
     """
 
     def __init__(self, config: PlayoutConfig = PlayoutConfig(), clock_hz: int = 8000, reliable: bool = False) -> None:
@@ -63,7 +63,7 @@ class Playout:
     def push(
         self, sequence: int, timestamp: int, samples: NDArray[np.float32], arrival_ms: float, ssrc: int = 0
     ) -> Arrival:
-        """A packet: samples at 8 kHz float32, full scale 1. No samples say that nothing follows, as comfort noise does."""
+        """A packet: samples at 8 kHz float32, full scale 1. No samples: nothing follows, as comfort noise says."""
         return Arrival(self._native.push(sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc, samples, arrival_ms))
 
     def push_coded(
