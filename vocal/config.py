@@ -85,6 +85,28 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: int = 0
 
 
+class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may connect, and how much.
+
+    accounts: SQLite file of accounts and tokens; empty: none, and only this machine's user is served. closed: wants a
+    login even where there are no accounts. origins: of pages elsewhere that may call and connect; hosts: names this
+    server goes by; frame_ancestors: pages that may embed ours, as in a content security policy. Rates are for each
+    address. most_body: bytes of a request. hello_s: until a media connection must have said what comes.
+    """
+
+    accounts: str = ""
+    closed: bool = False
+    origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    frame_ancestors: tuple[str, ...] = ("'self'",)
+    logins_burst: float = 10.0
+    logins_per_s: float = 0.1
+    opens_burst: float = 200.0
+    opens_per_s: float = 50.0
+    most_body: int = 65_536
+    hello_s: float = 10.0
+
+
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where events are kept; empty: nowhere."""
 
@@ -98,6 +120,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conversation: ConversationConfig = ConversationConfig()
     rules: RulesConfig = RulesConfig()
     live: LiveConfig = LiveConfig()
+    server: ServerConfig = ServerConfig()
     store: StoreConfig = StoreConfig()
 
 

@@ -228,8 +228,14 @@ class Levels(EventBase, frozen=True, kw_only=True, tag="levels"):
     channels: tuple[ChannelLevels, ...]
 
 
+class HelpOffered(EventBase, frozen=True, kw_only=True, tag="help_offered"):
+    """A coach offers help with a running call. Never stored, and `seq` does not count it."""
+
+    text: str = ""
+
+
 Event = CallStarted | Utterance | Mood | Conversation | Cue | Notice | CallEnded
 """What leaves the engine in the order of the call."""
 
-LiveEvent = Event | Levels
+LiveEvent = Event | Levels | HelpOffered
 """What goes over the wire."""
