@@ -11,6 +11,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from socket import SHUT_RDWR
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
@@ -39,7 +41,7 @@ class _Frame(msgspec.Struct):
     """Whatever comes over WS /v1/live."""
 
     cursor: int = 0
-    event: msgspec.Raw | None = None
+    event: msgspec.Raw = msgspec.Raw()
     hello: dict[str, Any] | None = None
     lost: dict[str, int] | None = None
 
@@ -135,7 +137,7 @@ class Client:
                         self.cursor = int(frame.hello["cursor"])
                 elif frame.lost is not None:
                     self.lost = frame.lost
-                elif frame.event is not None:
+                elif len(memoryview(frame.event)):
                     yield frame.cursor, msgspec.json.decode(frame.event, type=LiveEvent)
 
     def send_call(
@@ -154,23 +156,27 @@ class Client:
             notice=metadata.notice,
             metadata=metadata,
         )
+        stack = ExitStack()
         try:
-            socket = connect(
-                f"{self._ws}/v1/media/pcm",
-                additional_headers=self._headers,
-                ssl=self._context,
-                compression=None,
+            socket = stack.enter_context(
+                connect(
+                    f"{self._ws}/v1/media/pcm",
+                    additional_headers=self._headers,
+                    ssl=self._context,
+                    compression=None,
+                )
             )
         except (OSError, InvalidHandshake) as error:
             raise InputError(f"{self._ws}: {error or 'cannot be reached'}") from None
-        return SentCall(socket, hello)
+        return SentCall(socket, stack, hello)
 
 
 class SentCall:
     """A call that we send. `end` waits until all of it was heard."""
 
-    def __init__(self, socket: ClientConnection, hello: Hello) -> None:
+    def __init__(self, socket: ClientConnection, stack: ExitStack, hello: Hello) -> None:
         self._socket = socket
+        self._stack = stack
         self._encoding = hello.encoding
         self._send(hello_text(hello))
         answer = self._receive()
@@ -189,11 +195,11 @@ class SentCall:
         self._send('{"type": "end"}')
         while self._receive().get("type") != "ended":
             pass
-        self._socket.close()
+        self._stack.close()
 
     def drop(self) -> None:
         """As if the cable had been pulled."""
-        self._socket.socket.close()
+        self._socket.socket.shutdown(SHUT_RDWR)
 
     def _send(self, frame: str | bytes) -> None:
         try:

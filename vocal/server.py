@@ -7,6 +7,7 @@ media doors ─► Live ─► (one hand-over a tick) ─► Hub ─► WS /v1/l
 import asyncio
 import contextlib
 import importlib.metadata
+import inspect
 import logging
 import re
 import socket
@@ -755,12 +756,12 @@ def asyncapi_document() -> dict[str, Any]:
         "channels": {
             "live": {
                 "address": f"{API}/live",
-                "description": (_live_socket.__doc__ or "").strip(),
+                "description": inspect.cleandoc(_live_socket.__doc__ or ""),
                 "messages": {"event": {"payload": {"$ref": "#/components/schemas/Message"}}},
             },
             "pcm": {
                 "address": f"{API}/media/pcm",
-                "description": (pcm_door.__doc__ or "").strip(),
+                "description": inspect.cleandoc(pcm_door.__doc__ or ""),
                 "messages": {"hello": {"payload": hello}},
             },
         },
