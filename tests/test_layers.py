@@ -42,7 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "guard": set(),
     "transports.pcm": {"types", "errors"},
     "client": {"types", "errors", "transports.pcm"},
-    "watch": {"types", "errors", "texts", "client"},
+    "watch": {"types", "texts", "client"},
     "demo": set(),
     "demo.stage": {"errors"},  # makes the bundled call; nothing imports it
 }

@@ -1,5 +1,6 @@
 """The server over real sockets: live equals offline, resumption, who may see what, refusals, and ends of all kinds."""
 
+import contextlib
 import http.client
 import json
 import threading
@@ -99,12 +100,10 @@ def ws(served: Served, path: str, **headers: str) -> Any:
 
 def closed_with(socket: Any) -> int:
     """The code with which the server closes a connection, whatever it says before."""
-    try:
+    with contextlib.suppress(ConnectionClosed):
         while True:
             socket.recv(timeout=5)
-    except ConnectionClosed as error:
-        assert error.rcvd is not None
-        return int(error.rcvd.code)
+    return int(socket.close_code)
 
 
 def test_a_replayed_recording_gives_the_events_of_the_recording(fast: Served) -> None:
@@ -137,7 +136,7 @@ def test_alaw_too(fast: Served, pcm: NDArray[np.float32]) -> None:
     with fast.client() as client:
         sent = client.send_call(BOTH, Metadata(notice=True), encoding="alaw")
         sent.push(pcm[: 3 * 8000])
-        sent.push(pcm[3 * 8000 : 20 * 8000 : 1][: 5 * 8000])
+        sent.push(pcm[3 * 8000 : 8 * 8000])
         sent.end()
         assert of_kind(listen(client, sent.call, since=0), Utterance)
 
@@ -244,7 +243,7 @@ def test_agents_see_their_own_calls_and_leads_their_teams_without_names(
     assert seen["ann"][0]["metadata"]["agent"] == "ann"
     alias = seen["lead"][0]["metadata"]["agent"]
     assert alias.startswith("A-")
-    assert b"ann" not in msgspec.json.encode({**seen["lead"][0], "call": ""})
+    assert b'"ann' not in msgspec.json.encode({**seen["lead"][0], "call": ""})
     for name in ("bob", "other"):
         for method, path, body in (
             ("GET", "/v1/calls/anns", None),

@@ -29,6 +29,7 @@ from vocal.types import Channel, LiveEvent, Metadata
 
 PACKET_SAMPLES = 160
 RATE_HZ = 8000
+MOST_FRAME = 32_000
 LONGEST_WAIT_S = 10.0
 
 
@@ -186,7 +187,9 @@ class SentCall:
 
     def push(self, pcm: NDArray[np.float32]) -> None:
         """Audio (n, channels)."""
-        self._send(encoded(pcm, self._encoding))
+        frames = encoded(pcm, self._encoding)
+        for first in range(0, len(frames), MOST_FRAME):
+            self._send(frames[first : first + MOST_FRAME])
 
     def set_notice(self, given: bool) -> None:
         self._send(msgspec.json.encode({"type": "notice", "given": given}).decode())

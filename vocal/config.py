@@ -76,13 +76,12 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which calls are taken while others run.
 
     most_calls: open at once. most_busy: share of a tick that its work may take, 0-1. idle_s: a call on which nothing
-    came for so long is ended. workers: threads that move blocks of channels; 0: as many as there are cores, up to 4.
+    came for so long is ended.
     """
 
     most_calls: int = 1000
     most_busy: float = 0.75
     idle_s: float = 120.0
-    workers: int = 0
 
 
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

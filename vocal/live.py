@@ -274,11 +274,8 @@ class Live:
     def _begin(self, room: _Room, now_ms: float) -> bool:
         """Whether a call's first audio is due; then sides whose first packets came within a tick begin together."""
         if all(playout is None or playout.due_ms > now_ms for playout in room.playouts):
-            nothing = room.end_reason is not None and not any(p and np.isfinite(p.due_ms) for p in room.playouts)
-            if nothing or self._is_idle(room, now_ms):
-                with self._lock:
-                    self._rooms.pop(room.call.call, None)
-                return False
+            if self._is_idle(room, now_ms):
+                self.end(room.call.call, "media timeout")
             if room.end_reason is None:
                 return False
         for playout in room.playouts:

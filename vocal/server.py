@@ -692,7 +692,8 @@ class _PcmCall:
             while True:
                 message = await self._receive()
                 if message["type"] == "websocket.disconnect":
-                    return ("hangup" if message.get("code") == 1000 else "connection lost"), 1000, None
+                    reasons = {1000: "hangup", 1001: "hangup", 1012: "shutdown"}
+                    return reasons.get(message.get("code", 1006), "connection lost"), 1000, None
                 if (text := message.get("text")) is not None:
                     control = parse_control(text)
                     if isinstance(control, End):
