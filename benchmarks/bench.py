@@ -22,6 +22,14 @@ class Asked(NamedTuple):
     folds: Path | None
 
 
+def check(topics: Sequence[str], data: Path | None) -> None:
+    """Raises before anything is measured, where a topic of accuracy is unknown or lacks its data."""
+    if topics:
+        from . import accuracy
+
+        accuracy.check(topics, data)
+
+
 def _rows(part: str, asked: Asked, say: Callable[[str], None], drawings: list[Drawing]) -> Iterator[Row]:
     if part == "speed":
         from . import speed

@@ -561,3 +561,47 @@ def talk(seconds: float, seed: int, level_db: float = -24.0, noise_db: float = -
         out[first : first + len(phrase)] += phrase[: n - first]
         at_s += length_s + rng.uniform(0.25, 0.9)
     return out + rng.normal(0.0, 10 ** (noise_db / 20), n)
+
+
+# --- playout ---------------------------------------------------------------------------------------------------------
+
+
+class Sent(NamedTuple):
+    """A packet as it arrived: its samples belong at `position`, in the sender's order it is `number`."""
+
+    arrival_ms: float
+    number: int
+    position: int
+    samples: NDArray[np.float32]
+
+
+def playout(packets: list[Sent], ticks: int, lag_ms: float, hold_ms: float) -> NDArray[np.float32]:
+    """What should be heard at ticks 0, 20, 40 ms...: sample by sample, looking at all that had come by then.
+
+    Zeros before the beginning and where nothing was sent, NaN where a packet was lost or too late.
+    """
+    out = np.zeros(160 * ticks, np.float32)
+    due_ms = packets[0].arrival_ms + lag_ms
+    begin = next(k for k in range(ticks + 1) if 20 * k >= due_ms - 1e-6)
+    origin = min(packet.position for packet in packets if packet.arrival_ms < 20 * begin)
+    for k in range(begin, ticks):
+        here = sorted((p for p in packets if p.arrival_ms < 20 * k), key=lambda p: p.number)
+        for i in range(160):
+            at = origin + 160 * (k - begin) + i
+            out[160 * k + i] = _heard(here, at, hold_ms)
+    return out
+
+
+def _heard(here: list[Sent], at: int, hold_ms: float) -> float:
+    for packet in here:
+        if packet.position <= at < packet.position + len(packet.samples):
+            return float(packet.samples[at - packet.position])
+    before = [packet for packet in here if packet.position <= at]
+    after = [packet for packet in here if packet.position > at]
+    last = before[-1]
+    into_gap = at - (last.position + len(last.samples))
+    if not after:
+        return math.nan if len(last.samples) and into_gap < 8 * hold_ms else 0.0
+    missing = after[0].number - last.number - 1
+    usual = len(last.samples) or len(after[0].samples)
+    return math.nan if into_gap < missing * usual else 0.0

@@ -429,18 +429,15 @@ def test_a_graph_that_mixes_its_rows_is_found(tmp_path: Path) -> None:
 def test_only_a_customer_with_notice_and_a_model_of_waveforms_keeps_audio(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept: list[tuple[str, bool]] = []
-    admit = Bank.admit
-    monkeypatch.setattr(
-        Bank, "admit", lambda bank, keeps_audio=False: kept.append(keeps_audio) or admit(bank, keeps_audio)
-    )
+    kept: list[int] = []
+    monkeypatch.setattr(Bank, "keep_audio", lambda bank, slot: kept.append(slot.lane))
     waveform, other = bring("signal_16k", tmp_path / "w"), bring("mel", tmp_path / "m")
     channels = (AGENT, CUSTOMER, Channel(2, "unknown"))
     for model, notice, wanted in (
-        (waveform, True, [False, True, False]),
-        (waveform, False, [False] * 3),
-        (other, True, [False] * 3),
-        (None, True, [False] * 3),
+        (waveform, True, [1]),
+        (waveform, False, []),
+        (other, True, []),
+        (None, True, []),
     ):
         kept.clear()
         engine = Engine(lambda event: None, emotion=model)
@@ -483,7 +480,8 @@ def test_what_is_kept_is_what_arrived(before: int, cuts: list[int], lost: bool) 
     bank.admit()
     if before:
         list(bank.advance(before, {}))
-    slot = bank.admit(keeps_audio=True)
+    slot = bank.admit()
+    bank.keep_audio(slot)
     assert bank.keeps_audio(slot)
     pcm = voice(sum(cuts) * vk.TICK_S, level_dbov=-20.0)[: sum(cuts) * vk.TICK_SAMPLES]
     if lost:

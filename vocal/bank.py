@@ -3,7 +3,7 @@
 Channels stand side by side in blocks of 16; one kernel call moves a block. A lane's own time begins when its channel is
 admitted, so a channel's results do not depend on who its neighbours are, or when they came.
 
-Audio is not kept, with one exception: of a channel admitted with `keeps_audio`, because its emotion model listens to
+Audio is not kept, with one exception: of a channel for which `keep_audio` was called, as its emotion model listens to
 the waveform, the last 16 s stand in memory, in no file and no log, until the channel is released or `forget_audio`.
 """
 
@@ -85,8 +85,8 @@ class Bank:
     def channels(self) -> int:
         return sum(slot is not None for block in self._blocks for slot in block.slots)
 
-    def admit(self, keeps_audio: bool = False) -> Slot:
-        """A free lane, in a new block if all are taken. keeps_audio: for `audio`, the customer's channel only."""
+    def admit(self) -> Slot:
+        """A free lane, in a new block if all are taken."""
         number = next((n for n, block in enumerate(self._blocks) if None in block.slots), len(self._blocks))
         if number == len(self._blocks):
             self._blocks.append(_Block(self._blocks[0] if self._blocks else None))
@@ -98,8 +98,6 @@ class Bank:
         if self._config.detector == "webrtcvad":
             self._detectors[slot] = webrtcvad.Vad(self._config.webrtcvad_mode)
         block.until[lane] = _NEVER
-        if keeps_audio:
-            self._audio[slot] = np.zeros(KEPT_SAMPLES, np.int16)
         return slot
 
     def end(self, slot: Slot, steps: int) -> None:
@@ -112,6 +110,10 @@ class Bank:
         self.forget_audio(slot)
         block.slots[slot.lane] = None
         block.until[slot.lane] = 0
+
+    def keep_audio(self, slot: Slot) -> None:
+        """From here on for `audio`, of the customer's channel only."""
+        self._audio[slot] = np.zeros(KEPT_SAMPLES, np.int16)
 
     def keeps_audio(self, slot: Slot) -> bool:
         return slot in self._audio
@@ -215,6 +217,14 @@ class Bank:
         """Samples over steps of a channel that keeps audio, (n,) at 8 kHz, full scale 1, 0 where nothing arrived."""
         at = np.arange(start_step * vk.HOP_SAMPLES, end_step * vk.HOP_SAMPLES)
         return (self._audio[slot][at % KEPT_SAMPLES] / _FULL_SCALE).astype(np.float32)
+
+    def momentary(self, slot: Slot) -> NDArray[np.float64]:
+        """`vocal_kernels.momentary` of a channel as it stands."""
+        out = np.empty(vk.MOMENTARY)
+        state = self._blocks[slot.block].state
+        now = int(state.clock[0])
+        vk.momentary(state.features, slot.lane, now, now - slot.origin, out)
+        return out
 
     def tempo(self, slot: Slot, end_step: int, window_s: float) -> tuple[float, float]:
         """Syllables (not rounded) and seconds of speech up to `end_step`, or to where they are known."""

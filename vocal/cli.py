@@ -20,6 +20,7 @@ from vocal.errors import InputError, UsageError, VocalError
 from vocal.types import CallEnded, CallStarted, Event, Language, Metadata
 
 if TYPE_CHECKING:
+    from vocal.access import Access
     from vocal.analysis import Failure, Opener
 
 OUT = Console(highlight=False)
@@ -109,6 +110,71 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--html", metavar="OUT", help="write a page with tables and plots, too")
     bench.add_argument("--json", action="store_true", help="one JSON object a figure, on standard output")
     bench.set_defaults(run=_bench)
+
+    serve = commands.add_parser(
+        "serve",
+        help="listen to calls while they happen: API, live events and media endpoints",
+        description="Serves on this machine only, unless told otherwise. Nothing else has to be started.",
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    serve.add_argument("--port", type=int, default=8765, help="default %(default)s; 0: any that is free")
+    serve.add_argument("--tls-cert", metavar="FILE", help="certificate chain, PEM")
+    serve.add_argument("--tls-key", metavar="FILE", help="its key, PEM")
+    serve.add_argument("--insecure", action="store_true", help="let others reach it without accounts or TLS")
+    serve.add_argument("--accounts", metavar="FILE", help="accounts and tokens (see vocal accounts)")
+    serve.add_argument("--store", metavar="DIR", help="keep the events as Parquet in DIR")
+    serve.add_argument("--config", metavar="FILE", help="settings, TOML (or VOCAL_CONFIG)")
+    serve.add_argument("--speed", type=float, default=1.0, help=argparse.SUPPRESS)
+    serve.set_defaults(run=_serve)
+
+    accounts = commands.add_parser("accounts", help="who may use the server")
+    kinds = accounts.add_subparsers(metavar="COMMAND", required=True)
+    add = kinds.add_parser("add", help="an account, or a new password for one; asks for the password")
+    add.add_argument("name")
+    add.add_argument("--role", required=True, choices=("agent", "lead", "operator"))
+    token = kinds.add_parser("token", help="an API token; it is shown once")
+    token.add_argument("name")
+    token.add_argument("--role", required=True, choices=("agent", "lead", "operator", "ingest"))
+    token.add_argument("--days", type=float, default=90.0, help="until it expires (default %(default)s)")
+    for kind in (add, token):
+        kind.add_argument("--agent", help="an agent's id, as calls name it")
+        kind.add_argument("--team", help="a lead's or an agent's team")
+    remove = kinds.add_parser("remove", help="an account and all its tokens")
+    remove.add_argument("name")
+    ls = kinds.add_parser("ls", help="list them")
+    for kind, run in ((add, _accounts_add), (token, _accounts_token), (remove, _accounts_remove), (ls, _accounts_ls)):
+        kind.add_argument("--accounts", metavar="FILE", help="default: what the settings say")
+        kind.add_argument("--config", metavar="FILE", help="settings, TOML (or VOCAL_CONFIG)")
+        kind.set_defaults(run=run)
+
+    replay = commands.add_parser(
+        "replay",
+        help="play a recording as a live call to a server",
+        description="Plays a recording in real time to ws://HOST:PORT (raw PCM).",
+    )
+    replay.add_argument("file", metavar="FILE")
+    replay.add_argument("--to", metavar="URL", required=True, help="ws://127.0.0.1:8765")
+    replay.add_argument("--agent-channel", type=int, choices=(0, 1), default=0, help="channel of the agent (default 0)")
+    replay.add_argument("--role", choices=("agent", "customer", "unknown"), help="whose side a one-channel file is")
+    replay.add_argument("--notice", action="store_true", help="the customer was informed")
+    replay.add_argument("--speed", type=float, default=1.0, help="faster than people speak (default 1)")
+    replay.add_argument("--call", help="the call's id; default: the server makes one")
+    for what in ("agent", "team", "queue"):
+        replay.add_argument(f"--{what}", help=f"{what} in the call's metadata")
+    replay.add_argument("--encoding", choices=("pcm_s16le", "alaw", "mulaw"), default="pcm_s16le")
+    replay.add_argument("--jitter", type=float, default=0.0, metavar="MS", help="hold packets back by up to MS")
+    replay.add_argument("--loss", type=float, default=0.0, metavar="SHARE", help="leave out packets; silence over TCP")
+    replay.add_argument("--drift", type=float, default=0.0, metavar="PPM", help="a clock that runs too fast, or slow")
+    replay.add_argument("--token", help="an API token (or VOCAL_TOKEN)")
+    replay.set_defaults(run=_replay)
+
+    watch = commands.add_parser("watch", help="live calls in the terminal")
+    watch.add_argument("url", nargs="?", default="http://127.0.0.1:8765", metavar="URL", help="default %(default)s")
+    watch.add_argument("--call", help="one call only")
+    watch.add_argument("--json", action="store_true", help="events, one JSON object a line, on standard output")
+    watch.add_argument("--token", help="an API token (or VOCAL_TOKEN)")
+    watch.add_argument("--lang", choices=("de", "en"), default=_language(), help="language (default here: %(default)s)")
+    watch.set_defaults(run=_watch)
 
     models = commands.add_parser("models", help="the models: what there is, and whether each keeps its contract")
     kinds = models.add_subparsers(metavar="COMMAND", required=True)
@@ -307,6 +373,116 @@ class _ReportWriter:
         self.written.append(path)
 
 
+# serve, accounts, replay and watch
+
+
+def _serve(given: argparse.Namespace) -> int:
+    from vocal.access import Access
+    from vocal.live import Live
+    from vocal.server import Service, check_exposure, load_live_emotion, run
+
+    config = load_config(given.config)
+    if (given.tls_cert is None) != (given.tls_key is None):
+        raise UsageError("--tls-cert and --tls-key go together")
+    for file in filter(None, (given.tls_cert, given.tls_key)):
+        if not os.access(file, os.R_OK):
+            raise UsageError(f"{file}: cannot be read")
+    access = Access(given.accounts or config.server.accounts or ":memory:")
+    check_exposure(given.host, access.has_accounts, given.tls_cert is not None, given.insecure)
+    _announce_compiling()
+    emotion = load_live_emotion(config)
+    service = Service(
+        config,
+        access,
+        lambda sink: Live(sink, config, emotion, speed=given.speed),
+        _store(given.store or config.store.folder),
+        given.tls_cert is not None,
+        given.host in LOOPBACK_NAMES,
+    )
+
+    def on_ready(port: int) -> None:
+        scheme = "https" if given.tls_cert else "http"
+        OUT.print(f"Vocal listens on {scheme}://{given.host}:{port}", markup=False, soft_wrap=True)
+
+    run(service, given.host, given.port, given.tls_cert, given.tls_key, on_ready)
+    return 0
+
+
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
+
+
+def _accounts(given: argparse.Namespace) -> "Access":
+    from vocal.access import Access
+
+    path = given.accounts or load_config(given.config).server.accounts
+    if not path:
+        raise UsageError("wanted --accounts FILE, or `accounts` under [server] in the settings")
+    return Access(path)
+
+
+def _accounts_add(given: argparse.Namespace) -> int:
+    import getpass
+
+    from vocal.access import Principal
+
+    access = _accounts(given)
+    password = getpass.getpass(f"password for {given.name}: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
+    access.add(Principal(given.name, given.role, given.agent, given.team), password)
+    return 0
+
+
+def _accounts_token(given: argparse.Namespace) -> int:
+    from vocal.access import Principal
+
+    principal = Principal(given.name, given.role, given.agent, given.team)
+    OUT.print(_accounts(given).issue(principal, "token", given.days * 86400.0), markup=False, soft_wrap=True)
+    return 0
+
+
+def _accounts_remove(given: argparse.Namespace) -> int:
+    _accounts(given).remove(given.name)
+    return 0
+
+
+def _accounts_ls(given: argparse.Namespace) -> int:
+    table = Table("name", "role", "agent", "team", title="accounts", title_justify="left")
+    for one in _accounts(given).accounts():
+        table.add_row(one.name, one.role, one.agent or "", one.team or "")
+    OUT.print(table)
+    return 0
+
+
+def _replay(given: argparse.Namespace) -> int:
+    from vocal.client import Faults, replay
+    from vocal.transports.files import open_call
+
+    faults = Faults(given.jitter, given.loss, given.drift)
+    metadata = Metadata(given.queue, given.team, given.agent, None, given.notice)
+    with open_call(given.file, given.agent_channel, given.role) as source:
+        bars = _Bars(False)
+        with bars.progress:
+            call = replay(
+                source,
+                given.to,
+                metadata,
+                call=given.call,
+                encoding=given.encoding,
+                speed=given.speed,
+                faults=faults,
+                token=given.token or os.environ.get("VOCAL_TOKEN"),
+                on_progress=lambda done_s: bars.show(given.file, done_s, source.duration_s),
+            )
+    ERR.print(f"call: {call}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _watch(given: argparse.Namespace) -> int:
+    from vocal.watch import watch
+
+    watch(given.url, given.token or os.environ.get("VOCAL_TOKEN"), given.call, given.json, given.lang, OUT)
+    return 0
+
+
 # models, bench and doctor
 
 
@@ -357,8 +533,7 @@ def _bench(given: argparse.Namespace) -> int:
     if given.topics and given.part != "accuracy":
         raise UsageError(f"{given.topics[0]}: topics are of accuracy: vocal bench accuracy {' '.join(given.topics)}")
     bench = importlib.import_module("vocal.benchmarks.bench")  # benchmarks/, installed beside the rooms
-    if given.topics:
-        importlib.import_module("vocal.benchmarks.accuracy").check(given.topics, data)
+    bench.check(given.topics, data)
     html = Path(given.html) if given.html else None
     if html is not None:
         try:

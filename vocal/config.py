@@ -18,6 +18,18 @@ import msgspec
 from vocal.errors import ConfigError, unknown
 
 
+class PlayoutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long packets wait to be put in order, in ms; it grows to `most_lag_ms` where they come late.
+
+    stream_lag_ms: the same over TCP. hold_ms: where packets stop, audio counts as lost for so long, then as not sent.
+    """
+
+    lag_ms: float = 60.0
+    most_lag_ms: float = 200.0
+    stream_lag_ms: float = 100.0
+    hold_ms: float = 200.0
+
+
 class BoundaryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When speech begins and ends on a channel. Scores 0-1; times in ms, in steps of 10.
 
@@ -59,6 +71,40 @@ class RulesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file: str = ""
 
 
+class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which calls are taken while others run.
+
+    most_calls: open at once. most_busy: share of a tick that its work may take, 0-1. idle_s: a call on which nothing
+    came for so long is ended.
+    """
+
+    most_calls: int = 1000
+    most_busy: float = 0.75
+    idle_s: float = 120.0
+
+
+class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may connect, and how much.
+
+    accounts: SQLite file of accounts and tokens; empty: none, and only this machine's user is served. closed: wants a
+    login even where there are no accounts. origins: of pages elsewhere that may call and connect; hosts: names this
+    server goes by; frame_ancestors: pages that may embed ours, as in a content security policy. Rates are for each
+    address. most_body: bytes of a request. hello_s: until a media connection must have said what comes.
+    """
+
+    accounts: str = ""
+    closed: bool = False
+    origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    frame_ancestors: tuple[str, ...] = ("'self'",)
+    logins_burst: float = 10.0
+    logins_per_s: float = 0.1
+    opens_burst: float = 200.0
+    opens_per_s: float = 50.0
+    most_body: int = 65_536
+    hello_s: float = 10.0
+
+
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where events are kept; empty: nowhere."""
 
@@ -66,10 +112,13 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    playout: PlayoutConfig = PlayoutConfig()
     boundary: BoundaryConfig = BoundaryConfig()
     emotion: EmotionConfig = EmotionConfig()
     conversation: ConversationConfig = ConversationConfig()
     rules: RulesConfig = RulesConfig()
+    live: LiveConfig = LiveConfig()
+    server: ServerConfig = ServerConfig()
     store: StoreConfig = StoreConfig()
 
 

@@ -3,6 +3,7 @@
 push ─► pending PCM ─► bank (ticks) ─► spans ─► utterance ─► emotion (a batch) ─► conversation ─► rules ─► on_event
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,11 +19,27 @@ from vocal.emotion import EmotionModel
 from vocal.errors import UsageError
 from vocal.policy import may_infer_emotion
 from vocal.rules import RuleBook, Rules, load_rules
-from vocal.types import Call, CallEnded, CallStarted, Emotion, Event, Mood, NoEstimate
+from vocal.types import (
+    Call,
+    CallEnded,
+    CallStarted,
+    Channel,
+    ChannelLevels,
+    Emotion,
+    Event,
+    Levels,
+    Mood,
+    NoEstimate,
+    Notice,
+)
 from vocal.types import Conversation as ConversationEvent
 from vocal.utterance import Heard, Speaker
 
 Sink = Callable[[Event], None]
+
+LEAST_LEVEL_DBOV = -90.0
+LEAST_TEMPO_S = 3.0
+"""Speech in the last 10 s below which its tempo is not told."""
 
 
 class _Due(NamedTuple):
@@ -50,6 +67,10 @@ class _LiveCall:
         self.second = 0
         self.seq = 0
         self.due: list[_Due] = []
+
+    def state_notice(self, given: bool) -> None:
+        metadata = msgspec.structs.replace(self.call.metadata, notice=given)
+        self.call = msgspec.structs.replace(self.call, metadata=metadata)
 
     @property
     def end_step(self) -> int:
@@ -98,11 +119,7 @@ class Engine:
             raise UsageError(f"call {call.call!r} is open already")
         if not call.channels:
             raise UsageError(f"call {call.call!r}: wanted at least one channel")
-        speakers = []
-        for channel in call.channels:
-            allowed = self._emotion is not None and may_infer_emotion(channel.role, call.metadata.notice)
-            slot = self._bank.admit(keeps_audio=allowed and "waveform" in self._wants)
-            speakers.append(Speaker(channel, slot, allowed, self._wants))
+        speakers = [self._speaker(call, channel, self._bank.admit()) for channel in call.channels]
         live = _LiveCall(call, speakers, self._config, self._book)
         self._calls[call.call] = live
         for speaker in speakers:
@@ -119,6 +136,12 @@ class Engine:
                 metadata=call.metadata,
             ),
         )
+
+    def _speaker(self, call: Call, channel: Channel, slot: Slot) -> Speaker:
+        allowed = self._emotion is not None and may_infer_emotion(channel.role, call.metadata.notice)
+        if allowed and "waveform" in self._wants:
+            self._bank.keep_audio(slot)
+        return Speaker(channel, slot, allowed, self._wants)
 
     def push(self, call: str, pcm: NDArray[np.float32]) -> None:
         """More audio of a call: (n, channels) float32, 8 kHz, full scale 1, any n; NaN where nothing arrived."""
@@ -144,10 +167,45 @@ class Engine:
     def withdraw_notice(self, call: str) -> None:
         """The customer objects in mid-call: nothing more is inferred, and what was inferred is deleted."""
         live = self._live(call)
+        live.state_notice(False)
         for speaker in live.speakers:
             speaker.forget_emotion()
             self._bank.forget_audio(speaker.slot)
         live.conversation.forget_emotion()
+        self._emit(live, Notice(call=call, at_s=self._at_s(live), given=False))
+
+    def give_notice(self, call: str) -> None:
+        """The customer was informed in mid-call: policy is asked anew, and emotion inferred from here on."""
+        live = self._live(call)
+        if live.call.metadata.notice:
+            return
+        live.state_notice(True)
+        for number, before in enumerate(live.speakers):
+            speaker = self._speaker(live.call, before.channel, before.slot)
+            speaker.carry_on(before)
+            live.speakers[number] = speaker
+            self._by_slot[speaker.slot] = (live, speaker)
+        self._emit(live, Notice(call=call, at_s=self._at_s(live), given=True))
+
+    def levels(self, call: str) -> Levels:
+        """How each channel of a call sounds now."""
+        live = self._live(call)
+        channels = tuple(self._channel_levels(speaker) for speaker in live.speakers)
+        return Levels(call=call, seq=live.seq, at_s=self._at_s(live), channels=channels)
+
+    def _channel_levels(self, speaker: Speaker) -> ChannelLevels:
+        speech, level, f0, syllables, spoken_s = self._bank.momentary(speaker.slot).tolist()
+        return ChannelLevels(
+            channel=speaker.channel.channel,
+            role=speaker.channel.role,
+            speech=round(speech, 2),
+            level_dbov=round(level, 1) if level > LEAST_LEVEL_DBOV else None,
+            f0_hz=round(f0, 1) if math.isfinite(f0) else None,
+            tempo_syll_s=round(syllables / spoken_s, 2) if spoken_s >= LEAST_TEMPO_S else None,
+        )
+
+    def _at_s(self, live: _LiveCall) -> float:
+        return self._bank.position(live.speakers[0].slot) / STEPS_PER_S
 
     def advance(self, most_ticks: int = vk.MAX_TICKS) -> int:
         """Move all calls as far as every one of them has audio, at most `most_ticks`; returns the ticks moved.
@@ -207,8 +265,8 @@ class Engine:
         for live in self._calls.values():
             position = self._bank.position(live.speakers[0].slot)
             until_s = (position if live.end_reason is None else min(position, live.end_step)) / STEPS_PER_S
-            # A span is known to the step: sorting keeps the order of channels within one step.
-            for due in sorted(live.due, key=lambda due: due.known_s):
+            # A span is known to the step: within one, channels come in their order.
+            for due in sorted(live.due, key=lambda due: (due.known_s, due.speaker.channel.channel)):
                 self._pass_seconds(live, due.known_s, before=True)
                 self._tell(live, due, inferred.get(id(due)))
             live.due = []

@@ -5,7 +5,10 @@
     │   └── ConfigError   a settings file or variable that cannot be followed
     ├── InputError        a recording that cannot be read as a call
     ├── ModelError        a model that does not keep its contract
-    └── StoreError        a store that cannot be read or written
+    ├── StoreError        a store that cannot be read or written
+    ├── AccessError       somebody who may not do this, or whom we do not know
+    ├── MediaError        a peer that does not speak as its transport wants
+    └── CapacityError     a call that the machine does not carry any more: try again later
 
 Each message names what was wanted and what was given, in one line.
 """
@@ -44,3 +47,17 @@ class ModelError(VocalError):
 
 class StoreError(VocalError):
     pass
+
+
+class AccessError(VocalError):
+    pass
+
+
+class MediaError(VocalError):
+    pass
+
+
+class CapacityError(VocalError):
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

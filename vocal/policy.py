@@ -4,15 +4,50 @@ The emotion of an employee is never inferred: `may_infer_emotion` knows the cust
 configuration reaches it. A channel whose role is unknown counts as an employee's.
 """
 
+import hashlib
+import hmac
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
+from typing import TypeVar
 
-from vocal.types import Role
+import msgspec
+
+from vocal.types import Cue, EventBase, Mood, Role, Utterance
+
+E = TypeVar("E", bound=EventBase)
 
 
 def may_infer_emotion(role: Role, notice: bool) -> bool:
     """Whether a channel is admitted with an emotion stage: the customer's, once they were informed."""
     return role == "customer" and notice
+
+
+# What rules may look at that was inferred of the customer; a cue's evidence names it.
+INFERRED_MEASURES = frozenset(
+    ("customer_valence", "customer_stress", "mood_trend", "mood_confidence", "mood_change", "mood_recovery")
+)
+
+
+def without_inferred(event: E) -> E | None:
+    """What is left of an event once the notice is withdrawn; None: nothing."""
+    if isinstance(event, Mood):
+        return None
+    if isinstance(event, Cue) and not INFERRED_MEASURES.isdisjoint(event.evidence):
+        return None
+    if isinstance(event, Utterance) and event.emotion is not None:
+        return msgspec.structs.replace(event, emotion=None)
+    return event
+
+
+PSEUDONYM_DAYS = 7
+"""A pseudonym lasts a week, by the calendar: long enough to help, too short to keep a record on somebody."""
+
+
+def pseudonym(name: str, key: bytes, day: date) -> str:
+    """What an agent is called before others: the same for a week, another in the next; only `key` undoes it."""
+    turn = day.toordinal() // PSEUDONYM_DAYS
+    digest = hmac.new(key, f"{turn}:{name}".encode(), hashlib.sha256).hexdigest()
+    return f"A-{digest[:6]}"
 
 
 @dataclass(frozen=True)

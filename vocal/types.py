@@ -207,6 +207,12 @@ class Cue(EventBase, frozen=True, kw_only=True, tag="cue"):
     expires_s: float
 
 
+class Notice(EventBase, frozen=True, kw_only=True, tag="notice"):
+    """The customer was informed in mid-call (`given`), or objected: then what was inferred of them is deleted."""
+
+    given: bool
+
+
 class CallEnded(EventBase, frozen=True, kw_only=True, tag="call_ended"):
     """`satisfaction` is None without notice, or where the customer said too little to tell."""
 
@@ -218,4 +224,31 @@ class CallEnded(EventBase, frozen=True, kw_only=True, tag="call_ended"):
     lost_share: float
 
 
-Event = CallStarted | Utterance | Mood | Conversation | Cue | CallEnded
+class ChannelLevels(msgspec.Struct, frozen=True):
+    """How a channel sounds now. speech: mean score of 200 ms; level: 400 ms; tempo: 10 s, from 3 s of speech on."""
+
+    channel: int
+    role: Role
+    speech: float
+    level_dbov: float | None
+    f0_hz: float | None
+    tempo_syll_s: float | None
+
+
+class Levels(EventBase, frozen=True, kw_only=True, tag="levels"):
+    """Five a second, for the pages of a running call. Never stored, and `seq` does not count them."""
+
+    channels: tuple[ChannelLevels, ...]
+
+
+class HelpOffered(EventBase, frozen=True, kw_only=True, tag="help_offered"):
+    """A coach offers help with a running call. Never stored, and `seq` does not count it."""
+
+    text: str = ""
+
+
+Event = CallStarted | Utterance | Mood | Conversation | Cue | Notice | CallEnded
+"""What leaves the engine in the order of the call."""
+
+LiveEvent = Event | Levels | HelpOffered
+"""What goes over the wire."""

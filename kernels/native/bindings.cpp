@@ -1,10 +1,16 @@
 // The Python face of the native parts: checks shapes, releases the GIL, calls the headers beside it.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 
+#include <cstring>
+#include <mutex>
 #include <string>
+#include <tuple>
 
 #include "g711.hpp"
+#include "playout.hpp"
 
 namespace nb = nanobind;
 
@@ -27,10 +33,87 @@ std::size_t decode_into(const std::array<float, 256>& values, nb::bytes payload,
     return length;
 }
 
+// A playout that a receiving thread fills and the clock's thread empties.
+class SharedPlayout {
+  public:
+    explicit SharedPlayout(const vocal::PlayoutSettings& settings) : playout_(settings) {}
+
+    int push(int sequence, std::uint32_t timestamp, std::uint32_t ssrc,
+             nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu> samples, double arrival_ms) {
+        nb::gil_scoped_release released;
+        std::scoped_lock held(lock_);
+        return static_cast<int>(playout_.push(static_cast<std::uint16_t>(sequence), timestamp, ssrc, samples.data(),
+                                              samples.size(), arrival_ms));
+    }
+
+    int push_coded(int sequence, std::uint32_t timestamp, std::uint32_t ssrc, nb::bytes payload, const std::string& coding,
+                   double arrival_ms) {
+        const auto* bytes = static_cast<const std::uint8_t*>(payload.data());
+        const std::size_t size = payload.size();
+        const bool wide = coding == "l16" || coding == "s16le";
+        if (!wide && coding != "alaw" && coding != "ulaw")
+            throw nb::value_error(("coding: wanted alaw, ulaw, l16 or s16le, got " + coding).c_str());
+        if (wide && size % 2) throw nb::value_error("payload: wanted whole samples of 16 bits");
+        nb::gil_scoped_release released;
+        std::scoped_lock held(lock_);
+        samples_.resize(wide ? size / 2 : size);
+        if (wide) {
+            const std::size_t low = coding == "l16" ? 1 : 0;
+            for (std::size_t i = 0; i < samples_.size(); ++i) {
+                const auto code = static_cast<std::int16_t>(bytes[2 * i + low] | bytes[2 * i + 1 - low] << 8);
+                samples_[i] = static_cast<float>(code) / 32768.0f;
+            }
+        } else {
+            vocal::decode(coding == "alaw" ? vocal::alaw_table : vocal::ulaw_table, bytes, size, samples_.data(), 1);
+        }
+        return static_cast<int>(playout_.push(static_cast<std::uint16_t>(sequence), timestamp, ssrc, samples_.data(),
+                                              samples_.size(), arrival_ms));
+    }
+
+    std::tuple<int, int> pull(double now_ms, nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> out,
+                              std::size_t column) {
+        if (out.shape(0) != vocal::TICK_SAMPLES || column >= out.shape(1))
+            throw nb::value_error("out: wanted (160, channels) and a column of it");
+        nb::gil_scoped_release released;
+        std::scoped_lock held(lock_);
+        int count = 0;
+        const auto played = playout_.pull(now_ms, out.data() + column, out.shape(1), count);
+        return {static_cast<int>(played), count};
+    }
+
+    void begin(double now_ms) { std::scoped_lock held(lock_); playout_.begin(now_ms); }
+    void close() { std::scoped_lock held(lock_); playout_.close(); }
+    double due_ms() { std::scoped_lock held(lock_); return playout_.due_ms(); }
+    double depth_ms() { std::scoped_lock held(lock_); return playout_.depth_ms(); }
+
+    nb::dict counts() {
+        std::scoped_lock held(lock_);
+        const auto& counts = playout_.counts();
+        nb::dict found;
+        found["received"] = counts.received;
+        found["lost"] = counts.lost;
+        found["late"] = counts.late;
+        found["duplicate"] = counts.duplicate;
+        found["reordered"] = counts.reordered;
+        found["refused"] = counts.refused;
+        found["dtx"] = counts.dtx;
+        found["restarts"] = counts.restarts;
+        found["adjusted_samples"] = counts.adjusted;
+        found["drift_ppm"] = playout_.drift_ppm();
+        found["lag_ms"] = playout_.lag_ms();
+        return found;
+    }
+
+  private:
+    std::mutex lock_;
+    vocal::Playout playout_;
+    std::vector<float> samples_;
+};
+
 }  // namespace
 
 NB_MODULE(_native, module) {
-    module.doc() = "Native parts of vocal_kernels: G.711 decoding into the lanes of a block.";
+    module.doc() = "Native parts of vocal_kernels: G.711 decoding into the lanes of a block, and the playout of a channel.";
     module.attr("LANES") = LANES;
     module.def(
         "decode_alaw",
@@ -46,4 +129,23 @@ NB_MODULE(_native, module) {
         },
         nb::arg("payload"), nb::arg("block").noconvert(), nb::arg("lane"),
         "Decode G.711 mu-law bytes into column `lane` of `block` (n, 16) float32, scaled to [-1, 1); returns the sample count.");
+    nb::class_<SharedPlayout>(module, "Playout", "Packets in any order in, 160 samples a tick out; see playout.hpp.")
+        .def(
+            "__init__",
+            [](SharedPlayout* self, double clock_hz, double lag_ms, double most_lag_ms, double hold_ms, bool reliable) {
+                if (!(clock_hz > 0.0 && lag_ms >= 0.0 && most_lag_ms >= lag_ms && hold_ms >= 0.0))
+                    throw nb::value_error("wanted clock_hz > 0, 0 <= lag_ms <= most_lag_ms and hold_ms >= 0");
+                new (self) SharedPlayout({clock_hz, lag_ms, most_lag_ms, hold_ms, reliable});
+            },
+            nb::arg("clock_hz"), nb::arg("lag_ms"), nb::arg("most_lag_ms"), nb::arg("hold_ms"), nb::arg("reliable"))
+        .def("push", &SharedPlayout::push, nb::arg("sequence"), nb::arg("timestamp"), nb::arg("ssrc"),
+             nb::arg("samples").noconvert(), nb::arg("arrival_ms"))
+        .def("push_coded", &SharedPlayout::push_coded, nb::arg("sequence"), nb::arg("timestamp"), nb::arg("ssrc"),
+             nb::arg("payload"), nb::arg("coding"), nb::arg("arrival_ms"))
+        .def("pull", &SharedPlayout::pull, nb::arg("now_ms"), nb::arg("out").noconvert(), nb::arg("column"))
+        .def("begin", &SharedPlayout::begin, nb::arg("now_ms"))
+        .def("close", &SharedPlayout::close)
+        .def("due_ms", &SharedPlayout::due_ms)
+        .def("depth_ms", &SharedPlayout::depth_ms)
+        .def("counts", &SharedPlayout::counts);
 }

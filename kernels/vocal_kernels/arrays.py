@@ -33,7 +33,7 @@ from .layout import (
 )
 from .level import active_level_db
 from .loudness import loudness
-from .measures import MEASURES, PAUSE_STEPS, measure, tempo_window
+from .measures import MEASURES, MOMENTARY, PAUSE_STEPS, measure, momentary, tempo_window
 
 _NO_DECISIONS = np.zeros(LANES, np.int64)
 
@@ -82,6 +82,7 @@ def warmup() -> None:
     measure(ring, 0, 0, len(rows), np.empty(MEASURES))
     functionals(ring, 0, 0, len(rows), np.empty(FUNCTIONALS))
     tempo_window(ring, 0, 0, len(rows))
+    momentary(ring, 0, len(rows), len(rows), np.empty(MOMENTARY))
     active_level_db(np.zeros(1), np.zeros(1))
     loudness(np.zeros(RATE_HZ), RATE_HZ)
 

@@ -13,17 +13,22 @@ from .layout import (
     FLOOR_DB,
     HNR_DB,
     HOP_S,
+    HOPS,
     JITTER,
     K_POWER,
     LOST,
     MEL,
     MEL_BANDS,
     NUCLEUS,
+    PITCH_DELAY,
     POWER_DB,
     RING_ROWS,
     SHIMMER,
+    SPECTRAL_DELAY,
     SPEECH,
+    SPEECH_DELAY,
     SPEECH_FROM,
+    TEMPO_DELAY,
     VOICING,
 )
 from .level import active_level_db
@@ -50,6 +55,14 @@ SLOPE_DB_OCTAVE = 15  # of a straight line through their band levels
 LOST_SHARE = 16
 BANDWIDTH_HZ = 17  # from the lowest to the highest band that carries speech
 MEASURES = 18
+
+# Columns of `momentary`
+NOW_SPEECH = 0  # mean speech score of the last 200 ms that are known
+NOW_LEVEL_DBOV = 1  # mean square of the last 400 ms
+NOW_F0_HZ = 2  # of the voiced steps in the last 200 ms that are known; NaN where there are none
+NOW_SYLLABLES = 3  # of the last 10 s that are known, not rounded
+NOW_SPEECH_S = 4  # seconds of speech among them
+MOMENTARY = 5
 
 PAUSE_STEPS = round(0.2 / HOP_S)
 PART_STEPS = round(0.1 / HOP_S)
@@ -186,3 +199,36 @@ def tempo_window(features, lane, start, end):
             steps += 1
         syllables += features[row + NUCLEUS, lane]
     return syllables, steps
+
+
+@jit
+def momentary(features, lane, now, steps, out):
+    """What a lane sounds like at step `now`, `steps` after its channel began, into out (MOMENTARY,)."""
+    power, speech, f0, voiced = 0.0, 0.0, 0.0, 0
+    recent = min(40, steps)
+    for i in range(now - recent, now):
+        power += 10.0 ** (0.1 * features[(i % RING_ROWS) * FEATURES + POWER_DB, lane])
+    out[NOW_LEVEL_DBOV] = 10.0 * math.log10(power / recent) if power > 0.0 else math.nan
+    known = min(20, steps - SPEECH_DELAY)
+    end = now - SPEECH_DELAY
+    for i in range(end - known, end):
+        speech += features[(i % RING_ROWS) * FEATURES + SPEECH, lane]
+    out[NOW_SPEECH] = speech / known if known > 0 else 0.0
+    known = min(20, steps - SPECTRAL_DELAY - PITCH_DELAY - HOPS)
+    end = now - SPECTRAL_DELAY - PITCH_DELAY - HOPS
+    for i in range(end - known, end):
+        hz = features[(i % RING_ROWS) * FEATURES + F0_HZ, lane]
+        if hz > 0.0:
+            f0 += math.log(hz)
+            voiced += 1
+    out[NOW_F0_HZ] = math.exp(f0 / voiced) if voiced > 3 else math.nan
+    known = max(0, min(1000, steps - TEMPO_DELAY))
+    end = now - TEMPO_DELAY
+    syllables, spoken = 0.0, 0
+    for i in range(end - known, end):
+        row = (i % RING_ROWS) * FEATURES
+        if features[row + SPEECH, lane] >= SPEECH_FROM:
+            spoken += 1
+        syllables += features[row + NUCLEUS, lane]
+    out[NOW_SYLLABLES] = syllables
+    out[NOW_SPEECH_S] = spoken * HOP_S

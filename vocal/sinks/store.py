@@ -11,8 +11,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from vocal.errors import StoreError
+from vocal.policy import without_inferred
 from vocal.sinks.schema import KINDS, kind_name, table_of
-from vocal.types import CallEnded, CallStarted, Event
+from vocal.types import CallEnded, CallStarted, Event, Notice
 
 
 class Store:
@@ -28,6 +29,10 @@ class Store:
 
     def __call__(self, event: Event) -> None:
         events = self._open.setdefault(event.call, [])
+        if isinstance(event, Notice):
+            if not event.given:
+                events[:] = [kept for held in events if (kept := without_inferred(held)) is not None]
+            return
         events.append(event)
         if isinstance(event, CallEnded):
             self._write(self._open.pop(event.call))

@@ -1,0 +1,477 @@
+"""The server over real sockets: live equals offline, resumption, who may see what, refusals, and ends of all kinds."""
+
+import contextlib
+import http.client
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+import numpy as np
+import pytest
+import vocal_kernels as vk
+from numpy.typing import NDArray
+from serving import PATIENT, Served, serving
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from vocal.access import Access, Principal
+from vocal.analysis import analyze
+from vocal.client import Client, replay
+from vocal.config import LiveConfig, PlayoutConfig, ServerConfig
+from vocal.demo import call_path
+from vocal.errors import InputError, UsageError
+from vocal.server import check_exposure
+from vocal.transports.files import open_call
+from vocal.types import (
+    CallEnded,
+    CallStarted,
+    Channel,
+    Cue,
+    Event,
+    HelpOffered,
+    Levels,
+    LiveEvent,
+    Metadata,
+    Mood,
+    Notice,
+    Utterance,
+)
+
+T = TypeVar("T")
+BOTH = (Channel(0, "agent"), Channel(1, "customer"))
+FAST = 25.0
+CLOSED = ServerConfig(closed=True)
+
+
+@pytest.fixture(scope="module")
+def pcm() -> NDArray[np.float32]:
+    with open_call(call_path()) as source:
+        return source.read(10_000_000)
+
+
+@pytest.fixture(scope="module")
+def fast() -> Iterator[Served]:
+    with serving(FAST) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def closed() -> Iterator[Served]:
+    with serving(server=CLOSED) as served:
+        yield served
+
+
+def of_kind(events: list[Any], kind: type[T]) -> list[T]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def listen(client: Client, call: str, **more: Any) -> list[LiveEvent]:
+    """A call's events to its end, levels left out."""
+    found: list[LiveEvent] = []
+    for _, event in client.events(call, **more):
+        if not isinstance(event, Levels):
+            found.append(event)
+        if isinstance(event, CallEnded):
+            return found
+    raise AssertionError
+
+
+def http_(
+    served: Served, method: str, path: str, body: Any = None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=20)
+    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, data, {"Content-Type": "application/json", **names})
+    answer = connection.getresponse()
+    found = answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read()
+    connection.close()
+    return found
+
+
+def ws(served: Served, path: str, **headers: str) -> Any:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return connect(served.url.replace("http", "ws") + path, additional_headers=names, compression=None)
+
+
+def closed_with(socket: Any) -> int:
+    """The code with which the server closes a connection, whatever it says before."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            socket.recv(timeout=5)
+    return int(socket.close_code)
+
+
+def test_a_replayed_recording_gives_the_events_of_the_recording(fast: Served) -> None:
+    offline = analyze(call_path(), notice=True)
+    with fast.client() as client, open_call(call_path()) as source:
+        found: list[LiveEvent] = []
+        listener = threading.Thread(target=lambda: found.extend(listen(client, "same", since=0)))
+        listener.start()
+        call = replay(source, fast.url, Metadata(notice=True), call="same", speed=1000.0)
+        listener.join(60.0)
+    assert call == "same"
+
+    def comparable(event: LiveEvent) -> Any:
+        return msgspec.structs.replace(event, call="")
+
+    live = [comparable(event) for event in found[1:-1]]
+    assert live == [comparable(event) for event in offline.events[1:-1]]
+    ended, wanted = found[-1], offline.ended
+    assert isinstance(ended, CallEnded)
+    assert (ended.conversation, ended.satisfaction, ended.moments) == (
+        wanted.conversation,
+        wanted.satisfaction,
+        wanted.moments,
+    )
+    assert ended.reason == "hangup"
+    assert [event.seq for event in found if not isinstance(event, HelpOffered)] == list(range(len(found)))
+
+
+def test_alaw_too(fast: Served, pcm: NDArray[np.float32]) -> None:
+    with fast.client() as client:
+        sent = client.send_call(BOTH, Metadata(notice=True), encoding="alaw")
+        sent.push(pcm[: 3 * 8000])
+        sent.push(pcm[3 * 8000 : 8 * 8000])
+        sent.end()
+        assert of_kind(listen(client, sent.call, since=0), Utterance)
+
+
+def test_a_reader_that_comes_back_misses_nothing(fast: Served, pcm: NDArray[np.float32]) -> None:
+    """Cut off again and again, it still hears every event once and in order."""
+    found: list[tuple[int, LiveEvent]] = []
+
+    def hear() -> None:
+        with fast.client() as client:
+            for cursor, event in client.events("cut", since=0):
+                if not isinstance(event, Levels):
+                    found.append((cursor, event))
+                if isinstance(event, CallEnded):
+                    return
+                if len(found) % 7 == 3 and client._socket is not None and not isinstance(event, Levels):
+                    client._socket.socket.shutdown(2)
+
+    listener = threading.Thread(target=hear)
+    listener.start()
+    with fast.client() as client:
+        sent = client.send_call(BOTH, Metadata(notice=True), call="cut")
+        for second in range(60):
+            sent.push(pcm[second * 8000 : (second + 1) * 8000])
+        sent.end()
+    listener.join(60.0)
+    assert [event.seq for _, event in found] == list(range(len(found)))
+    cursors = [cursor for cursor, _ in found]
+    assert cursors == sorted(set(cursors))
+    assert of_kind([event for _, event in found], Cue)
+
+
+def test_a_killed_client_ends_its_call(fast: Served, pcm: NDArray[np.float32]) -> None:
+    with fast.client() as client:
+        sent = client.send_call(BOTH, call="killed")
+        sent.push(pcm[: 2 * 8000])
+        sent.drop()
+        events = listen(client, "killed", since=0)
+    assert events[-1].reason == "connection lost"  # type: ignore[union-attr]
+    fast.wait_until(lambda: "killed" not in {state.call.call for state in fast.service.live.calls()})
+
+
+def test_notice_withdrawn_deletes_what_was_inferred_everywhere(pcm: NDArray[np.float32]) -> None:
+    kept: list[Event] = []
+    with serving(FAST, store=kept.append) as served, served.client() as client:
+        sent = client.send_call(BOTH, Metadata(notice=True), call="w")
+        for second in range(35):
+            sent.push(pcm[second * 8000 : (second + 1) * 8000])
+        served.wait_until(lambda: of_kind(served.service.hub.events_of("w"), Mood))
+        client.request("POST", "/v1/calls/w/notice", {"given": False})
+        served.wait_until(lambda: of_kind(served.service.hub.events_of("w"), Notice))
+        for second in range(35, 60):
+            sent.push(pcm[second * 8000 : (second + 1) * 8000])
+        sent.end()
+        late = listen(client, "w", since=0)
+        told = client.request("GET", "/v1/calls/w")["events"]
+    assert of_kind(late, Utterance)
+    assert not of_kind(late, Mood)
+    assert all(u.emotion is None for u in of_kind(late, Utterance))
+    assert not [cue for cue in of_kind(late, Cue) if "customer_stress" in cue.evidence]
+    assert late[-1].satisfaction is None  # type: ignore[union-attr]
+    assert not [event for event in told if event["type"] == "mood" or event.get("emotion")]
+    place = next(n for n, event in enumerate(kept) if isinstance(event, Notice))
+    assert of_kind(kept[:place], Mood)
+    assert not of_kind(kept[place:], Mood)
+
+
+def test_no_more_calls_than_the_machine_carries(pcm: NDArray[np.float32]) -> None:
+    with serving(live=LiveConfig(most_calls=1)) as served, served.client() as client:
+        sent = client.send_call(BOTH)
+        with pytest.raises(InputError, match="1 calls are open"):
+            client.send_call(BOTH)
+        status, headers, body = http_(served, "POST", "/v1/calls", {"roles": ["customer"]})
+        assert (status, headers["retry-after"]) == (503, "10")
+        assert b"1 calls are open" in body
+        sent.push(pcm[:8000])
+        sent.end()
+        client.send_call(BOTH).end()
+
+
+def test_agents_see_their_own_calls_and_leads_their_teams_without_names(
+    closed: Served, pcm: NDArray[np.float32]
+) -> None:
+    ingest = closed.client(closed.token("ingest"))
+    tokens = {
+        "ann": closed.token("agent", "ann", "t1"),
+        "bob": closed.token("agent", "bob", "t1"),
+        "lead": closed.token("lead", team="t1"),
+        "other": closed.token("lead", team="t2"),
+        "operator": closed.token("operator"),
+    }
+    clients = {name: closed.client(token) for name, token in tokens.items()}
+    sent = ingest.send_call(BOTH, Metadata(team="t1", agent="ann", notice=True), call="anns")
+    sent.push(pcm[: 8000 // 4])
+    closed.wait_until(lambda: closed.service.hub.started("anns"))
+    seen = {name: client.request("GET", "/v1/calls") for name, client in clients.items()}
+    assert {name: len(calls) for name, calls in seen.items()} == {
+        "ann": 1,
+        "bob": 0,
+        "lead": 1,
+        "other": 0,
+        "operator": 1,
+    }
+    assert seen["ann"][0]["metadata"]["agent"] == "ann"
+    alias = seen["lead"][0]["metadata"]["agent"]
+    assert alias.startswith("A-")
+    assert b'"ann' not in msgspec.json.encode({**seen["lead"][0], "call": ""})
+    for name in ("bob", "other"):
+        for method, path, body in (
+            ("GET", "/v1/calls/anns", None),
+            ("POST", "/v1/calls/anns/notice", {"given": False}),
+            ("POST", "/v1/calls/anns/end", {}),
+        ):
+            with pytest.raises(InputError, match="404 no call 'anns'"):
+                clients[name].request(method, path, body)
+    with pytest.raises(InputError, match="404"):
+        clients["bob"].request("POST", "/v1/calls/anns/reflection", {"score": 7})
+    with pytest.raises(InputError, match="403"):
+        clients["lead"].request("POST", "/v1/calls/anns/end", {})
+    with pytest.raises(InputError, match="403"):
+        clients["lead"].request("GET", "/v1/calls/anns/reflection")
+    clients["ann"].request("POST", "/v1/calls/anns/reflection", {"score": 7, "text": "ging gut"})
+    assert clients["ann"].request("GET", "/v1/calls/anns/reflection")["score"] == 7
+    clients["lead"].request("POST", "/v1/calls/anns/help", {"text": "Soll ich übernehmen?"})
+    clients["ann"].request("POST", "/v1/calls/anns/end", {"reason": "hangup"})
+    anns, leads = listen(clients["ann"], "anns", since=0), listen(clients["lead"], "anns", since=0)
+    assert of_kind(anns, HelpOffered)
+    assert of_kind(leads, CallStarted)[0].metadata.agent == alias
+    assert of_kind(leads, CallStarted)[0].source == ""
+    with ws(closed, "/v1/live?since=0", Authorization=f"Bearer {tokens['bob']}") as socket:
+        assert "hello" in socket.recv()
+        with pytest.raises(TimeoutError):
+            socket.recv(timeout=0.3)
+    assert b"vocal_calls" in http_(closed, "GET", "/metrics", Authorization=f"Bearer {tokens['operator']}")[2]
+    assert http_(closed, "GET", "/metrics", Authorization=f"Bearer {tokens['ann']}")[0] == 403
+
+
+def test_forged_expired_and_missing_tokens(closed: Served) -> None:
+    good = closed.token("agent", "ann")
+    principal = Principal("ann", "agent", "ann")
+    expired = closed.service.access.issue(principal, "token", -1.0)
+    foreign = Access().issue(principal, "token")
+    for token in (
+        good[:-1] + ("0" if good[-1] != "0" else "1"),
+        expired,
+        foreign,
+        "",
+        "x",
+        "ä".encode().decode("latin-1"),
+    ):
+        assert http_(closed, "GET", "/v1/me", Authorization=f"Bearer {token}")[0] == 401
+        for path in ("/v1/live", "/v1/media/pcm"):
+            with ws(closed, path, Authorization=f"Bearer {token}") as socket:
+                assert closed_with(socket) == 1008
+    for headers in ({}, {"Authorization": "Basic abc"}, {"Cookie": "vocal_session=x.y"}):
+        status, answer, _ = http_(closed, "GET", "/v1/calls", **headers)
+        assert (status, answer["www-authenticate"]) == (401, "Bearer")
+    assert http_(closed, "GET", "/v1/me", Authorization=f"Bearer {good}")[0] == 200
+    with pytest.raises(InputError, match="expired"):
+        next(closed.client(expired).events())
+
+
+def test_login_sessions_and_links(closed: Served) -> None:
+    access = closed.service.access
+    access.add(Principal("ann", "agent", "ann", "t1"), "correct horse battery")
+    try:
+        assert http_(closed, "POST", "/v1/login", {"name": "ann", "password": "wrong"})[0] == 401
+        assert http_(closed, "POST", "/v1/login", {"name": "nobody", "password": "wrong"})[0] == 401
+        status, headers, body = http_(closed, "POST", "/v1/login", {"name": "ann", "password": "correct horse battery"})
+        assert (status, json.loads(body)["role"]) == (200, "agent")
+        cookie = headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+        session = cookie.partition(";")[0]
+        assert http_(closed, "GET", "/v1/me", Cookie=session)[0] == 200
+        with ws(closed, "/v1/live", Cookie=session) as socket:
+            assert json.loads(socket.recv())["hello"]["role"] == "agent"
+        # A page elsewhere cannot use it.
+        assert http_(closed, "POST", "/v1/logout", Cookie=session, Origin="https://evil.example")[0] == 403
+        with (
+            pytest.raises(InvalidStatus, match="403"),
+            ws(closed, "/v1/live", Cookie=session, Origin="https://evil.example"),
+        ):
+            pass
+        assert http_(closed, "POST", "/v1/logout", Cookie=session, Origin=closed.url)[0] == 204
+        assert http_(closed, "GET", "/v1/me", Cookie=session)[0] == 401
+        code = access.issue(Principal("demo", "lead", None, "t1"), "link", 60.0)
+        status, headers, _ = http_(closed, "GET", f"/login/{code}?to=/coach")
+        assert (status, headers["location"]) == (303, "/coach")
+        assert http_(closed, "GET", f"/login/{code}")[0] == 403
+        assert http_(closed, "GET", "/v1/me", Cookie=headers["set-cookie"].partition(";")[0])[0] == 200
+        code = access.issue(Principal("demo", "lead", None, "t1"), "link", 60.0)
+        assert http_(closed, "GET", f"/login/{code}?to=//evil.example")[1]["location"] == "/"
+        for _ in range(12):
+            status, headers, _ = http_(closed, "POST", "/v1/login", {"name": "ann", "password": "wrong"})
+        assert status == 429
+        assert int(headers["retry-after"]) >= 1
+    finally:
+        access.remove("ann")
+        closed.service.logins._left.clear()
+
+
+def test_oversized_and_malformed_frames_and_bodies(fast: Served, pcm: NDArray[np.float32]) -> None:
+    with fast.client() as client:
+        bystander = client.send_call(BOTH, call="bystander")
+        bystander.push(pcm[:8000])
+        for first in (
+            "",
+            "{",
+            "[]",
+            '{"sample_rate": 44100}',
+            '{"roles": ["boss"]}',
+            '{"roles": ["agent", "agent"]}',
+            '{"call": "../etc"}',
+            '{"channels": 3}',
+            "[" * 10_000,
+            b"\0\0",
+        ):
+            with ws(fast, "/v1/media/pcm") as socket:
+                socket.send(first)
+                answer = json.loads(socket.recv(timeout=5))
+                assert answer["type"] == "error"
+                with pytest.raises(ConnectionClosed) as gone:
+                    socket.recv(timeout=5)
+            assert gone.value.rcvd is not None
+            assert gone.value.rcvd.code == 1003
+        with ws(fast, "/v1/media/pcm") as socket:
+            socket.send("{}")
+            opened = json.loads(socket.recv(timeout=5))["call"]
+            socket.send(bytes(3))  # a sample and a half
+            socket.send(bytes(100_000))
+            with pytest.raises(ConnectionClosed) as gone:
+                socket.recv(timeout=5)
+            assert gone.value.rcvd is not None
+            assert gone.value.rcvd.code == 1009
+        assert listen(client, opened, since=0)[-1].reason == "connection lost"  # type: ignore[union-attr]
+        assert http_(fast, "POST", "/v1/calls", b"x" * 100_000)[0] == 413
+        assert http_(fast, "POST", "/v1/calls", b"{")[0] == 422
+        assert http_(fast, "POST", "/v1/calls", {"roles": []})[0] == 422
+        assert http_(fast, "GET", "/v1/calls/none")[0] == 404
+        assert http_(fast, "GET", "/../vocal/cli.py")[0] == 404
+        assert http_(fast, "GET", "/%2e%2e/cli.py")[0] == 404
+        assert http_(fast, "GET", "/v1/me", Host="evil.example")[0] == 421
+        for query in ("since=x", "since=-1"):
+            with ws(fast, f"/v1/live?{query}") as socket, pytest.raises(ConnectionClosed):
+                socket.recv(timeout=5)
+        bystander.end()
+        assert len(of_kind(listen(client, "bystander", since=0), CallEnded)) == 1
+        assert fast.service.refused["media"] >= 10
+
+
+def test_feedback_on_a_cue(fast: Served) -> None:
+    with fast.client() as client, open_call(call_path()) as source:
+        call = replay(source, fast.url, Metadata(notice=True), speed=1000.0)
+        cue = next(cue for cue in of_kind(listen(client, call, since=0), Cue) if cue.audience == "agent")
+        client.request("POST", f"/v1/calls/{call}/cues/{cue.seq}/feedback", {"helpful": True})
+        client.request("POST", f"/v1/calls/{call}/cues/{cue.seq}/feedback", {"helpful": False})
+        with pytest.raises(InputError, match="404"):
+            client.request("POST", f"/v1/calls/{call}/cues/0/feedback", {"helpful": True})
+    metrics = http_(fast, "GET", "/metrics")[2].decode()
+    assert f'vocal_cue_feedback_total{{answer="does_not_fit",cue="{cue.cue}"}} 1.0' in metrics
+
+
+def test_documents_and_pages(fast: Served) -> None:
+    status, headers, _ = http_(fast, "GET", "/")
+    assert status == 200
+    assert headers["content-type"] == "text/html; charset=utf-8"
+    assert "'unsafe-inline'" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert http_(fast, "GET", "/", If_None_Match=headers["etag"])[0] == 304
+    schema = json.loads(http_(fast, "GET", "/v1/schema")[2])
+    kinds = {
+        one["properties"]["type"]["enum"][0] for one in schema["$defs"].values() if "type" in one.get("properties", {})
+    }
+    assert {"call_started", "levels", "utterance", "mood", "conversation", "cue", "notice", "call_ended"} <= kinds
+    assert json.loads(http_(fast, "GET", "/v1/asyncapi")[2])["channels"]["live"]["address"] == "/v1/live"
+    assert "/v1/calls/{call}/notice" in json.loads(http_(fast, "GET", "/v1/openapi.json")[2])["paths"]
+    docs = http_(fast, "GET", "/docs")[2].decode()
+    assert "/v1/calls" in docs
+    assert "https://" not in docs.replace("https://json-schema", "")
+    assert json.loads(http_(fast, "GET", "/v1/models")[2])[0]["name"]
+    assert json.loads(http_(fast, "GET", "/healthz")[2])["status"] == "alive"
+    assert http_(fast, "GET", "/readyz")[0] == 200
+
+
+def test_a_call_opened_over_the_api_takes_media_from_elsewhere(fast: Served, pcm: NDArray[np.float32]) -> None:
+    """As WHIP does it: the call first, then a playout for each participant."""
+    with fast.client() as client:
+        opened = client.request("POST", "/v1/calls", {"roles": ["agent", "customer"], "metadata": {"notice": True}})
+        assert opened["state"] == "waiting"
+        live = fast.service.live
+        playouts = [live.attach(opened["call"], channel) for channel in (0, 1)]
+        for n in range(200):
+            for column, playout in enumerate(playouts):
+                playout.push(n, 160 * n, pcm[160 * n : 160 * (n + 1), column].copy(), live.now_ms())
+            time.sleep(0.02 / FAST)
+        client.request("POST", f"/v1/calls/{opened['call']}/end", {"reason": "hangup"})
+        assert listen(client, opened["call"], since=0)[-1].reason == "hangup"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("host", "has_accounts", "has_tls", "insecure", "is_refused"),
+    [
+        ("127.0.0.1", False, False, False, False),
+        ("localhost", False, False, False, False),
+        ("0.0.0.0", False, False, False, True),
+        ("0.0.0.0", True, False, False, True),
+        ("0.0.0.0", False, True, False, True),
+        ("::", True, True, False, False),
+        ("0.0.0.0", False, False, True, False),
+    ],
+)
+def test_exposure(host: str, has_accounts: bool, has_tls: bool, insecure: bool, is_refused: bool) -> None:
+    if is_refused:
+        with pytest.raises(UsageError, match="--insecure"):
+            check_exposure(host, has_accounts, has_tls, insecure)
+    else:
+        check_exposure(host, has_accounts, has_tls, insecure)
+
+
+def test_replay_to_nowhere_says_so() -> None:
+    with open_call(call_path()) as source, pytest.raises(InputError, match="refused"):
+        replay(source, "ws://127.0.0.1:9")
+    with pytest.raises(UsageError, match="wanted http://HOST:PORT"):
+        Client("ftp://x")
+
+
+def test_it_stops_with_calls_open(pcm: NDArray[np.float32]) -> None:
+    kept: list[Event] = []
+    with serving(store=kept.append, playout=PlayoutConfig()) as served:
+        client = served.client()
+        sent = client.send_call(BOTH)
+        sent.push(pcm[:16000])
+        served.wait_until(lambda: served.service.hub.started(sent.call))
+    assert kept[-1].reason == "shutdown"  # type: ignore[union-attr]
+    assert kept[-1].duration_s == pytest.approx(2.0, abs=0.01)  # type: ignore[union-attr]
+    assert vk.RATE_HZ == 8000
+    assert PATIENT.stream_lag_ms > PlayoutConfig().stream_lag_ms

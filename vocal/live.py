@@ -1,0 +1,359 @@
+"""Calls as they happen: playouts in, a tick every 20 ms, events out in one hand-over a tick.
+
+    transports (any thread) ─► Playout ─┐
+    commands (any thread) ──────────────┴─► clock thread: pull all ─► Engine ─► on_events(list)
+
+A transport opens a call, attaches a playout to each channel as its media come, and pushes packets onto it. Only the
+clock's thread touches the engine. A running call gets exactly one tick of audio each tick, silence where nothing is
+there, so none can hold up another; live equals offline.
+"""
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import msgspec
+import numpy as np
+import vocal_kernels as vk
+from numpy.typing import NDArray
+
+from vocal.config import Config
+from vocal.emotion import EmotionModel
+from vocal.engine import Engine
+from vocal.errors import CapacityError, UsageError
+from vocal.playout import Played, Playout, PlayoutCounts
+from vocal.types import Call, CallEnded, LiveEvent
+
+EventsSink = Callable[[Sequence[LiveEvent]], None]
+TICK_MS = 1000.0 * vk.TICK_S
+LEVELS_TICKS = 10
+MEASURED_TICKS = 500
+"""Ticks over which their cost is judged: 10 s."""
+
+MOST_BEHIND_TICKS = 100
+"""Further behind than this, the clock does not catch up but goes on from now."""
+
+
+class CallState(msgspec.Struct, frozen=True):
+    """A call as it stands. waiting: opened, and no audio is due yet."""
+
+    call: Call
+    state: Literal["waiting", "running", "ending"]
+    at_s: float
+    playouts: tuple[PlayoutCounts | None, ...]
+
+
+class LiveStats(msgspec.Struct, frozen=True):
+    """How the clock keeps up; the costs are of the last 10 s."""
+
+    calls: int
+    channels: int
+    ticks: int
+    late_ticks: int
+    skipped_ticks: int
+    failed_ticks: int
+    refused_calls: int
+    timed_out_calls: int
+    tick_mean_ms: float
+    tick_p95_ms: float
+    tick_p99_ms: float
+
+
+class _Room:
+    """One call between its opening and its end."""
+
+    def __init__(self, call: Call, now_ms: float) -> None:
+        self.call = call
+        self.playouts: list[Playout | None] = [None] * len(call.channels)
+        self.frame: NDArray[np.float32] = np.zeros((vk.TICK_SAMPLES, len(call.channels)), np.float32)
+        self.begun = False
+        self.ticks = 0
+        self.end_reason: str | None = None
+        self.is_ended = False
+        self.last_heard_ms = now_ms
+
+    @property
+    def state(self) -> Literal["waiting", "running", "ending"]:
+        if self.end_reason is not None:
+            return "ending"
+        return "running" if self.begun else "waiting"
+
+
+class Live:
+    """The live engine. `open`, `attach`, `detach`, `end` and `set_notice` may be called from any thread.
+
+    on_events is called in the clock's thread, at most once a tick. clock and sleep, in seconds, are injected in tests.
+    speed: how much faster than people speak its clock runs, for trials with senders that are as fast.
+    """
+
+    def __init__(
+        self,
+        on_events: EventsSink,
+        config: Config = Config(),
+        emotion: EmotionModel | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        speed: float = 1.0,
+    ) -> None:
+        self._on_events = on_events
+        self._config = config
+        self._clock = clock if speed == 1.0 else lambda: speed * clock()
+        self._sleep = sleep if speed == 1.0 else lambda wait_s: sleep(wait_s / speed)
+        self.speed = speed
+        self._events: list[LiveEvent] = []
+        self._engine = Engine(self._events.append, config, emotion)
+        self._rooms: dict[str, _Room] = {}
+        self._lock = threading.Lock()  # of _rooms and what they hold, but for the engine
+        self._commands: deque[Callable[[], None]] = deque()
+        self._thread: threading.Thread | None = None
+        self._is_stopping = False
+        self._start_s = self._clock()
+        self.wants_levels = True
+        self._costs_ms: deque[float] = deque(maxlen=MEASURED_TICKS)
+        self._opened: deque[float] = deque(maxlen=1000)
+        self._ticks = self._late = self._skipped = self._failed = self._refused = self._timed_out = 0
+
+    # What transports and the server call
+
+    def now_ms(self) -> float:
+        """The clock that packets' arrivals are given in."""
+        return 1000.0 * (self._clock() - self._start_s)
+
+    def open(self, call: Call) -> None:
+        """Admit a call. It begins with its first audio.
+
+        Raises CapacityError when the machine carries no more, UsageError for a call that is open already.
+        """
+        if not call.channels:
+            raise UsageError(f"call {call.call!r}: wanted at least one channel")
+        with self._lock:
+            if call.call in self._rooms:
+                raise UsageError(f"call {call.call!r} is open already")
+            try:
+                self._admit()
+            except CapacityError:
+                self._refused += 1
+                raise
+            self._rooms[call.call] = _Room(call, self.now_ms())
+            self._opened.append(self.now_ms())
+
+    def attach(self, call: str, channel: int, clock_hz: int = 8000, reliable: bool = False) -> Playout:
+        """A playout for a channel of an open call, in place of the one before: push packets onto it.
+
+        Its times are `now_ms()`. clock_hz: of the timestamps; reliable: the media come over TCP.
+        """
+        playout = Playout(self._config.playout, clock_hz, reliable)
+        with self._lock:
+            room = self._room(call)
+            numbers = [one.channel for one in room.call.channels]
+            if channel not in numbers:
+                raise UsageError(f"call {call!r}: wanted one of its channels {numbers}, got {channel}")
+            if room.end_reason is not None:
+                raise UsageError(f"call {call!r} is ending: no more media are taken")
+            room.playouts[numbers.index(channel)] = playout
+            room.last_heard_ms = self.now_ms()
+        return playout
+
+    def detach(self, call: str, playout: Playout) -> None:
+        """A channel's media ended; what waits is played, and the call goes on."""
+        playout.close()
+
+    def end(self, call: str, reason: str) -> None:
+        """The call ends after what was pushed has been played. A call that is not open is no mistake: it has ended."""
+        with self._lock:
+            room = self._rooms.get(call)
+            if room is not None and room.end_reason is None:
+                room.end_reason = reason
+                for playout in room.playouts:
+                    if playout is not None:
+                        playout.close()
+
+    def set_notice(self, call: str, given: bool) -> None:
+        """The customer was informed, or objects: takes effect with the next tick."""
+        with self._lock:
+            room = self._room(call)
+            metadata = msgspec.structs.replace(room.call.metadata, notice=given)
+            room.call = msgspec.structs.replace(room.call, metadata=metadata)
+        self._commands.append(lambda: self._tell_notice(room, given))
+
+    def calls(self) -> list[CallState]:
+        with self._lock:
+            return [self._state(room) for room in self._rooms.values()]
+
+    def call(self, call: str) -> CallState | None:
+        with self._lock:
+            room = self._rooms.get(call)
+            return None if room is None else self._state(room)
+
+    def stats(self) -> LiveStats:
+        with self._lock:
+            costs = np.array(list(self._costs_ms) or [0.0])
+            return LiveStats(
+                calls=len(self._rooms),
+                channels=sum(len(room.call.channels) for room in self._rooms.values()),
+                ticks=self._ticks,
+                late_ticks=self._late,
+                skipped_ticks=self._skipped,
+                failed_ticks=self._failed,
+                refused_calls=self._refused,
+                timed_out_calls=self._timed_out,
+                tick_mean_ms=round(float(costs.mean()), 3),
+                tick_p95_ms=round(float(np.quantile(costs, 0.95)), 3),
+                tick_p99_ms=round(float(np.quantile(costs, 0.99)), 3),
+            )
+
+    # The clock
+
+    def start(self) -> None:
+        self._start_s = self._clock()
+        self._thread = threading.Thread(target=self._run, name="vocal-clock", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End every call and the clock; what is left to say is said."""
+        self._is_stopping = True
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        for call in list(self._rooms):
+            self.end(call, "shutdown")
+        tick = self._ticks
+        while self._rooms and self._ticks - tick < 10 * MEASURED_TICKS:
+            self.tick(self._ticks * TICK_MS)
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            due_s = self._start_s + self._ticks * vk.TICK_S
+            wait_s = due_s - self._clock()
+            if wait_s > 0.0:
+                self._sleep(wait_s)
+            elif -wait_s > MOST_BEHIND_TICKS * vk.TICK_S:
+                self._skipped += int(-wait_s / vk.TICK_S)
+                self._start_s += int(-wait_s / vk.TICK_S) * vk.TICK_S
+            elif -wait_s > vk.TICK_S:
+                self._late += 1
+            began = time.perf_counter()
+            self.tick(self._ticks * TICK_MS)
+            self._costs_ms.append(1000.0 * (time.perf_counter() - began))
+
+    def tick(self, now_ms: float) -> None:
+        """All that is due at `now_ms`."""
+        self._ticks += 1
+        try:
+            self._move(now_ms)
+        except Exception:
+            # A defect of ours: it is counted and told, and the other calls go on.
+            self._failed += 1
+            if self._failed == 1:
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+        if self._events:
+            events, self._events[:] = list(self._events), []
+            for event in events:
+                if isinstance(event, CallEnded):
+                    with self._lock:
+                        self._rooms.pop(event.call, None)
+            self._on_events(events)
+
+    def _move(self, now_ms: float) -> None:
+        while self._commands:
+            self._commands.popleft()()
+        with self._lock:
+            rooms = list(self._rooms.values())
+        for room in rooms:
+            if not room.is_ended and (room.begun or self._begin(room, now_ms)):
+                self._pull(room, now_ms)
+        self._engine.advance(1)
+        if self.wants_levels:
+            for room in rooms:
+                if room.begun and not room.is_ended and room.ticks % LEVELS_TICKS == 0:
+                    self._events.append(self._engine.levels(room.call.call))
+
+    def _begin(self, room: _Room, now_ms: float) -> bool:
+        """Whether a call's first audio is due; then sides whose first packets came within a tick begin together."""
+        if all(playout is None or playout.due_ms > now_ms for playout in room.playouts):
+            if self._is_idle(room, now_ms):
+                self.end(room.call.call, "media timeout")
+            if room.end_reason is None:
+                return False
+        for playout in room.playouts:
+            if playout is not None and playout.due_ms <= now_ms + TICK_MS:
+                playout.begin(now_ms)
+        room.begun = True
+        self._engine.open(room.call)
+        return True
+
+    def _pull(self, room: _Room, now_ms: float) -> None:
+        most, is_open, is_heard = 0, False, False
+        for column, playout in enumerate(room.playouts):
+            if playout is None:
+                room.frame[:, column] = 0.0
+                continue
+            played, samples = playout.pull(now_ms, room.frame, column)
+            is_open = is_open or played is not Played.CLOSED
+            is_heard = is_heard or played is Played.AUDIO
+            most = max(most, samples)
+        if is_heard:
+            room.last_heard_ms = now_ms
+        elif self._is_idle(room, now_ms):
+            self.end(room.call.call, "media timeout")
+        room.ticks += 1
+        if room.end_reason is None:
+            self._engine.push(room.call.call, room.frame)
+            return
+        if is_open and most:
+            self._engine.push(room.call.call, room.frame[:most])
+        if not is_open or most < vk.TICK_SAMPLES:
+            room.is_ended = True
+            self._engine.end(room.call.call, room.end_reason)
+
+    def _is_idle(self, room: _Room, now_ms: float) -> bool:
+        if room.end_reason is not None or now_ms - room.last_heard_ms < 1000.0 * self._config.live.idle_s:
+            return False
+        self._timed_out += 1
+        return True
+
+    def _tell_notice(self, room: _Room, given: bool) -> None:
+        # Before a call has begun its metadata say it all.
+        if room.begun and self._rooms.get(room.call.call) is room:
+            if given:
+                self._engine.give_notice(room.call.call)
+            else:
+                self._engine.withdraw_notice(room.call.call)
+
+    # Admission
+
+    def _admit(self) -> None:
+        """What a tick costs now, and what calls opened in the last second will add to it, must leave room in 20 ms."""
+        config = self._config.live
+        if self._is_stopping:
+            raise CapacityError("shutting down: no new calls are taken", 30.0)
+        if len(self._rooms) >= config.most_calls:
+            raise CapacityError(
+                f"{len(self._rooms)} calls are open, and no more than {config.most_calls} are wanted", 10.0
+            )
+        costs = np.array(list(self._costs_ms)[-MEASURED_TICKS // 2 :])
+        if len(costs) < MEASURED_TICKS // 10 or not self._rooms:
+            return
+        now_ms = self.now_ms()
+        fresh = sum(now_ms - at_ms < 1000.0 for at_ms in self._opened)
+        share = float(costs.mean()) / max(1, len(self._rooms) - fresh)
+        expected_ms = float(np.quantile(costs, 0.95)) + min(1.0, share) * (fresh + 1)
+        if expected_ms > config.most_busy * TICK_MS:
+            raise CapacityError(
+                f"this machine is full: with one more call a tick would take {expected_ms:.1f} ms, "
+                f"wanted at most {config.most_busy * TICK_MS:.1f} of {TICK_MS:.0f} ms",
+                5.0,
+            )
+
+    def _room(self, call: str) -> _Room:
+        try:
+            return self._rooms[call]
+        except KeyError:
+            raise UsageError(f"call {call!r} is not open") from None
+
+    def _state(self, room: _Room) -> CallState:
+        counts = tuple(None if playout is None else playout.counts for playout in room.playouts)
+        return CallState(room.call, room.state, room.ticks * vk.TICK_S, counts)

@@ -1,0 +1,257 @@
+"""Live events to readers: what each may see, what one who comes late or back still gets, and what a slow one loses.
+
+Every event gets a `cursor`, which grows over all calls; a reader that comes back says the last one it saw (`since`) and
+gets what was kept of what followed. Kept of each call, until ten minutes after its end: its beginning and end, notices
+and all cues; the newest of the rest, as many as `KEPT` says. Levels are not kept.
+
+A reader that does not keep up loses levels first, then old mood; then it is told to come back, so that it never loses
+a cue. All of this belongs to one event loop and is not to be called from elsewhere.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from vocal.policy import without_inferred
+from vocal.types import CallEnded, CallStarted, Conversation, Cue, Levels, LiveEvent, Mood, Notice, Utterance
+
+KEPT: dict[type[LiveEvent], int] = {Mood: 400, Utterance: 150, Conversation: 1}
+"""Newest events kept of each call; kinds that are not named here are all kept, levels not at all."""
+
+KEPT_S = 600.0
+QUEUE = 2000
+"""Events that may wait for a reader before it loses some; at twice as many it has to come back."""
+
+View = Callable[[LiveEvent], LiveEvent | None]
+"""What a reader may see of an event, None: nothing."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Numbered(NamedTuple):
+    cursor: int
+    event: LiveEvent
+
+
+class _Kept:
+    """One call's events that a late reader still gets."""
+
+    def __init__(self) -> None:
+        self.lasting: list[Numbered] = []
+        self.newest: dict[type[LiveEvent], deque[Numbered]] = {kind: deque(maxlen=most) for kind, most in KEPT.items()}
+        self.forgotten = 0  # the newest cursor that is not kept any more
+        self.ended_s: float | None = None
+
+    def add(self, one: Numbered) -> None:
+        newest = self.newest.get(type(one.event))
+        if newest is None:
+            self.lasting.append(one)
+            return
+        if len(newest) == newest.maxlen:
+            self.forgotten = newest[0].cursor
+        newest.append(one)
+
+    def since(self, cursor: int) -> Iterable[Numbered]:
+        for kept in (self.lasting, *self.newest.values()):
+            yield from (one for one in kept if one.cursor > cursor)
+
+    def withdraw(self) -> None:
+        self.lasting = _withdrawn(self.lasting)
+        for kind, kept in self.newest.items():
+            self.newest[kind] = deque(_withdrawn(kept), kept.maxlen)
+
+
+def _withdrawn(kept: Iterable[Numbered]) -> list[Numbered]:
+    return [Numbered(one.cursor, event) for one in kept if (event := without_inferred(one.event)) is not None]
+
+
+class Lost(msgspec.Struct):
+    """What a slow reader was not told, by kind."""
+
+    levels: int = 0
+    mood: int = 0
+
+
+class Reader:
+    """One who listens: `take` waits for what there is to tell. `lost` counts, `gaps` says whether `since` reached back
+    further than what was kept; `is_too_slow`: it was cut off and has to come back with its last cursor."""
+
+    def __init__(self, view: View, call: str | None, kinds: frozenset[str] | None) -> None:
+        self._view = view
+        self._call = call
+        self._kinds = kinds
+        self._waiting: deque[Numbered] = deque()
+        self._something = asyncio.Event()
+        self.lost = Lost()
+        self.gaps = False
+        self.is_too_slow = False
+        self.is_closed = False
+
+    def tell(self, one: Numbered) -> None:
+        if self._call is not None and one.event.call != self._call:
+            return
+        if self._kinds is not None and _kind(one.event) not in self._kinds:
+            return
+        seen = self._view(one.event)
+        if seen is None:
+            return
+        if isinstance(seen, Notice) and not seen.given:
+            self._waiting = deque(
+                kept
+                for waiting in self._waiting
+                for kept in ([waiting] if waiting.event.call != seen.call else _withdrawn([waiting]))
+            )
+        if len(self._waiting) >= QUEUE:
+            self._make_room()
+        self._waiting.append(Numbered(one.cursor, seen))
+        self._something.set()
+
+    def _make_room(self) -> None:
+        before = len(self._waiting)
+        self._waiting = deque(one for one in self._waiting if not isinstance(one.event, Levels))
+        self.lost.levels += before - len(self._waiting)
+        if len(self._waiting) < QUEUE:
+            return
+        moods = sum(isinstance(one.event, Mood) for one in self._waiting)
+        self.lost.mood += (dropped := moods - moods // 2)
+        kept: deque[Numbered] = deque()
+        for one in self._waiting:
+            if dropped and isinstance(one.event, Mood):
+                dropped -= 1
+            else:
+                kept.append(one)
+        self._waiting = kept
+        if len(kept) >= 2 * QUEUE:
+            # It will come back with its last cursor and get them from what is kept.
+            self.is_too_slow = True
+            self._waiting.clear()
+            self.close()
+
+    async def take(self) -> list[Numbered]:
+        """What waits, at least one event; nothing once it is closed."""
+        await self._something.wait()
+        self._something.clear()
+        taken, self._waiting = list(self._waiting), deque()
+        return taken
+
+    def close(self) -> None:
+        self.is_closed = True
+        self._something.set()
+
+
+class HubStats(msgspec.Struct):
+    readers: int = 0
+    events: int = 0
+    lost_levels: int = 0
+    lost_mood: int = 0
+    too_slow: int = 0
+
+
+class Hub:
+    """Give it every batch of events (`take`); `join` makes a reader."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        # By the time of day, so that a cursor of an earlier process is older than all of this one's.
+        self.cursor = int(time.time() * 1000.0) * 1000
+        self._clock = clock
+        self._kept: dict[str, _Kept] = {}
+        self._readers: set[Reader] = set()
+        self._stats = HubStats()
+
+    @property
+    def wants_levels(self) -> bool:
+        return bool(self._readers)
+
+    def take(self, events: Sequence[LiveEvent]) -> None:
+        self._stats.events += len(events)
+        for event in events:
+            self.cursor += 1
+            one = Numbered(self.cursor, event)
+            if not isinstance(event, Levels):
+                self._keep(one)
+            for reader in self._readers:
+                reader.tell(one)
+
+    def _keep(self, one: Numbered) -> None:
+        event = one.event
+        kept = self._kept.setdefault(event.call, _Kept())
+        if isinstance(event, Notice) and not event.given:
+            kept.withdraw()
+        kept.add(one)
+        if isinstance(event, CallEnded):
+            kept.ended_s = self._clock()
+        if isinstance(event, CallStarted):
+            self._forget_old()
+
+    def _forget_old(self) -> None:
+        now_s = self._clock()
+        for call, kept in list(self._kept.items()):
+            if kept.ended_s is not None and now_s - kept.ended_s > KEPT_S:
+                del self._kept[call]
+
+    def events_of(self, call: str) -> list[LiveEvent]:
+        """What is kept of a call, in its order."""
+        kept = self._kept.get(call)
+        return [] if kept is None else [one.event for one in sorted(kept.since(0))]
+
+    def cues_of(self, call: str) -> list[Cue]:
+        return [event for event in self.events_of(call) if isinstance(event, Cue)]
+
+    def started(self, call: str) -> CallStarted | None:
+        """How a call began that runs or ended within ten minutes."""
+        kept = self._kept.get(call)
+        return None if kept is None else next((e.event for e in kept.lasting if isinstance(e.event, CallStarted)), None)
+
+    def join(
+        self,
+        view: View = lambda event: event,
+        call: str | None = None,
+        kinds: frozenset[str] | None = None,
+        since: int | None = None,
+    ) -> Reader:
+        """A reader of what comes from now on; with `since`, first of what was kept behind that cursor."""
+        reader = Reader(view, call, kinds)
+        if since is not None:
+            past = [one for kept in self._kept.values() for one in kept.since(since)]
+            for one in sorted(past, key=lambda one: one.cursor):
+                reader.tell(one)
+            reader.gaps = since > 0 and any(kept.forgotten > since for kept in self._kept.values())
+        self._readers.add(reader)
+        return reader
+
+    def leave(self, reader: Reader) -> None:
+        self._readers.discard(reader)
+        self._stats.lost_levels += reader.lost.levels
+        self._stats.lost_mood += reader.lost.mood
+        self._stats.too_slow += reader.is_too_slow
+
+    def close(self) -> None:
+        for reader in self._readers:
+            reader.close()
+
+    @property
+    def stats(self) -> HubStats:
+        return msgspec.structs.replace(
+            self._stats,
+            readers=len(self._readers),
+            lost_levels=self._stats.lost_levels + sum(reader.lost.levels for reader in self._readers),
+            lost_mood=self._stats.lost_mood + sum(reader.lost.mood for reader in self._readers),
+        )
+
+
+def _kind(event: LiveEvent) -> str:
+    return str(event.__struct_config__.tag)
+
+
+class _Message(msgspec.Struct):
+    cursor: int
+    event: LiveEvent
+
+
+def encode(one: Numbered) -> bytes:
+    """An event as it goes over the wire: {"cursor": n, "event": {...}}."""
+    return _encode(_Message(one.cursor, one.event))
