@@ -12,7 +12,7 @@ import vocal_kernels as vk
 
 from vocal.analysis import load_emotion
 from vocal.config import Config, EmotionConfig
-from vocal.emotion import EmotionModel, read_contract
+from vocal.emotion import EmotionModel
 from vocal.engine import Engine
 from vocal.errors import InputError
 from vocal.types import Call, CallEnded, Channel, Cue, Emotion, Event, Metadata, Mood, Utterance
@@ -135,9 +135,7 @@ class Models:
         self.shipped = load(None)
         self._folds = folds
         self._loaded: dict[Path, EmotionModel] = {}
-        self._heard = [
-            _letters(name) for name in read_contract(self.shipped.folder).get("training", {}).get("corpora", [])
-        ]
+        self._heard = [_letters(name) for name in self.shipped.contract.training.get("corpora", [])]
 
     def has_heard(self, corpus: str) -> bool:
         """Whether the model that ships was trained on it, as its contract says."""

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,30 @@ import onnx
 import pytest
 import vocal_kernels as vk
 from numpy.typing import NDArray
+from signals import voice
 
 from vocal.emotion import BATCH, EmotionModel, find_models, models_folder, stress_of
 from vocal.errors import ModelError
-from vocal.types import Relative
+from vocal.types import Emotion, Relative
 from vocal.utterance import EmotionInput
 
 
+@cache
+def of_voices() -> list[NDArray[np.float64]]:
+    """Functionals of 40 voices."""
+    found = []
+    for rows in vk.extract([voice(3.0, 90.0 + 5 * seed, seed=seed) for seed in range(40)]):
+        ring = np.zeros((vk.RING_ROWS, vk.FEATURES), np.float32)
+        ring[: len(rows)] = rows
+        functionals = np.zeros(vk.FUNCTIONALS)
+        assert vk.functionals(ring.reshape(-1, 1), 0, 0, len(rows), functionals) >= vk.LEAST_STEPS
+        found.append(functionals)
+    return found
+
+
 def an_input(seed: int) -> EmotionInput:
-    rng = np.random.default_rng(seed)
-    return EmotionInput(rng.normal(size=vk.FUNCTIONALS), rng.normal(size=vk.FUNCTIONALS), float(rng.uniform()), 3.0)
+    trust = float(np.random.default_rng(seed).uniform())
+    return EmotionInput(of_voices()[seed], of_voices()[seed - 1], trust, 3.0)
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +56,16 @@ def test_the_model_that_ships_keeps_its_contract(model: EmotionModel) -> None:
 
 def test_probabilities_sum_to_one_and_stay_in_range(model: EmotionModel) -> None:
     for emotion in model.estimate([an_input(seed) for seed in range(40)], [Relative()] * 40):
-        assert emotion is not None
+        assert isinstance(emotion, Emotion)
         assert sum(emotion.categories.values()) == pytest.approx(1.0, abs=0.01)
         assert all(0.0 <= v <= 1.0 for v in (emotion.valence, emotion.arousal, emotion.stress, emotion.confidence))
         assert emotion.sentiment == pytest.approx(2 * emotion.valence - 1, abs=0.002)
+
+
+def test_what_is_like_no_voice_is_not_judged(model: EmotionModel) -> None:
+    rng = np.random.default_rng(1)
+    given = EmotionInput(10.0 * rng.normal(size=vk.FUNCTIONALS), np.zeros(vk.FUNCTIONALS), 0.0, 3.0)
+    assert model.estimate([given], [Relative()]) == ["not_voice"]
 
 
 def test_a_result_does_not_depend_on_the_batch(model: EmotionModel) -> None:

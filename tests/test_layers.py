@@ -234,7 +234,7 @@ def test_its_answer_is_the_only_way_to_an_emotion_stage() -> None:
     (question,) = asked
     assert ast.unparse(question.test).startswith("allowed and ")
     assert ast.unparse(tree).count("keep_audio") == 1
-    assert [module for module in VOCAL if "keep_audio" in names_in(module)] == ["bank", "engine"]
+    assert [module for module in VOCAL if "keep_audio" in names_in(module)] == ["engine"]
     for module in VOCAL:
         assert module == "engine" or "Speaker" not in names_in(module) or module == "utterance"
         for node in ast.walk(parsed(VOCAL[module])):

@@ -32,7 +32,7 @@ from vocal.bank import KEPT_SAMPLES, Bank, Kind
 from vocal.emotion import PLANE, EmotionModel
 from vocal.engine import Engine
 from vocal.errors import ModelError
-from vocal.types import Call, Channel, Emotion, Event, Metadata, Mood, Relative, Utterance
+from vocal.types import Call, Channel, Emotion, Event, Metadata, Mood, NoEstimate, Relative, Utterance
 from vocal.utterance import EmotionInput
 
 SURE = "confidence = 0.6"
@@ -77,13 +77,13 @@ def an_input(seed: int, seconds: float = 2.0) -> EmotionInput:
     )
 
 
-def estimate(model: EmotionModel, row: EmotionInput) -> Emotion | None:
+def estimate(model: EmotionModel, row: EmotionInput) -> Emotion | NoEstimate:
     return model.estimate([row], [Relative()])[0]
 
 
 def sure(model: EmotionModel, row: EmotionInput) -> Emotion:
     emotion = estimate(model, row)
-    assert emotion is not None
+    assert isinstance(emotion, Emotion)
     return emotion
 
 
@@ -119,7 +119,7 @@ def test_every_kind_of_model_estimates_in_a_call(brought: EmotionModel) -> None:
     told = [event.emotion for event in events if isinstance(event, Utterance) and event.role == "customer"]
     assert told
     for emotion in told:
-        assert emotion is not None
+        assert isinstance(emotion, Emotion)
         assert emotion.model == "small 1"
         assert 0 <= emotion.valence <= 1
         assert 0 <= emotion.arousal <= 1
@@ -233,7 +233,7 @@ def test_levels_without_gain(tmp_path: Path) -> None:
 
 
 def test_the_longest_stretch_fits(brought: EmotionModel) -> None:
-    assert estimate(brought, an_input(1, vk.LONGEST_S)) is not None
+    assert isinstance(estimate(brought, an_input(1, vk.LONGEST_S)), Emotion)
 
 
 # What comes of its outputs
@@ -300,15 +300,15 @@ def test_dimensions_win_over_the_plane(tmp_path: Path) -> None:
 
 def test_what_is_no_voice_is_not_judged(tmp_path: Path) -> None:
     model = of_logits(tmp_path, CATEGORIES, '[outputs.voice]\nkind = "voice"\nleast = 0.4\n')
-    assert estimate(model, giving(1.0, 0.0, 0.0, 0.39)) is None
-    assert estimate(model, giving(1.0, 0.0, 0.0, 0.41)) is not None
+    assert estimate(model, giving(1.0, 0.0, 0.0, 0.39)) == "not_voice"
+    assert isinstance(estimate(model, giving(1.0, 0.0, 0.0, 0.41)), Emotion)
 
 
 def test_what_is_too_short_is_not_judged(tmp_path: Path) -> None:
     model = of_logits(tmp_path, CATEGORIES, top="least_s = 2.0")
     rows = [giving(1.0, 0.0, 0.0)._replace(seconds=seconds) for seconds in (1.99, 2.0, 0.7, 3.0)]
     found = model.estimate(rows, [Relative()] * 4)
-    assert [emotion is None for emotion in found] == [True, False, True, False]
+    assert [emotion == "too_short" for emotion in found] == [True, False, True, False]
     assert model.estimate([], []) == []
 
 
@@ -325,9 +325,9 @@ def test_no_estimate_rather_than_a_wrong_one(tmp_path: Path, values: tuple[float
     model = of_logits(tmp_path, CATEGORIES)
     row, good = giving(*values), giving(0.2, 0.3, 0.5)
     found = model.estimate([good, row, good], [Relative()] * 3)
-    assert found[1] is None
+    assert found[1] == "model"
     assert found[0] == found[2] == estimate(model, good)
-    assert found[0] is not None
+    assert isinstance(found[0], Emotion)
     arrays = {f"0/{name}": value for name, value in model._show(row).items()}
     np.savez(tmp_path / "vectors.npz", **arrays, **{"0/p": np.array(values)})
     assert any(wanted in fault for fault in model.check())
@@ -358,9 +358,9 @@ def test_a_row_that_fails_takes_no_neighbour_with_it(tmp_path: Path) -> None:
         write(tmp_path, g.model({"functionals": ["n", vk.FUNCTIONALS]}, {"p": ["n", 3]}), FUNCTIONALS + CATEGORIES)
     )
     found = model.estimate([giving(0.0), giving(50.0), giving(1.0)], [Relative()] * 3)
-    assert found[0] is not None
-    assert found[1] is None
-    assert found[2] is not None
+    assert isinstance(found[0], Emotion)
+    assert found[1] == "model"
+    assert isinstance(found[2], Emotion)
     assert found[2].categories["neutral"] == 1.0
 
 

@@ -60,7 +60,7 @@ class ConversationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     overlap_counted_s: float = 1.0
     backchannel_s: float = 0.7
     non_talk_s: float = 3.0
-    mood_memory_s: float = 6.0
+    mood_memory_s: float = 3.0
     trend_s: float = 30.0
     report_every_s: int = 5
 

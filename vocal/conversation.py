@@ -25,8 +25,8 @@ NEUTRAL = 0.5
 PRIOR_S = 1.0
 # The journey scale runs from 1 to 10; an estimate of one utterance is off by about this much (models/emotion/CARD.md).
 JOURNEY_LOW, JOURNEY_HIGH = 1.0, 10.0
-UTTERANCE_ERROR = 3.0
-LEAST_ERROR = 0.8
+UTTERANCE_ERROR = 4.5
+LEAST_ERROR = 1.2
 # Points that a minute of dead air takes off the end, and as many that ten interruptions by the agent take.
 MOST_TAKEN, DEAD_AIR_S, INTERRUPTIONS = 0.5, 60.0, 10.0
 

@@ -467,7 +467,7 @@ def build_app(service: Service) -> App:
     @api.get(f"{API}/models", tags=["models"])
     async def models(_: Principal = known) -> list[dict[str, Any]]:
         contracts = [read_contract(folder) for folder in find_models()]
-        return [{key: one.get(key) for key in ("name", "version", "date", "training")} for one in contracts]
+        return [{key: getattr(one, key) for key in ("name", "version", "date", "training")} for one in contracts]
 
     @api.get(f"{API}/schema", tags=["events"])
     async def schema() -> dict[str, Any]:
