@@ -37,7 +37,8 @@ from vocal import __version__
 from vocal.access import LOCAL, SESSION_S, Access, AccountRole, Principal, may_handle, may_see, metadata_for, seen_by
 from vocal.answers import Answers
 from vocal.config import Config
-from vocal.emotion import EmotionModel, find_models, read_contract
+from vocal.contract import read_contract
+from vocal.emotion import EmotionModel, find_models
 from vocal.errors import AccessError, CapacityError, MediaError, UsageError, VocalError
 from vocal.guard import LOOPBACK, App, Guard, RateLimit, Receive, Scope, Send, address, header
 from vocal.live import CallState, Live
