@@ -39,7 +39,9 @@ def call_tables(events: list[Event], language: Language) -> list[Table | str]:
                 num(u.level_dbov),
                 num(u.f0_median_hz, 0),
                 num(u.clarity, 2),
-                num(u.emotion.valence if u.emotion else None, 2),
+                text(f"no_estimate.{u.no_estimate}", language)
+                if u.no_estimate
+                else num(u.emotion.valence if u.emotion else None, 2),
                 num(u.emotion.arousal if u.emotion else None, 2),
                 num(u.emotion.stress if u.emotion else None, 2),
                 style="bold" if u.role == "customer" else "",
