@@ -185,10 +185,19 @@ class Service:
         started = self.hub.started(call)
         return None if started is None else started.metadata
 
-    def view(self, principal: Principal) -> Callable[[LiveEvent], LiveEvent | None]:
+    def view(self, principal: Principal, as_coach: bool = False) -> Callable[[LiveEvent], LiveEvent | None]:
+        """What somebody may see. as_coach: this machine's user, who may see all, sees no more than a coach would."""
+
         def view(event: LiveEvent) -> LiveEvent | None:
             started = self.hub.started(event.call)
-            return None if started is None else seen_by(principal, event, started.metadata, self.access)
+            if started is None:
+                return None
+            viewer = principal
+            if as_coach and principal.role == "local":
+                viewer = Principal("coach", "lead", team=started.metadata.team or "")
+                if started.metadata.team is None:
+                    started = msgspec.structs.replace(started, metadata=msgspec.structs.replace(started.metadata, team=""))
+            return seen_by(viewer, event, started.metadata, self.access)
 
         return view
 
@@ -562,7 +571,8 @@ def _call_out(state: CallState, principal: Principal, access: Access) -> dict[st
 async def _live_socket(service: Service, socket: WebSocket) -> None:
     """Events as they come, each as {"cursor": n, "event": {...}}; first {"hello": {...}}.
 
-    ?call=ID one call only; ?types=cue,mood these only; ?since=CURSOR also what was kept behind it (0: all of it).
+    ?call=ID one call only; ?types=cue,mood these only; ?since=CURSOR also what was kept behind it (0: all of it);
+    ?as=coach for this machine's user: what a coach would see.
     A reader that is too slow is told what it lost, {"lost": {"levels": n, "mood": n}}, and if that is not enough closed
     with 1013: it comes back with its last cursor. When nothing happens it is told {"beat": n} every five seconds, so that
     a page can tell a quiet line from a dead one.
@@ -583,7 +593,8 @@ async def _live_socket(service: Service, socket: WebSocket) -> None:
         return
     await socket.accept()
     wanted = frozenset(kinds.split(",")) if kinds else None
-    reader = service.hub.join(service.view(principal), call, wanted, None if since is None else int(since))
+    view = service.view(principal, socket.query_params.get("as") == "coach")
+    reader = service.hub.join(view, call, wanted, None if since is None else int(since))
     hello = {"v": 1, "role": principal.role, "cursor": service.hub.cursor, "gaps": reader.gaps, "version": __version__}
     leaving = asyncio.create_task(_until_gone(socket))
     leaving.add_done_callback(lambda _: reader.close())

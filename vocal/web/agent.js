@@ -8,7 +8,7 @@ import { ApiError, callPath, getJson, post } from "./api.js";
 import { Call, median } from "./calls.js";
 import { h, put, s, say, show } from "./dom.js";
 import { Live } from "./live.js";
-import { MoodLine, Sign, reading, words } from "./mood.js";
+import { MoodLine, Sign, lineFrom, reading, words } from "./mood.js";
 import { Part } from "./part.js";
 import { clock, currentLanguage, number, perCent, quantity, signed, t } from "./texts.js";
 
@@ -206,7 +206,8 @@ export class VocalAgent extends Part {
     this.sure = h("span", { class: "sure" });
     this.why = h("p", { class: "trend" }, this.trend, this.sure);
     this.line = new MoodLine(56);
-    this.axis = h("p", { class: "axis", "aria-hidden": "true" }, h("span", {}, t("web.mood.ago", { minutes: 3 })), h("span", {}, t("web.mood.now")));
+    this.axisFrom = h("span");
+    this.axis = h("p", { class: "axis", "aria-hidden": "true" }, this.axisFrom, h("span", {}, t("web.mood.now")));
     this.spoken = h("p", { class: "hidden", role: "status" });
     this.cueBox = this.#buildCue();
     this.tempo = new Scale(TEMPO_SCALE, TEMPO_RANGE, this.#tempoLimit);
@@ -216,6 +217,7 @@ export class VocalAgent extends Part {
       level: row(t("web.agent.loudness"), this.level.element),
       share: row(t("web.agent.share"), this.#buildShare()),
     };
+    this.ownMs = -Infinity;
     this.notice = h("span", { class: "notice" });
     this.noticeButton = h("button", { class: "link", type: "button", onclick: () => this.#setNotice() });
     return [
@@ -232,9 +234,13 @@ export class VocalAgent extends Part {
       h(
         "section",
         { class: "own card", "aria-labelledby": "own" },
-        h("h2", { id: "own" }, t("web.agent.own")),
+        h(
+          "div",
+          { class: "head" },
+          h("h2", { id: "own" }, t("web.agent.own")),
+          h("p", { class: "key", "aria-hidden": "true" }, mark("own"), t("web.agent.me"), mark("theirs"), t("web.agent.them")),
+        ),
         ...Object.values(this.rows).map((one) => one.element),
-        h("p", { class: "key", "aria-hidden": "true" }, mark("own"), t("web.agent.me"), mark("theirs"), t("web.agent.them")),
       ),
       this.#foot(h("span", { class: "notice-line" }, this.notice, this.noticeButton)),
     ];
@@ -268,10 +274,16 @@ export class VocalAgent extends Part {
     // Said when the word changes, not each second.
     say(this.spoken, read.isKnown ? `${t("web.mood.title")}: ${t(`web.mood.${read.kind}`)}` : "");
     show(this.line.element.parentElement, read.isKnown);
-    if (read.isKnown) this.line.show(call.moods, nowS, `${t("web.mood.line", { minutes: 3 })}: ${words(read)}`);
+    if (!read.isKnown) return;
+    const fromS = lineFrom(nowS);
+    say(this.axisFrom, fromS > 0 ? t("web.mood.ago", { minutes: 3 }) : "0:00");
+    this.line.show(call.moods, nowS, `${t("web.mood.line", { minutes: 3 })}: ${words(read)}`, fromS);
   }
 
   #showOwn(call) {
+    // Once a second: a number that runs cannot be read.
+    if (performance.now() - this.ownMs < 1000) return;
+    this.ownMs = performance.now();
     const { agent = null, customer = null } = call.levels;
     const own = agent?.tempo_syll_s ?? null;
     const theirs = customer?.tempo_syll_s ?? null;
@@ -292,7 +304,7 @@ export class VocalAgent extends Part {
     const db = call.relativeDb;
     const loud = db === null ? "listening" : db > LOUDER_DB ? "louder" : db < -LOUDER_DB ? "softer" : "same";
     const level = this.levels.agent.value;
-    this.rows.level.show(db === null ? (level === null ? "–" : number(level, 0)) : signed(db, 0), db === null ? (level === null ? "" : t("unit.dbov")) : t("unit.db"), t(`web.agent.${loud}`), false);
+    this.rows.level.show(db === null ? "–" : signed(db, 0), db === null ? "" : t("unit.db"), t(`web.agent.${loud}`), false);
     this.level.show(level, this.levels.customer.value);
 
     const share = call.conversation?.talk_share.agent ?? null;

@@ -20,14 +20,14 @@ export class Live {
   #heard = 0;
   #cursor = 0;
   #past = 0;
-  #types;
+  #query;
   #onEvent;
   #onState;
   state = "connecting";
 
-  /** onEvent(event, cursor, isPast): in order, none twice. onState(state). types: these kinds only; null: all. */
-  constructor({ types = null, onEvent, onState = () => {} }) {
-    this.#types = types;
+  /** onEvent(event, cursor, isPast): in order, none twice. onState(state). types: these kinds only; null: all. as: "coach". */
+  constructor({ types = null, as = null, onEvent, onState = () => {} }) {
+    this.#query = { ...(types && { types: types.join(",") }), ...(as && { as }) };
     this.#onEvent = onEvent;
     this.#onState = onState;
   }
@@ -56,8 +56,7 @@ export class Live {
     clearTimeout(this.#timer);
     this.#drop();
     this.#heard = performance.now();
-    const asked = new URLSearchParams({ since: String(this.#cursor) });
-    if (this.#types) asked.set("types", this.#types.join(","));
+    const asked = new URLSearchParams({ since: String(this.#cursor), ...this.#query });
     const socket = new WebSocket(`${SERVER.replace(/^http/, "ws")}/v1/live?${asked}`);
     this.#socket = socket;
     socket.onmessage = ({ data }) => this.#take(JSON.parse(data));

@@ -1,7 +1,7 @@
 // The customer's mood: a word, a shape that goes from round to jagged, and a line over the last minutes.
 
 import { put, s, say } from "./dom.js";
-import { number, t } from "./texts.js";
+import { t } from "./texts.js";
 
 export const WINDOW_S = 180;
 const STEADY = 0.15; // valence per 30 s
@@ -61,8 +61,8 @@ const SHAPES = {
   good: outline(() => 44),
   neutral: outline(superellipse(4, 39)),
   low: outline(superellipse(1.25, 46)),
-  tense: star(8, 37),
-  very_tense: star(12, 32),
+  tense: star(8, 39),
+  very_tense: star(10, 34),
 };
 SHAPES.absent = SHAPES.no_notice = SHAPES.waiting = SHAPES.good;
 
@@ -89,9 +89,8 @@ export class Sign {
 // The line: valence over time, its band as wide as the estimate is unsure, dashed where the customer does not speak.
 
 export class MoodLine {
-  constructor(height, windowS = WINDOW_S) {
+  constructor(height) {
     this.height = height;
-    this.windowS = windowS;
     this.band = s("path", { class: "band" });
     this.held = s("path", { class: "held" });
     this.line = s("path", { class: "mood-line" });
@@ -103,6 +102,8 @@ export class MoodLine {
       { class: "mood-chart", height, role: "img", preserveAspectRatio: "none" },
       this.name,
       s("line", { class: "zero", x1: "0", x2: "100%", y1: middle, y2: middle }),
+      s("text", { class: "end", x: 0, y: 9, "aria-hidden": "true" }, t("web.mood.high_end")),
+      s("text", { class: "end", x: 0, y: height - 1, "aria-hidden": "true" }, t("web.mood.low_end")),
       s(
         "svg",
         { viewBox: `0 0 1000 ${height}`, width: "98%", height, preserveAspectRatio: "none" },
@@ -119,7 +120,7 @@ export class MoodLine {
   }
 
   /** moods up to `nowS`; fromS: where the axis begins. */
-  show(moods, nowS, words, fromS = nowS - this.windowS) {
+  show(moods, nowS, words, fromS = lineFrom(nowS)) {
     say(this.name, words);
     const x = (atS) => (((atS - fromS) / (nowS - fromS)) * 1000).toFixed(1);
     // One more before the window, so that the line comes in from the left.
@@ -164,6 +165,9 @@ export class MoodLine {
   }
 }
 
+/** Where the line of a running call begins: three minutes ago, or with the call. */
+export const lineFrom = (nowS) => Math.max(0, nowS - WINDOW_S);
+
 /** A reading in words, for those who do not see the sign. */
 export function words(read) {
   if (!read.isKnown) return t(`web.mood.${read.kind}`);
@@ -171,5 +175,3 @@ export function words(read) {
   const values = { word, trend: t(`web.mood.${read.trend}`), confidence: t(`web.mood.${read.confidence}`) };
   return t("web.mood.line_text", values);
 }
-
-export const journey = (valence) => number(1 + 9 * valence, 1);

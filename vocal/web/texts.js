@@ -40,10 +40,11 @@ export function number(value, decimals = 1) {
   const key = `${language}${decimals}`;
   const options = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
   if (!formats.has(key)) formats.set(key, new Intl.NumberFormat(language, options));
-  return formats.get(key).format(value).replace("-", "\u2212");
+  const rounded = Number(value.toFixed(decimals)) + 0; // no minus before a zero
+  return formats.get(key).format(rounded).replace("-", "\u2212");
 }
 
-export const signed = (value, decimals = 1) => (value > 0 ? "+" : "") + number(value, decimals);
+export const signed = (value, decimals = 1) => (Number(value.toFixed(decimals)) > 0 ? "+" : "") + number(value, decimals);
 export const quantity = (value, unit, decimals = 1) => `${number(value, decimals)}\u00a0${t(`unit.${unit}`)}`;
 export const perCent = (share) => t("format.per_cent", { value: number(share * 100, 0) }).replace(" ", "\u00a0");
 
