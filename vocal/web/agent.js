@@ -202,9 +202,8 @@ export class VocalAgent extends Part {
     this.clock = h("span", { class: "clock" });
     this.sign = new Sign();
     this.word = h("p", { class: "word" });
-    this.trend = h("span");
-    this.sure = h("span", { class: "sure" });
-    this.why = h("p", { class: "trend" }, this.trend, this.sure);
+    this.trend = h("p", { class: "trend" });
+    this.sure = h("p", { class: "sure" });
     this.line = new MoodLine(56);
     this.axisFrom = h("span");
     this.axis = h("p", { class: "axis", "aria-hidden": "true" }, this.axisFrom, h("span", {}, t("web.mood.now")));
@@ -218,6 +217,7 @@ export class VocalAgent extends Part {
       share: row(t("web.agent.share"), this.#buildShare()),
     };
     this.ownMs = -Infinity;
+    this.lastTempo = { agent: null, customer: null };
     this.notice = h("span", { class: "notice" });
     this.noticeButton = h("button", { class: "link", type: "button", onclick: () => this.#setNotice() });
     return [
@@ -226,7 +226,7 @@ export class VocalAgent extends Part {
         "section",
         { class: "mood card", "aria-labelledby": "mood" },
         h("h2", { id: "mood" }, t("web.mood.title")),
-        h("div", { class: "glance" }, this.sign.element, h("div", {}, this.word, this.why)),
+        h("div", { class: "glance" }, this.sign.element, h("div", {}, this.word, this.trend, this.sure)),
         this.spoken,
         h("div", { class: "chart" }, this.line.element, this.axis),
       ),
@@ -285,19 +285,23 @@ export class VocalAgent extends Part {
     if (performance.now() - this.ownMs < 1000) return;
     this.ownMs = performance.now();
     const { agent = null, customer = null } = call.levels;
-    const own = agent?.tempo_syll_s ?? null;
-    const theirs = customer?.tempo_syll_s ?? null;
+    const isNow = (agent?.tempo_syll_s ?? null) !== null;
+    // Who listens has no tempo; the last one stands, and says that it is the last.
+    this.lastTempo.agent = agent?.tempo_syll_s ?? this.lastTempo.agent;
+    this.lastTempo.customer = customer?.tempo_syll_s ?? this.lastTempo.customer;
+    const { agent: own, customer: theirs } = this.lastTempo;
     const [low, high] = TEMPO_RANGE;
-    let verdict = own === null ? t("web.agent.no_speech") : "";
+    let verdict = t(own === null ? "web.agent.no_speech" : "web.agent.last");
     let isOver = false;
-    if (own !== null) {
+    if (isNow) {
       isOver = own > this.#tempoLimit;
       if (isOver) verdict = t("web.agent.tempo_over", { limit: number(this.#tempoLimit) });
       else if (own < low) verdict = t("web.agent.tempo_slow");
-      else if (own <= high) verdict = t("web.agent.tempo_range");
+      else verdict = own <= high ? t("web.agent.tempo_range") : "";
     }
     const tempo = this.rows.tempo;
     tempo.show(own === null ? "–" : number(own), own === null ? "" : t("unit.syll_s"), verdict, isOver);
+    put(tempo.element, "data-last", isNow ? null : "");
     tempo.other(theirs === null ? "" : `${t("web.agent.them")} ${number(theirs)}`);
     this.tempo.show(own, theirs);
 
@@ -309,7 +313,7 @@ export class VocalAgent extends Part {
 
     const share = call.conversation?.talk_share.agent ?? null;
     this.rows.share.show(share === null ? "–" : perCent(share), "", share === null ? t("web.agent.no_speech") : "", false);
-    this.rows.share.other(share === null ? "" : `${t("web.agent.them")} ${perCent(1 - share)}`);
+    this.rows.share.other(share === null ? "" : `${t("web.agent.them")} ${perCent(1 - Math.round(share * 100) / 100)}`);
     put(this.shareOwn, "width", `${(share ?? 0) * 100}%`);
     put(this.shareTheirs, "x", `${(share ?? 1) * 100}%`);
     put(this.shareTheirs, "width", `${share === null ? 0 : (1 - share) * 100}%`);

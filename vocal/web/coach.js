@@ -245,7 +245,7 @@ class Card {
     this.alertBox = h("div", { class: "alert" }, h("div", {}, this.alertText, this.alertProof), this.seenButton);
     this.past = h("p", { class: "note past" });
     this.muteButton = h("button", { type: "button", onclick: () => wall.mute(call.id) });
-    const help = h("button", { type: "button", class: "first", onclick: () => wall.offerHelp(call.id, this.who) }, t("web.coach.help"));
+    this.helpButton = h("button", { type: "button", onclick: () => wall.offerHelp(call.id, this.who) }, t("web.coach.help"));
     this.helped = h("p", { class: "note", role: "status" });
     const name = `call-${call.id}`;
     this.element = h(
@@ -255,7 +255,7 @@ class Card {
       h("div", { class: "body" }, h("div", { class: "glance" }, this.sign.element, h("div", {}, this.word, this.trend)), this.chart),
       this.alertBox,
       this.past,
-      h("footer", {}, h("div", { class: "answers" }, help, this.muteButton), this.helped),
+      h("footer", {}, h("div", { class: "answers" }, this.helpButton, this.muteButton), this.helped),
     );
   }
 
@@ -288,11 +288,12 @@ class Card {
     // The gravest that nobody has answered; of equals the newest.
     this.alert = open.reduce((best, cue) => (!best || rank(cue) >= rank(best) ? cue : best), null);
     put(this.element, "data-severity", this.alert?.severity ?? null);
+    put(this.helpButton, "class", this.alert ? "first" : null);
     show(this.alertBox, Boolean(this.alert));
     put(this.sign.element, "class", `${this.sign.element.getAttribute("class")}${this.alert?.severity === "alert" ? " red" : ""}`);
     if (this.alert) {
       const { text, severity, evidence: proof, at_s: atS } = this.alert;
-      say(this.alertText, `${t(`severity.${severity}`)}: ${text[currentLanguage()]}`);
+      say(this.alertText, `${t(`severity.${severity}`)} · ${text[currentLanguage()]}`);
       const proofs = Object.entries(proof).map(([name, value]) => evidence(name, value));
       say(this.alertProof, `${t("web.coach.evidence")} ${t("web.coach.alert_at", { at: clock(atS) })}: ${proofs.join(", ")}`);
     }
