@@ -196,7 +196,9 @@ class Service:
             if as_coach and principal.role == "local":
                 viewer = Principal("coach", "lead", team=started.metadata.team or "")
                 if started.metadata.team is None:
-                    started = msgspec.structs.replace(started, metadata=msgspec.structs.replace(started.metadata, team=""))
+                    started = msgspec.structs.replace(
+                        started, metadata=msgspec.structs.replace(started.metadata, team="")
+                    )
             return seen_by(viewer, event, started.metadata, self.access)
 
         return view
@@ -485,7 +487,9 @@ def build_app(service: Service) -> App:
     @api.get(f"{API}/texts/{{language}}", tags=["pages"])
     async def page_texts(language: Language, request: Request) -> Response:
         """The pages' texts by dotted key, from the one catalogue."""
-        return _tagged(msgspec.json.encode({key: both[language] for key, both in catalogue().items()}), ".json", request)
+        return _tagged(
+            msgspec.json.encode({key: both[language] for key, both in catalogue().items()}), ".json", request
+        )
 
     @api.get(f"{API}/rules", tags=["events"])
     async def rules() -> dict[str, Any]:
@@ -574,8 +578,8 @@ async def _live_socket(service: Service, socket: WebSocket) -> None:
     ?call=ID one call only; ?types=cue,mood these only; ?since=CURSOR also what was kept behind it (0: all of it);
     ?as=coach for this machine's user: what a coach would see.
     A reader that is too slow is told what it lost, {"lost": {"levels": n, "mood": n}}, and if that is not enough closed
-    with 1013: it comes back with its last cursor. When nothing happens it is told {"beat": n} every five seconds, so that
-    a page can tell a quiet line from a dead one.
+    with 1013: it comes back with its last cursor. When nothing happens it is told {"beat": n} every five seconds, so
+    that a page can tell a quiet line from a dead one.
     """
     try:
         principal = service.principal(socket.scope)

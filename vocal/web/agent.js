@@ -505,8 +505,7 @@ export class VocalAgent extends Part {
       line.show(call.moods, durationS, t("report.journey.chart"), 0);
       theirs.append(h("div", { class: "chart" }, line.element, h("p", { class: "axis", "aria-hidden": "true" }, h("span", {}, "0:00"), h("span", {}, clock(durationS)))));
     } else theirs.append(h("p", {}, t("web.after.no_journey")));
-    const felt = own?.score && h("p", { class: "felt" }, `${t("web.after.felt")}: `, h("b", {}, t("web.after.felt_of", { score: own.score })));
-    if (felt) theirs.querySelector("h2").after(felt);
+    const felt = own?.score && h("p", { class: "felt card" }, `${t("web.after.felt")}: `, h("b", {}, t("web.after.felt_of", { score: own.score })));
     const seen = (kind) => (call.notice ? moments : []).filter((one) => one.kind === kind);
     const list = (kind) =>
       h("ul", { class: `moments ${kind}` }, ...seen(kind).map((one) => h("li", {}, h("span", { class: "when" }, `${clock(one.start_s)}–${clock(one.end_s)}`), h("span", {}, t(`moment.${one.why}.text`)))));
@@ -532,7 +531,7 @@ export class VocalAgent extends Part {
       })),
     );
     const done = h("button", { type: "button", class: "first", onclick: () => this.#done() }, t("web.after.done"));
-    return [...parts, theirs, good, turns, measures, said, this.#foot(done)].filter(Boolean);
+    return [...parts, felt, theirs, good, turns, measures, said, this.#foot(done)].filter(Boolean);
   }
 
   #done() {
