@@ -106,6 +106,6 @@ def test_a_lost_line_shows(served: Served, wall: Any) -> None:
 
 
 def test_thresholds_are_there_to_read(wall: Any) -> None:
-    page, call = wall
+    page, _ = wall
     page.get_by_text("Wann kommt ein Alarm?").click()
     page.get_by_text("Anspannung der Kundenseite (0–1) über 0,55, 6 s lang, bei einer Konfidenz ab 0,55").wait_for()
