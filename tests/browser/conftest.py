@@ -6,19 +6,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
+import soxr
 from serving import Served, serving
+
+from vocal.demo import call_path
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
-DEMO_WAV = "demo.wav"
-
 Page = Any
 Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What every browser's microphone hears, over and over: the agent of the staged call."""
+    pcm, _ = soundfile.read(call_path(), dtype="float32")
+    path = tmp_path_factory.mktemp("microphone") / "agent.wav"
+    soundfile.write(path, soxr.resample(pcm[36 * 8000 : 48 * 8000, 0], 8000, 48000), 48000, "PCM_16")
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser(microphone: Path) -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install '.[test]'")
@@ -30,6 +41,7 @@ def browser() -> Iterator[Any]:
         "--disable-background-networking",
         "--use-fake-device-for-media-stream",
         "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={microphone}",
         "--autoplay-policy=no-user-gesture-required",
     ]
     with playwright.sync_playwright() as started:
@@ -78,8 +90,3 @@ def open_page(browser: Any, served: Served) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert not errors
-
-
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("pictures")

@@ -81,8 +81,13 @@ def test_a_replayed_call_shows_mood_tempo_and_a_cue_and_takes_feedback(served: S
 
 @pytest.mark.parametrize(
     ("valence", "stress", "word", "shape"),
-    [(0.8, 0.1, "gut", "good"), (0.5, 0.2, "neutral", "neutral"), (0.3, 0.2, "gedrückt", "low")]
-    + [(0.2, 0.5, "angespannt", "tense"), (0.1, 0.7, "sehr angespannt", "very_tense")],
+    [
+        (0.8, 0.1, "gut", "good"),
+        (0.5, 0.2, "neutral", "neutral"),
+        (0.3, 0.2, "gedrückt", "low"),
+        (0.2, 0.5, "angespannt", "tense"),
+        (0.1, 0.7, "sehr angespannt", "very_tense"),
+    ],
 )
 def test_each_mood_has_a_word_and_a_shape_of_its_own(
     open_page: Open, staged: Staged, valence: float, stress: float, word: str, shape: str
