@@ -66,7 +66,7 @@ def test_a_replayed_call_shows_mood_tempo_and_a_cue_and_takes_feedback(served: S
     page.get_by_text("Danke.").wait_for()
     assert served.service.answers.counts() == {("tempo_high", True): 1}
     assert text(page, ".word") in ("angespannt", "sehr angespannt")
-    assert "sicher" in text(page, ".sure")
+    assert "sicher" in text(page, ".certainty")
     assert 2.0 < float(text(page, ".row .value").replace(",", ".")) < 10.0
     cue.wait_for(state="detached", timeout=8000)
     playing.join()
@@ -103,7 +103,7 @@ def test_a_mood_that_is_not_sure_says_so(open_page: Open, staged: Staged) -> Non
     page.get_by_text("too early").wait_for()
     staged.mood(10.0, 0.2, 0.5, trend=-0.4, confidence=0.4)
     page.locator(".sign.unsure").wait_for()
-    assert (text(page, ".word"), text(page, ".trend"), text(page, ".sure")) == ("tense", "getting worse", "uncertain")
+    assert (text(page, ".word"), text(page, ".trend"), text(page, ".certainty")) == ("tense", "getting worse", "uncertain")
 
 
 def test_a_withdrawn_notice_empties_the_mood_at_once(open_page: Open, staged: Staged) -> None:

@@ -203,7 +203,7 @@ export class VocalAgent extends Part {
     this.sign = new Sign();
     this.word = h("p", { class: "word" });
     this.trend = h("p", { class: "trend" });
-    this.sure = h("p", { class: "sure" });
+    this.sure = h("p", { class: "certainty" });
     this.line = new MoodLine(56);
     this.axisFrom = h("span");
     this.axis = h("p", { class: "axis", "aria-hidden": "true" }, this.axisFrom, h("span", {}, t("web.mood.now")));
@@ -431,7 +431,7 @@ export class VocalAgent extends Part {
     const dialog = h(
       "dialog",
       { class: "what", "aria-labelledby": "what" },
-      h("h2", { id: "what" }, t("web.what.title")),
+      h("h2", { id: "what", tabindex: -1, autofocus: true }, t("web.what.title")),
       h(
         "dl",
         {},

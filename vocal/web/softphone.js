@@ -17,6 +17,7 @@ export class VocalSoftphone extends Part {
   #timer = 0;
   #state = "setup";
   #since = 0;
+  #isTrial = false;
   #invite = new URLSearchParams(location.search).get("invite");
 
   async build(root) {
@@ -35,6 +36,7 @@ export class VocalSoftphone extends Part {
         return;
       }
     }
+    if (!this.#invite) this.#isTrial = (await getJson("/v1/me").catch(() => null))?.role === "local";
     this.#setup();
     this.#listDevices();
     navigator.mediaDevices?.addEventListener("devicechange", () => this.#listDevices());
@@ -84,7 +86,7 @@ export class VocalSoftphone extends Part {
       const wanted = isInvited ? { invite: this.#invite, notice } : { role: given.get("role"), notice };
       const call = String(given.get("call") ?? "").trim();
       if (!CODE.test(call)) return this.#fail(new PhoneError("code"));
-      if (call) wanted.call = call;
+      if (!isInvited) wanted.call = call || freshCode();
       return this.#call(wanted);
     });
     const title = t(isInvited ? "web.phone.invited" : "web.phone.title");
@@ -221,7 +223,8 @@ export class VocalSoftphone extends Part {
       h("div", { class: "answers" }, h("button", { type: "button", onclick: () => copy(session.call) }, t("web.phone.copy")), h("button", { type: "button", onclick: invite }, t("web.phone.invite")), said),
       note,
     );
-    this.aside.replaceChildren(h("vocal-agent", { call: session.call }));
+    // The customer's side sees nothing of this, but where one person tries it out alone.
+    if (session.role === "agent" || this.#isTrial) this.aside.replaceChildren(h("vocal-agent", { call: session.call }));
   }
 
   #show(state, status) {
@@ -237,6 +240,7 @@ export class VocalSoftphone extends Part {
       this.#stopMeter();
       clearInterval(this.#timer);
       const again = h("button", { type: "button", class: "first", onclick: () => this.#again() }, t("web.phone.again"));
+      if (this.#session?.role === "customer") this.aside.replaceChildren();
       const card = this.stage.querySelector(".card");
       card.replaceChildren(this.state, this.error, again);
       again.focus();
@@ -286,6 +290,13 @@ export class VocalSoftphone extends Part {
     if (error instanceof PhoneError && error.key) say(this.error, t(`web.phone.error.${error.key}`, error.values));
     else say(this.error, t("web.failed", { why: error.values?.why ?? (error.status === 0 ? t("web.unreachable") : error.message) }));
   }
+}
+
+/** Short enough to say aloud, without letters that look or sound alike. */
+function freshCode() {
+  const letters = "abcdefghkmnpqrstwxyz23456789";
+  const picked = [...crypto.getRandomValues(new Uint32Array(8))].map((one) => letters[one % letters.length]).join("");
+  return `${picked.slice(0, 4)}-${picked.slice(4)}`;
 }
 
 function noticeSwitch(label, isOn) {
