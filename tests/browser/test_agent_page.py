@@ -103,7 +103,11 @@ def test_a_mood_that_is_not_sure_says_so(open_page: Open, staged: Staged) -> Non
     page.get_by_text("too early").wait_for()
     staged.mood(10.0, 0.2, 0.5, trend=-0.4, confidence=0.4)
     page.locator(".sign.unsure").wait_for()
-    assert (text(page, ".word"), text(page, ".trend"), text(page, ".certainty")) == ("tense", "getting worse", "uncertain")
+    assert (text(page, ".word"), text(page, ".trend"), text(page, ".certainty")) == (
+        "tense",
+        "getting worse",
+        "uncertain",
+    )
 
 
 def test_a_withdrawn_notice_empties_the_mood_at_once(open_page: Open, staged: Staged) -> None:
