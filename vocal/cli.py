@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser(
         "demo",
         help="live pages of the staged call that comes with Vocal, or its report",
-        description="Plays a call of 89 s that Vocal's authors staged with synthetic voices, live, until it is stopped.",
+        description="Plays a call of 89 s that was staged with synthetic voices, live, until it is stopped.",
     )
     demo.add_argument("--report", metavar="OUT", help="serve nothing: analyse the call, write its report")
     demo.add_argument("--port", type=int, default=8765, help="default %(default)s; 0: any that is free")

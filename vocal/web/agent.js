@@ -4,7 +4,7 @@
 //
 // A call that begins is shown at once, whatever was open. `call="ID"` holds the element to one call.
 
-import { ApiError, callPath, getJson, post } from "./api.js";
+import { ApiError, asked, callPath, getJson, post } from "./api.js";
 import { Call, median } from "./calls.js";
 import { h, put, s, say, show } from "./dom.js";
 import { Live } from "./live.js";
@@ -90,7 +90,7 @@ export class VocalAgent extends Part {
     this.#show("idle");
     this.#live = new Live({
       onEvent: (event, cursor, isPast) => this.#take(event, cursor, isPast),
-      onState: () => this.#tick(),
+      onState: (state) => this.#onState(state),
     });
     this.resume();
   }
@@ -109,7 +109,7 @@ export class VocalAgent extends Part {
   // What happens
 
   #take(event, cursor, isPast) {
-    const only = this.getAttribute("call") || new URLSearchParams(location.search).get("call");
+    const only = this.getAttribute("call") || asked("call");
     if (only && event.call !== only) return;
     if (event.type === "call_started") {
       if (this.#call && !this.#call.ended && this.#call.id !== event.call && !isPast && this.#isAlive()) return;
@@ -133,10 +133,22 @@ export class VocalAgent extends Part {
     return performance.now() - this.#call.heardMs < 10_000;
   }
 
+  async #onState(state) {
+    this.#tick();
+    const call = this.#call;
+    if (state !== "live" || !call || call.ended) return;
+    // Back after a break: a call that a server knows no more, because it began anew, is over.
+    const error = await getJson(callPath(call.id)).catch((problem) => problem);
+    if (error?.status !== 404 || this.#call !== call) return;
+    this.#call = null;
+    this.#show("idle");
+  }
+
   async #end(isPast) {
     const call = this.#call;
     if (isPast && sessionStorage.getItem(DONE) === call.id) {
-      this.#done();
+      this.#call = null;
+      this.#show("idle");
     } else if (isPast) {
       // A reload after the call: who has answered is not asked again.
       const own = await getJson(callPath(call.id, "/reflection")).catch(() => null);
@@ -161,8 +173,9 @@ export class VocalAgent extends Part {
   }
 
   #showStatus() {
-    const { state, silenceMs } = this.#live;
-    const isStale = state === "live" && this.#phase === "live" && silenceMs > STALE_MS;
+    const { state } = this.#live;
+    const silenceMs = this.#phase === "live" ? performance.now() - this.#call.heardMs : 0;
+    const isStale = state === "live" && silenceMs > STALE_MS;
     const shown = isStale ? "stale" : state;
     put(this.view, "data-line", shown);
     if (state === "live" && !isStale) {
@@ -538,6 +551,7 @@ export class VocalAgent extends Part {
     sessionStorage.setItem(DONE, this.#call.id);
     this.#call = null;
     this.#show("idle");
+    this.#live.again(); // another call may have begun meanwhile
   }
 }
 

@@ -1,7 +1,11 @@
 // The API. Requests go to where this module came from, which is another origin only where the element is embedded.
 
 export const SERVER = new URL(import.meta.url).origin;
-const credentials = SERVER === location.origin ? "same-origin" : "include";
+const isOurs = SERVER === location.origin;
+const credentials = isOurs ? "same-origin" : "include";
+
+/** What the page's own address asks for; the address of a page elsewhere is none of our business. */
+export const asked = (name) => (isOurs ? new URLSearchParams(location.search).get(name) : null);
 
 export class ApiError extends Error {
   constructor(status, message, retryAfter) {

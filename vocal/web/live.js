@@ -47,6 +47,12 @@ export class Live {
     this.#drop();
   }
 
+  /** All that is kept once more, from the beginning. */
+  again() {
+    this.#cursor = 0;
+    this.#connect();
+  }
+
   /** Milliseconds since anything was heard. */
   get silenceMs() {
     return performance.now() - this.#heard;

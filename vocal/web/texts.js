@@ -1,6 +1,6 @@
 // Texts in German or English from the server's one catalogue, and how numbers and times are written.
 
-import { getJson } from "./api.js";
+import { asked, getJson } from "./api.js";
 
 let texts = {};
 let language = "en";
@@ -10,8 +10,7 @@ const LANGUAGES = ["de", "en"];
 
 /** ?lang= before the element's lang before what the browser asks for. */
 function chosen(wanted) {
-  const asked = new URLSearchParams(location.search).get("lang");
-  const all = [asked, wanted, ...navigator.languages].filter(Boolean).map((one) => one.slice(0, 2).toLowerCase());
+  const all = [asked("lang"), wanted, ...navigator.languages].filter(Boolean).map((one) => one.slice(0, 2).toLowerCase());
   return all.find((one) => LANGUAGES.includes(one)) ?? "en";
 }
 
