@@ -607,7 +607,8 @@ async def _live_socket(service: Service, socket: WebSocket) -> None:
         await socket.send_text(msgspec.json.encode({"hello": hello}).decode())
         while not leaving.done():
             try:
-                batch = await asyncio.wait_for(reader.take(), BEAT_S)
+                async with asyncio.timeout(BEAT_S):
+                    batch = await reader.take()
             except TimeoutError:
                 await socket.send_text(f'{{"beat":{service.hub.cursor}}}')
                 continue
