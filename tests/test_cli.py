@@ -3,8 +3,12 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +226,31 @@ def test_demo_names_its_report(tmp_path: Path) -> None:
     assert result.returncode == 0
     assert f"report: {page}" in result.stderr
     assert page.stat().st_size < 150_000
+
+
+def test_demo_serves_the_staged_call_until_it_is_stopped() -> None:
+    command = [sys.executable, "-m", "vocal.cli", "demo", "--port", "0", "--lang", "en"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent) as running:
+        try:
+            assert running.stdout is not None
+            links = dict(
+                line.rstrip("\n").split(" http://", 1) for line in (running.stdout.readline() for _ in range(3))
+            )
+            agent, coach, _ = (f"http://{link}" for link in links.values())
+            for link, page in ((agent, "/agent?lang=en"), (coach, "/coach?lang=en")):
+                opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+                assert opener.open(link, timeout=30.0).url.endswith(page)
+                root = link.split("/login")[0]
+                until = time.monotonic() + 30.0
+                while not (calls := json.load(opener.open(f"{root}/v1/calls", timeout=30.0))):
+                    assert time.monotonic() < until
+                    time.sleep(0.1)
+                assert (calls[0]["metadata"]["agent"] == "demo") == (page == "/agent?lang=en")
+                with pytest.raises(urllib.error.HTTPError, match="403"):
+                    urllib.request.urlopen(link, timeout=30.0)
+        finally:
+            running.send_signal(signal.SIGINT)
+        assert running.wait(30.0) == 0
 
 
 def test_doctor_and_models() -> None:

@@ -1,9 +1,12 @@
 """The commands. Composes rooms, formats what they gave, knows exit codes: 0 done, 1 failed, 2 wrong use."""
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -82,10 +85,11 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser(
         "demo",
-        help="analyse the staged call that comes with Vocal, and write its report",
-        description="Analyses a call of 89 s that Vocal's authors staged with synthetic voices.",
+        help="live pages of the staged call that comes with Vocal, or its report",
+        description="Plays a call of 89 s that was staged with synthetic voices, live, until it is stopped.",
     )
-    demo.add_argument("--report", metavar="OUT", default="vocal-demo.html", help="default: %(default)s")
+    demo.add_argument("--report", metavar="OUT", help="serve nothing: analyse the call, write its report")
+    demo.add_argument("--port", type=int, default=8765, help="default %(default)s; 0: any that is free")
     _add_common(demo)
     demo.set_defaults(run=_demo)
 
@@ -238,9 +242,56 @@ def _demo(given: argparse.Namespace) -> int:
     from vocal.demo import call_path
     from vocal.transports.files import open_call
 
+    if not given.report:
+        return _demo_live(given)
     given.json, given.store, given.notice = False, None, True
     path = call_path()
     return _run(given, _config(given), [(str(path), partial(open_call, path))], [])
+
+
+def _demo_live(given: argparse.Namespace) -> int:
+    from vocal.access import LINK_S, Access, Principal
+    from vocal.live import Live
+    from vocal.server import Service, load_live_emotion, run
+
+    config = load_config(given.config)
+    _announce_compiling()
+    emotion = load_live_emotion(config)
+    access = Access()
+    service = Service(config, access, lambda sink: Live(sink, config, emotion))
+
+    def on_ready(port: int) -> None:
+        # Two names of this machine, so that one browser can be both: a name has one login.
+        agent = access.issue(Principal("demo agent", "agent", DEMO.agent, DEMO.team), "link", LINK_S)
+        coach = access.issue(Principal("demo coach", "lead", team=DEMO.team), "link", LINK_S)
+        asked = f"?lang={given.lang}"
+        for name, page in (
+            ("Agent's page", f"localhost:{port}/login/{agent}?to=/agent{asked}"),
+            ("Coach's wall", f"127.0.0.1:{port}/login/{coach}?to=/coach{asked}"),
+            ("Softphone", f"127.0.0.1:{port}/softphone{asked}"),
+        ):
+            OUT.print(f"{name:<13} http://{page}", markup=False, soft_wrap=True)
+        OUT.print("A staged call runs again and again. Each of the first two links logs in once; Ctrl-C ends.")
+        threading.Thread(target=_play_again_and_again, args=(f"http://127.0.0.1:{port}",), daemon=True).start()
+
+    run(service, "127.0.0.1", given.port, None, None, on_ready)
+    return 0
+
+
+DEMO = Metadata("Rechnung", "Demo", "demo", "de", notice=True)
+BETWEEN_DEMOS_S = 20.0
+
+
+def _play_again_and_again(url: str) -> None:
+    from vocal.client import replay
+    from vocal.demo import call_path
+    from vocal.transports.files import open_call
+
+    with contextlib.suppress(InputError):  # the server has stopped
+        while True:
+            with open_call(call_path()) as source:
+                replay(source, url, DEMO)
+            time.sleep(BETWEEN_DEMOS_S)
 
 
 def _run(

@@ -87,7 +87,14 @@ class Guard:
         if is_tls:
             self._headers.append((b"strict-transport-security", b"max-age=31536000"))
         self._cors = {
-            origin: [(b"access-control-allow-origin", origin.encode()), (b"vary", b"origin")] for origin in origins
+            origin: [
+                (b"access-control-allow-origin", origin.encode()),
+                (b"access-control-allow-credentials", b"true"),
+                (b"access-control-allow-methods", b"GET, POST, DELETE"),
+                (b"access-control-allow-headers", b"content-type"),
+                (b"vary", b"origin"),
+            ]
+            for origin in origins
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,6 +111,10 @@ class Guard:
             return
         if refusal is not None:
             await self._answer(send, *refusal)
+            return
+        if scope["method"] == "OPTIONS" and header(scope, b"origin") in self._cors:
+            await self._with_headers(scope, send)({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
             return
         await self._app(scope, self._limited(receive), self._with_headers(scope, send))
 

@@ -42,9 +42,11 @@ from vocal.emotion import EmotionModel, find_models
 from vocal.errors import AccessError, CapacityError, MediaError, UsageError, VocalError
 from vocal.guard import LOOPBACK, App, Guard, RateLimit, Receive, Scope, Send, address, header
 from vocal.live import CallState, Live
+from vocal.rules import load_rules
 from vocal.sinks.hub import Hub, encode
+from vocal.texts import catalogue
 from vocal.transports.pcm import Decoder, End, Hello, parse_control, parse_hello
-from vocal.types import Call, CallEnded, Channel, Cue, HelpOffered, LiveEvent, Metadata, Role
+from vocal.types import Call, CallEnded, Channel, Cue, HelpOffered, Language, LiveEvent, Metadata, Role
 
 LOG = logging.getLogger("vocal")
 COOKIE = "vocal_session"
@@ -54,6 +56,8 @@ MOST_WAITING_MS = 2000.0
 """Audio over TCP that may wait to be played before no more is read."""
 
 MOST_FRAME = 65_536
+BEAT_S = 5.0
+"""A reader of live events hears at least this often that the connection stands."""
 
 
 class Service:
@@ -182,10 +186,21 @@ class Service:
         started = self.hub.started(call)
         return None if started is None else started.metadata
 
-    def view(self, principal: Principal) -> Callable[[LiveEvent], LiveEvent | None]:
+    def view(self, principal: Principal, as_coach: bool = False) -> Callable[[LiveEvent], LiveEvent | None]:
+        """What somebody may see. as_coach: this machine's user, who may see all, sees no more than a coach would."""
+
         def view(event: LiveEvent) -> LiveEvent | None:
             started = self.hub.started(event.call)
-            return None if started is None else seen_by(principal, event, started.metadata, self.access)
+            if started is None:
+                return None
+            viewer = principal
+            if as_coach and principal.role == "local":
+                viewer = Principal("coach", "lead", team=started.metadata.team or "")
+                if started.metadata.team is None:
+                    started = msgspec.structs.replace(
+                        started, metadata=msgspec.structs.replace(started.metadata, team="")
+                    )
+            return seen_by(viewer, event, started.metadata, self.access)
 
         return view
 
@@ -470,6 +485,19 @@ def build_app(service: Service) -> App:
         contracts = [read_contract(folder) for folder in find_models()]
         return [{key: getattr(one, key) for key in ("name", "version", "date", "training")} for one in contracts]
 
+    @api.get(f"{API}/texts/{{language}}", tags=["pages"])
+    async def page_texts(language: Language, request: Request) -> Response:
+        """The pages' texts by dotted key, from the one catalogue."""
+        return _tagged(
+            msgspec.json.encode({key: both[language] for key, both in catalogue().items()}), ".json", request
+        )
+
+    @api.get(f"{API}/rules", tags=["events"])
+    async def rules() -> dict[str, Any]:
+        """What makes a cue or an alert: conditions, thresholds and the budget. No secret to those it is about."""
+        built: dict[str, Any] = msgspec.to_builtins(load_rules(service.config.rules.file))
+        return built
+
     @api.get(f"{API}/schema", tags=["events"])
     async def schema() -> dict[str, Any]:
         """JSON Schema of the events."""
@@ -548,9 +576,11 @@ def _call_out(state: CallState, principal: Principal, access: Access) -> dict[st
 async def _live_socket(service: Service, socket: WebSocket) -> None:
     """Events as they come, each as {"cursor": n, "event": {...}}; first {"hello": {...}}.
 
-    ?call=ID one call only; ?types=cue,mood these only; ?since=CURSOR also what was kept behind it (0: all of it).
+    ?call=ID one call only; ?types=cue,mood these only; ?since=CURSOR also what was kept behind it (0: all of it);
+    ?as=coach for this machine's user: what a coach would see.
     A reader that is too slow is told what it lost, {"lost": {"levels": n, "mood": n}}, and if that is not enough closed
-    with 1013: it comes back with its last cursor.
+    with 1013: it comes back with its last cursor. When nothing happens it is told {"beat": n} every five seconds, so
+    that a page can tell a quiet line from a dead one.
     """
     try:
         principal = service.principal(socket.scope)
@@ -568,7 +598,8 @@ async def _live_socket(service: Service, socket: WebSocket) -> None:
         return
     await socket.accept()
     wanted = frozenset(kinds.split(",")) if kinds else None
-    reader = service.hub.join(service.view(principal), call, wanted, None if since is None else int(since))
+    view = service.view(principal, socket.query_params.get("as") == "coach")
+    reader = service.hub.join(view, call, wanted, None if since is None else int(since))
     hello = {"v": 1, "role": principal.role, "cursor": service.hub.cursor, "gaps": reader.gaps, "version": __version__}
     leaving = asyncio.create_task(_until_gone(socket))
     leaving.add_done_callback(lambda _: reader.close())
@@ -576,7 +607,12 @@ async def _live_socket(service: Service, socket: WebSocket) -> None:
     try:
         await socket.send_text(msgspec.json.encode({"hello": hello}).decode())
         while not leaving.done():
-            batch = await reader.take()
+            try:
+                async with asyncio.timeout(BEAT_S):
+                    batch = await reader.take()
+            except TimeoutError:
+                await socket.send_text(f'{{"beat":{service.hub.cursor}}}')
+                continue
             for one in batch:
                 await socket.send_text(encode(one).decode())
             if (lost := (reader.lost.levels, reader.lost.mood)) != told:
@@ -814,15 +850,17 @@ def _page(path: str, request: Request) -> Response:
     file = files("vocal").joinpath("web", *parts)
     if not file.is_file():
         file = files("vocal").joinpath("web", *parts[:-1], f"{parts[-1]}.html")
-    kind = MIME.get(Path(file.name).suffix)
-    if kind is None or not file.is_file():
+    if Path(file.name).suffix not in MIME or not file.is_file():
         raise HTTPException(404, "no such page")
-    body = file.read_bytes()
+    return _tagged(file.read_bytes(), Path(file.name).suffix, request)
+
+
+def _tagged(body: bytes, suffix: str, request: Request) -> Response:
     tag = f'"{hash_of(body)}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    return Response(body, media_type=kind, headers=headers)
+    return Response(body, media_type=MIME[suffix], headers=headers)
 
 
 def hash_of(body: bytes) -> str:
