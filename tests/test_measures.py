@@ -100,6 +100,13 @@ def test_known_utterance() -> None:
 
 @pytest.mark.parametrize("start", [0, 1600, 4000])
 def test_tempo_window(start: int) -> None:
-    rows = random_rows(np.random.default_rng(5), 800)
+    rng = np.random.default_rng(5)
+    rows = random_rows(rng, 800)
+    # Runs as of words and pauses, some of these just under and over 200 ms.
+    rows[:, vk.SPEECH] = np.repeat(np.tile([0.9, 0.1], 30), rng.integers(5, 36, 60))[:800]
     found = vk.tempo_window(in_ring(rows, 2, start), 2, start, start + 800)
-    assert found == (rows[:, vk.NUCLEUS].sum(), (rows[:, vk.SPEECH] >= np.float32(0.6)).sum())
+    speech = rows[:, vk.SPEECH] >= np.float32(0.6)
+    said = np.flatnonzero(speech)
+    pauses = [gap - 1 for gap in np.diff(said) if gap > 1]
+    assert 20 in pauses or min(pauses) < 20 < max(pauses)
+    assert found == (rows[:, vk.NUCLEUS].sum(), len(said) + sum(pause for pause in pauses if pause <= 20))

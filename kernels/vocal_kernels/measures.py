@@ -191,12 +191,15 @@ def measure(features, lane, start, end, out):
 
 @jit
 def tempo_window(features, lane, start, end):
-    """Syllables (not rounded) and speech steps among steps start..end-1 of a lane."""
-    syllables, steps = 0.0, 0
+    """Syllables (not rounded) and steps of speech among steps start..end-1 of a lane; pauses up to 200 ms are speech."""
+    syllables, steps, pause = 0.0, 0, end - start
     for i in range(start, end):
         row = (i % RING_ROWS) * FEATURES
         if features[row + SPEECH, lane] >= SPEECH_FROM:
-            steps += 1
+            steps += 1 + (pause if pause <= PAUSE_STEPS else 0)
+            pause = 0
+        else:
+            pause += 1
         syllables += features[row + NUCLEUS, lane]
     return syllables, steps
 
@@ -224,11 +227,6 @@ def momentary(features, lane, now, steps, out):
     out[NOW_F0_HZ] = math.exp(f0 / voiced) if voiced > 3 else math.nan
     known = max(0, min(1000, steps - TEMPO_DELAY))
     end = now - TEMPO_DELAY
-    syllables, spoken = 0.0, 0
-    for i in range(end - known, end):
-        row = (i % RING_ROWS) * FEATURES
-        if features[row + SPEECH, lane] >= SPEECH_FROM:
-            spoken += 1
-        syllables += features[row + NUCLEUS, lane]
+    syllables, spoken = tempo_window(features, lane, end - known, end)
     out[NOW_SYLLABLES] = syllables
     out[NOW_SPEECH_S] = spoken * HOP_S
