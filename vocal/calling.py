@@ -11,23 +11,31 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import fastapi
 import msgspec
-from aiortc.rtp import RtpPacket
 from fastapi import HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vocal.access import Principal, may_handle
+from vocal.config import Config
 from vocal.errors import AccessError, CapacityError, UsageError
-from vocal.guard import address
+from vocal.guard import RateLimit, address
+from vocal.live import Live
 from vocal.playout import Playout
-from vocal.transports.webrtc import Coding, Inlet, Offer, Peer, RefusedOffer, parse_fragment, parse_offer
-from vocal.types import Channel, Metadata, Role
-
-if TYPE_CHECKING:
-    from vocal.server import Service
+from vocal.transports.webrtc import (
+    Coding,
+    Inlet,
+    Offer,
+    Packet,
+    Peer,
+    RefusedOffer,
+    parse_fragment,
+    parse_offer,
+    warm_up,
+)
+from vocal.types import Call, Channel, Metadata, Role
 
 WHIP = "/v1/whip"
 SOFTPHONE = "/v1/softphone"
@@ -45,7 +53,31 @@ MOST_INVITES = 10_000
 
 State = Literal["connecting", "connected", "lost", "ended"]
 Who = Callable[[Request], Principal]
-Limit = Callable[[Any, Request], None]
+Limit = Callable[[RateLimit, Request], None]
+
+
+class Host(Protocol):
+    """What of the server's service is needed here."""
+
+    config: Config
+    live: Live
+    opens: RateLimit
+
+    def open_call(
+        self,
+        principal: Principal,
+        transport: str,
+        source: str,
+        channels: tuple[Channel, ...],
+        metadata: Metadata,
+        call: str | None = None,
+    ) -> Call: ...
+
+    def metadata_of(self, call: str) -> Metadata | None: ...
+
+    def on_end(self, call: str, close: Callable[[str], None]) -> None: ...
+
+    def off_end(self, call: str) -> None: ...
 
 
 class Session:
@@ -143,7 +175,7 @@ class GivenIn(BaseModel):
 class Calling:
     """All WebRTC connections of a server. Its event loop owns it."""
 
-    def __init__(self, service: "Service") -> None:
+    def __init__(self, service: Host) -> None:
         self._service = service
         self._live = service.live
         self._config = service.config.webrtc
@@ -157,6 +189,7 @@ class Calling:
     # Its life
 
     def start(self) -> None:
+        warm_up()
         self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
@@ -308,7 +341,7 @@ class Calling:
 
     # While it runs
 
-    def _take(self, session: Session, track: int, coding: Coding, packet: RtpPacket) -> Any:
+    def _take(self, session: Session, track: int, coding: Coding, packet: Packet) -> Any:
         if not session.inlets:
             return None
         try:
@@ -436,7 +469,7 @@ class Calling:
         return invite if invite is not None and invite.until_s > time.monotonic() else None
 
 
-async def _forward(hearers: list[Session], coding: Coding, packet: RtpPacket) -> None:
+async def _forward(hearers: list[Session], coding: Coding, packet: Packet) -> None:
     for one in hearers:
         if one.peer is not None and one.state == "connected":
             await one.peer.senders[0].forward(coding, packet)
@@ -445,7 +478,7 @@ async def _forward(hearers: list[Session], coding: Coding, packet: RtpPacket) ->
 # HTTP
 
 
-def add_routes(api: fastapi.FastAPI, calling: Calling, service: "Service", who: Who, limit: Limit) -> None:
+def add_routes(api: fastapi.FastAPI, calling: Calling, service: Host, who: Who, limit: Limit) -> None:
     """WHIP and the softphone, over the API's own ways to know who asks and how often."""
 
     def taken(kind: str, request: Request) -> None:
@@ -589,7 +622,9 @@ def add_routes(api: fastapi.FastAPI, calling: Calling, service: "Service", who: 
         limit(service.opens, request)
         code, invite = calling.invite(principal, None if given is None else given.call)
         path = f"/softphone?invite={code}"
-        return InviteOut(invite=code, call=invite.call, path=path, expires_s=calling._config.invite_s)
+        return InviteOut(
+            invite=code, call=invite.call, path=path, expires_s=round(invite.until_s - time.monotonic(), 1)
+        )
 
     @api.get(f"{SOFTPHONE}/invites/{{code}}", tags=["webrtc"])
     async def one_invite(code: str) -> dict[str, Any]:

@@ -82,6 +82,8 @@ class WhipConnection:
                 state = await asyncio.wait_for(self._states.get(), CONNECT_S)
                 if state in ("failed", "closed"):
                     raise InputError(f"{self._url}: the connection {state}")
+            # The server is ready a moment later, and what comes before is lost.
+            await asyncio.sleep(0.1)
         except TimeoutError:
             raise InputError(f"{self._url}: not connected within {CONNECT_S:.0f} s") from None
 

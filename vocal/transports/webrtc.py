@@ -199,7 +199,8 @@ def parse_fragment(text: str) -> Fragment:
 
 # Packets
 
-OnPacket = Callable[[int, Coding, RtpPacket], Awaitable[None] | None]
+Packet = RtpPacket
+OnPacket = Callable[[int, Coding, Packet], Awaitable[None] | None]
 
 
 class PacketReceiver:
@@ -484,7 +485,7 @@ class OpusDecoder:
     """Packets in the order they were sent -> audio at 8 kHz. Raises MediaError for what is no Opus."""
 
     def __init__(self) -> None:
-        self._codec = self._open()
+        self._codec: Any = self._open()
         self._audio = np.zeros(TAPS - _DECIMATION + 5760, np.float32)
 
     def _open(self) -> Any:
@@ -514,6 +515,11 @@ class OpusDecoder:
         narrow: NDArray[np.float32] = np.einsum("ij,j->i", rows, _LOW_PASS)
         self._audio[:kept] = self._audio[count : count + kept]
         return narrow
+
+
+def warm_up() -> None:
+    """The first decoder takes 40 ms to be there; no call is to wait for it."""
+    OpusDecoder().decode(bytes((0xF8, 0xFF, 0xFE)))
 
 
 # Into a playout
