@@ -10,7 +10,7 @@ import uvicorn
 
 from vocal.access import Access, Principal
 from vocal.client import Client
-from vocal.config import Config, LiveConfig, PlayoutConfig, ServerConfig
+from vocal.config import Config, LiveConfig, PlayoutConfig, ServerConfig, WebrtcConfig
 from vocal.emotion import EmotionModel
 from vocal.live import Live
 from vocal.server import Service, build_app, listen, uvicorn_config
@@ -47,6 +47,7 @@ def serving(
     playout: PlayoutConfig = PATIENT,
     access: Access | None = None,
     store: object = None,
+    webrtc: WebrtcConfig = WebrtcConfig(),
 ) -> Iterator[Served]:
     config = Config(server=server or ServerConfig(), live=live or LiveConfig(), playout=playout)
     emotion = EmotionModel()
