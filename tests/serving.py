@@ -47,9 +47,11 @@ def serving(
     playout: PlayoutConfig = PATIENT,
     access: Access | None = None,
     store: object = None,
-    webrtc: WebrtcConfig = WebrtcConfig(),
+    webrtc: WebrtcConfig | None = None,
 ) -> Iterator[Served]:
-    config = Config(server=server or ServerConfig(), live=live or LiveConfig(), playout=playout)
+    config = Config(
+        server=server or ServerConfig(), live=live or LiveConfig(), playout=playout, webrtc=webrtc or WebrtcConfig()
+    )
     emotion = EmotionModel()
     service = Service(config, access, lambda sink: Live(sink, config, emotion, speed=speed), store)  # type: ignore[arg-type]
     listening = listen("127.0.0.1", 0)

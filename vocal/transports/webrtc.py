@@ -127,6 +127,8 @@ def parse_offer(text: str, most_tracks: int = 2, wanted: Sequence[str] = tuple(C
     if not all(one.has("a=rtcp-mux") for one in kept):
         raise RefusedOffer("SDP: wanted a=rtcp-mux")
     mids = {one.value("mid") for one in kept}
+    if len(mids) < len(kept) or any(sum(line.startswith("a=mid:") for line in one.lines) > 1 for one in kept):
+        raise RefusedOffer("SDP: wanted sections with a name each, a=mid")
     group = [line for line in session.lines if not line.startswith("a=group:")]
     group += [
         " ".join(["a=group:BUNDLE", *(mid for mid in line.split(" ")[1:] if mid in mids)])
@@ -386,6 +388,7 @@ class Peer:
         self._connection.on("connectionstatechange", lambda: on_state(self._connection.connectionState))
         self.receivers: list[PacketReceiver] = []
         self.senders: list[PacketSender] = []
+        self._transports: list[RTCDtlsTransport] = []
 
     @property
     def state(self) -> str:
@@ -402,6 +405,7 @@ class Peer:
         known = {one.name.lower(): one for one in capabilities.codecs} if capabilities else {}
         transceiver.setCodecPreferences([known[name] for name in codings])
         receiver, sender = _swap(transceiver, len(self.receivers), self._on_packet)
+        self._transports.append(receiver.transport)
         self.receivers.append(receiver)
         self.senders.append(sender)
 
@@ -461,13 +465,20 @@ class Peer:
 
     async def close(self) -> None:
         with contextlib.suppress(TimeoutError, ConnectionError):
-            await asyncio.wait_for(self._connection.close(), 5.0)
+            try:
+                await asyncio.wait_for(self._connection.close(), 5.0)
+            except AttributeError:
+                # An offer was refused half-way, and aiortc does not know its own parts: their sockets are closed here.
+                for one in self._transports:
+                    await one.stop()
+                    await one.transport.stop()
 
 
 # Opus
 
 TAPS = 240
 _DECIMATION = 6
+MOST_SAMPLES = 5760
 
 
 def _low_pass() -> NDArray[np.float32]:
@@ -486,11 +497,12 @@ class OpusDecoder:
 
     def __init__(self) -> None:
         self._codec: Any = self._open()
-        self._audio = np.zeros(TAPS - _DECIMATION + 5760, np.float32)
+        self._audio = np.zeros(TAPS - _DECIMATION + MOST_SAMPLES, np.float32)
 
     def _open(self) -> Any:
-        codec = av.CodecContext.create("opus", "r")
-        codec.sample_rate, codec.layout = 48000, "mono"
+        # Not FFmpeg's own decoder, whose packets become longer and shorter where the sender changes its mode.
+        codec = av.CodecContext.create("libopus", "r")
+        codec.sample_rate, codec.layout, codec.format = 48000, "mono", "s16"
         return codec
 
     def decode(self, payload: bytes) -> NDArray[np.float32]:
@@ -502,13 +514,13 @@ class OpusDecoder:
             if isinstance(error, EOFError):
                 self._codec = self._open()
             raise MediaError(f"Opus: {error}") from None
-        if not frames:
-            raise MediaError("Opus: the packet held nothing")
+        if not frames or sum(map(len, frames)) > MOST_SAMPLES:
+            raise MediaError("Opus: wanted a packet of at most 120 ms")
         return self._decimate(frames[0] if len(frames) == 1 else np.concatenate(frames))
 
-    def _decimate(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _decimate(self, audio: NDArray[np.int16]) -> NDArray[np.float32]:
         count, kept = len(audio), TAPS - _DECIMATION
-        self._audio[kept : kept + count] = audio
+        np.multiply(audio, np.float32(1.0 / 32768.0), out=self._audio[kept : kept + count])
         rows = np.lib.stride_tricks.as_strided(
             self._audio, (count // _DECIMATION, TAPS), (4 * _DECIMATION, 4), writeable=False
         )
