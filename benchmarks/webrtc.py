@@ -6,6 +6,7 @@ Run it by hand: python -m vocal.benchmarks.webrtc [CHANNELS ...]
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -119,6 +120,18 @@ async def _load(url: str, server: int, channels: int, coding: Coding, coded: Seq
     return (b - a) / (to_s - from_s), (sb - sa) / (to_s - from_s)
 
 
+def _wait_for(port: int) -> None:
+    until = time.monotonic() + 120.0
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+            return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+
+
 def measure(contender: str, channels: int, coding: Coding = "opus") -> tuple[float, float, float]:
     """The server's share of a core with so many channels, its share without, and the sender's."""
     command = [sys.executable, "-c", f"from vocal.benchmarks.webrtc import serve; serve({contender!r})"]
@@ -127,7 +140,8 @@ def measure(contender: str, channels: int, coding: Coding = "opus") -> tuple[flo
             assert server.stdout is not None
             port = int(server.stdout.readline())
             url = f"http://127.0.0.1:{port}/v1/whip"
-            time.sleep(6.0)
+            _wait_for(port)
+            time.sleep(3.0)
             before, at_s = cpu_s(server.pid), time.monotonic()
             time.sleep(2.0)
             idle = (cpu_s(server.pid) - before) / (time.monotonic() - at_s)
