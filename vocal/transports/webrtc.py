@@ -498,6 +498,9 @@ class OpusDecoder:
     def __init__(self) -> None:
         self._codec: Any = self._open()
         self._audio = np.zeros(TAPS - _DECIMATION + MOST_SAMPLES, np.float32)
+        # Each row: what one sample at 8 kHz is made of.
+        shape = MOST_SAMPLES // _DECIMATION, TAPS
+        self._rows = np.lib.stride_tricks.as_strided(self._audio, shape, (4 * _DECIMATION, 4), writeable=False)
 
     def _open(self) -> Any:
         # Not FFmpeg's own decoder, whose packets become longer and shorter where the sender changes its mode.
@@ -509,7 +512,8 @@ class OpusDecoder:
         if not payload:
             raise MediaError("Opus: wanted a packet, got nothing")  # would end the decoder for good
         try:
-            frames = [frame.to_ndarray()[0] for frame in self._codec.decode(av.Packet(payload))]
+            decoded = self._codec.decode(av.Packet(payload))
+            frames = [np.frombuffer(one.planes[0], np.int16, one.samples) for one in decoded]
         except (av.FFmpegError, EOFError, ValueError) as error:
             if isinstance(error, EOFError):
                 self._codec = self._open()
@@ -521,10 +525,7 @@ class OpusDecoder:
     def _decimate(self, audio: NDArray[np.int16]) -> NDArray[np.float32]:
         count, kept = len(audio), TAPS - _DECIMATION
         np.multiply(audio, np.float32(1.0 / 32768.0), out=self._audio[kept : kept + count])
-        rows = np.lib.stride_tricks.as_strided(
-            self._audio, (count // _DECIMATION, TAPS), (4 * _DECIMATION, 4), writeable=False
-        )
-        narrow: NDArray[np.float32] = np.einsum("ij,j->i", rows, _LOW_PASS)
+        narrow: NDArray[np.float32] = np.einsum("ij,j->i", self._rows[: count // _DECIMATION], _LOW_PASS)
         self._audio[:kept] = self._audio[count : count + kept]
         return narrow
 
