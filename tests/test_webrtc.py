@@ -389,7 +389,7 @@ def test_a_connection_that_never_stands_is_given_up(served: Served) -> None:
     assert headers["content-type"].startswith("application/sdp")
     assert served.service.live.call("never") is not None
     served.wait_until(lambda: served.service.live.call("never") is None, 10.0)
-    assert post(served, an_offer(), "?call=never")[0] == 201  # nothing of it is left
+    assert ended(served, "never")[-1].reason == "not connected"
 
 
 # Refusals

@@ -77,8 +77,6 @@ class Host(Protocol):
 
     def on_end(self, call: str, close: Callable[[str], None]) -> None: ...
 
-    def off_end(self, call: str) -> None: ...
-
 
 class Session:
     """One participant's connection, or both participants' in one. roles: of its tracks, in order."""
@@ -301,7 +299,6 @@ class Calling:
             self._run(session.peer.close())
             if is_new:
                 self._live.end(call, "not connected")
-                self._service.off_end(call)
             raise
         self.counts["opened"] += 1
         self._introduce(call)
@@ -373,23 +370,16 @@ class Calling:
         """A participant is gone for good; the last one's going ends the call."""
         self._end(session, reason)
         if not self._of(session.call):
-            self._finish(session.call, reason)
+            self._live.end(session.call, reason)
 
     def hang_up(self, session: Session) -> None:
         """As the participant wants it. Where people talk to each other the call is over for both."""
         if session.is_softphone:
-            self._finish(session.call, "hangup")
+            self._live.end(session.call, "hangup")
             for one in self._of(session.call):
                 self._end(one, "hangup")
         elif session.state != "ended":
             self._leave(session, "hangup")
-
-    def _finish(self, call: str, reason: str) -> None:
-        self._live.end(call, reason)
-        state = self._live.call(call)
-        if state is None or state.at_s == 0.0:
-            # It has not begun, so that no event will tell of its end.
-            self._service.off_end(call)
 
     def _call_ended(self, call: str, reason: str) -> None:
         for session in self._of(call):

@@ -119,10 +119,6 @@ class Service:
         """`close(reason)` is called on the loop when a call has ended, whoever ended it."""
         self._closers.setdefault(call, []).append(close)
 
-    def off_end(self, call: str) -> None:
-        """A call that never began ends without an event."""
-        self._closers.pop(call, None)
-
     def count(self, what: str) -> None:
         self.refused[what] = self.refused.get(what, 0) + 1
 
