@@ -10,7 +10,7 @@ import uvicorn
 
 from vocal.access import Access, Principal
 from vocal.client import Client
-from vocal.config import Config, LiveConfig, PlayoutConfig, ServerConfig
+from vocal.config import Config, LiveConfig, PlayoutConfig, ServerConfig, WebrtcConfig
 from vocal.emotion import EmotionModel
 from vocal.live import Live
 from vocal.server import Service, build_app, listen, uvicorn_config
@@ -47,8 +47,11 @@ def serving(
     playout: PlayoutConfig = PATIENT,
     access: Access | None = None,
     store: object = None,
+    webrtc: WebrtcConfig | None = None,
 ) -> Iterator[Served]:
-    config = Config(server=server or ServerConfig(), live=live or LiveConfig(), playout=playout)
+    config = Config(
+        server=server or ServerConfig(), live=live or LiveConfig(), playout=playout, webrtc=webrtc or WebrtcConfig()
+    )
     emotion = EmotionModel()
     service = Service(config, access, lambda sink: Live(sink, config, emotion, speed=speed), store)  # type: ignore[arg-type]
     listening = listen("127.0.0.1", 0)

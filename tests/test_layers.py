@@ -42,13 +42,15 @@ ROOMS: dict[str, set[str]] = {
     "answers": set(),
     "guard": set(),
     "transports.pcm": {"types", "errors"},
+    "transports.webrtc": {"errors", "playout"},
     "client": {"types", "errors", "transports.pcm"},
+    "whip": {"types", "errors", "client", "transports.webrtc"},
     "watch": {"types", "texts", "client"},
     "demo": set(),
     "demo.stage": {"errors"},  # makes the bundled call; nothing imports it
 }
 # They put the rooms together, so they may know any; but only the composers above them.
-COMPOSERS = ("engine", "analysis", "doctor", "live", "server", "cli")
+COMPOSERS = ("engine", "analysis", "doctor", "live", "calling", "server", "cli")
 # What is installed into the package from elsewhere in the repository.
 BESIDE = {"cli": {"benchmarks.bench"}}
 # The package's own face: lazily, for `vocal.analyze` and `vocal.Engine`.
@@ -59,12 +61,13 @@ HOMES: dict[str, dict[str, str]] = {
     "onnxruntime": {"emotion": "run"},
     "soundfile": {"transports.files": "run", "demo.stage": "run", "doctor": "run"},
     "soxr": {"transports.files": "run", "transports.pcm": "run", "demo.stage": "run", "emotion": "run"},
-    "fastapi": {"server": "run"},
+    "fastapi": {"calling": "run", "server": "run"},
+    "aiortc": {"transports.webrtc": "run"},
     "uvicorn": {"server": "run"},
     "prometheus_client": {"server": "run"},
     "argon2": {"access": "run"},
     "websockets": {"client": "run"},
-    "av": {"transports.files": "run", "doctor": "run"},
+    "av": {"transports.files": "run", "transports.webrtc": "run", "whip": "run", "doctor": "run"},
     "pyarrow": {"sinks.schema": "run", "sinks.store": "run", "doctor": "run", "analysis": "typing only"},
     "rich": {"cli": "run", "terminal": "run", "watch": "run"},
     "numba": {},

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 from rich.console import Console
@@ -154,10 +154,10 @@ def _parser() -> argparse.ArgumentParser:
     replay = commands.add_parser(
         "replay",
         help="play a recording as a live call to a server",
-        description="Plays a recording in real time to ws://HOST:PORT (raw PCM).",
+        description="Plays a recording in real time to ws://HOST:PORT (raw PCM) or whip:http://HOST:PORT (WebRTC).",
     )
     replay.add_argument("file", metavar="FILE")
-    replay.add_argument("--to", metavar="URL", required=True, help="ws://127.0.0.1:8765")
+    replay.add_argument("--to", metavar="URL", required=True, help="ws://127.0.0.1:8765 or whip:http://127.0.0.1:8765")
     replay.add_argument("--agent-channel", type=int, choices=(0, 1), default=0, help="channel of the agent (default 0)")
     replay.add_argument("--role", choices=("agent", "customer", "unknown"), help="whose side a one-channel file is")
     replay.add_argument("--notice", action="store_true", help="the customer was informed")
@@ -165,9 +165,22 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--call", help="the call's id; default: the server makes one")
     for what in ("agent", "team", "queue"):
         replay.add_argument(f"--{what}", help=f"{what} in the call's metadata")
-    replay.add_argument("--encoding", choices=("pcm_s16le", "alaw", "mulaw"), default="pcm_s16le")
+    replay.add_argument(
+        "--encoding",
+        choices=("pcm_s16le", "opus", "alaw", "mulaw"),
+        help="default: pcm_s16le over WebSockets, opus over WebRTC",
+    )
+    replay.add_argument(
+        "--connections", type=int, choices=(1, 2), default=1, help="over WebRTC: 2 for one a side (default 1)"
+    )
+    replay.add_argument("--loop", action="store_true", help="play it again and again, each time as a new call")
     replay.add_argument("--jitter", type=float, default=0.0, metavar="MS", help="hold packets back by up to MS")
-    replay.add_argument("--loss", type=float, default=0.0, metavar="SHARE", help="leave out packets; silence over TCP")
+    replay.add_argument(
+        "--loss", type=float, default=0.0, metavar="SHARE", help="leave out packets, 0-1; silence over TCP"
+    )
+    replay.add_argument(
+        "--reorder", type=float, default=0.0, metavar="SHARE", help="over WebRTC: put behind the next, 0-1"
+    )
     replay.add_argument("--drift", type=float, default=0.0, metavar="PPM", help="a clock that runs too fast, or slow")
     replay.add_argument("--token", help="an API token (or VOCAL_TOKEN)")
     replay.set_defaults(run=_replay)
@@ -504,27 +517,50 @@ def _accounts_ls(given: argparse.Namespace) -> int:
 
 
 def _replay(given: argparse.Namespace) -> int:
+    while True:
+        _replay_once(given)
+        if not given.loop:
+            return 0
+
+
+def _replay_once(given: argparse.Namespace) -> None:
     from vocal.client import Faults, replay
     from vocal.transports.files import open_call
 
-    faults = Faults(given.jitter, given.loss, given.drift)
+    for name in ("loss", "reorder"):
+        if not 0.0 <= getattr(given, name) <= 1.0:
+            raise UsageError(f"--{name}: wanted a share, 0 to 1, got {getattr(given, name)}")
+    is_whip = given.to.startswith("whip:")
+    encodings = ("opus", "alaw", "mulaw") if is_whip else ("pcm_s16le", "alaw", "mulaw")
+    encoding = given.encoding or encodings[0]
+    if encoding not in encodings:
+        raise UsageError(f"--encoding {encoding}: wanted {', '.join(encodings)} for {given.to}")
+    faults = Faults(given.jitter, given.loss, given.drift, given.reorder)
     metadata = Metadata(given.queue, given.team, given.agent, None, given.notice)
+    token = given.token or os.environ.get("VOCAL_TOKEN")
     with open_call(given.file, given.agent_channel, given.role) as source:
         bars = _Bars(False)
+        show = partial(bars.show, given.file, whole_s=source.duration_s)
+        common: dict[str, Any] = {"call": given.call, "speed": given.speed, "faults": faults, "token": token}
         with bars.progress:
-            call = replay(
-                source,
-                given.to,
-                metadata,
-                call=given.call,
-                encoding=given.encoding,
-                speed=given.speed,
-                faults=faults,
-                token=given.token or os.environ.get("VOCAL_TOKEN"),
-                on_progress=lambda done_s: bars.show(given.file, done_s, source.duration_s),
-            )
+            if is_whip:
+                from vocal.whip import replay_whip  # aiortc takes 0.4 s
+
+                coding = {"alaw": "pcma", "mulaw": "pcmu"}.get(encoding, encoding)
+                call, lost = replay_whip(
+                    source,
+                    given.to,
+                    metadata,
+                    coding=coding,  # type: ignore[arg-type]
+                    connections=given.connections,
+                    on_progress=show,
+                    **common,
+                )
+                if lost:
+                    ERR.print(f"packets left out: {lost}")
+            else:
+                call = replay(source, given.to, metadata, encoding=encoding, on_progress=show, **common)  # type: ignore[arg-type]
     ERR.print(f"call: {call}", markup=False, soft_wrap=True)
-    return 0
 
 
 def _watch(given: argparse.Namespace) -> int:

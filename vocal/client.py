@@ -241,11 +241,15 @@ def _companded(codes: NDArray[np.int16], encoding: Encoding) -> NDArray[np.uint8
 
 
 class Faults(NamedTuple):
-    """What goes wrong on the way. Over TCP a lost packet is one that its sender left out, and so silence."""
+    """What goes wrong on the way. Over TCP a lost packet is one that its sender left out, and so silence.
+
+    loss, reorder: shares of packets, 0-1. A reordered packet comes after the one behind it; over TCP none does.
+    """
 
     jitter_ms: float = 0.0
     loss: float = 0.0
     drift_ppm: float = 0.0
+    reorder: float = 0.0
 
 
 class Recording(Protocol):

@@ -105,6 +105,22 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hello_s: float = 10.0
 
 
+class WebrtcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Calls by WebRTC, in seconds.
+
+    connect_s: until a connection must stand. gone_s: nothing came for so long: it is lost. grace_s: until a lost one
+    must be back, else its call ends. invite_s: how long an invitation serves. most_connecting: connections that do not
+    stand yet. stun: of servers that tell us our address, such as stun:HOST:PORT; none are asked unless named.
+    """
+
+    connect_s: float = 15.0
+    gone_s: float = 15.0
+    grace_s: float = 10.0
+    invite_s: float = 900.0
+    most_connecting: int = 200
+    stun: tuple[str, ...] = ()
+
+
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where events are kept; empty: nowhere."""
 
@@ -119,6 +135,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rules: RulesConfig = RulesConfig()
     live: LiveConfig = LiveConfig()
     server: ServerConfig = ServerConfig()
+    webrtc: WebrtcConfig = WebrtcConfig()
     store: StoreConfig = StoreConfig()
 
 

@@ -36,6 +36,7 @@ from pydantic import BaseModel, Field
 from vocal import __version__
 from vocal.access import LOCAL, SESSION_S, Access, AccountRole, Principal, may_handle, may_see, metadata_for, seen_by
 from vocal.answers import Answers
+from vocal.calling import Calling, add_routes
 from vocal.config import Config
 from vocal.contract import read_contract
 from vocal.emotion import EmotionModel, find_models
@@ -282,10 +283,14 @@ class HelpIn(BaseModel):
 def build_app(service: Service) -> App:
     """The whole ASGI application; its lifespan starts and stops the live engine."""
 
+    calling = Calling(service)
+
     @contextlib.asynccontextmanager
     async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
         service.start()
+        calling.start()
         yield
+        await calling.stop()
         await service.stop()
 
     api = fastapi.FastAPI(
@@ -298,6 +303,7 @@ def build_app(service: Service) -> App:
         openapi_url=f"{API}/openapi.json",
     )
     api.state.service = service
+    api.state.calling = calling
 
     @api.exception_handler(VocalError)
     async def on_error(_: Request, error: VocalError) -> JSONResponse:
@@ -478,6 +484,8 @@ def build_app(service: Service) -> App:
         service.take([HelpOffered(call=call, at_s=round(state.at_s, 2), text=given.text)])
         return {"call": call}
 
+    add_routes(api, calling, service, who, limit)
+
     # The rest
 
     @api.get(f"{API}/models", tags=["models"])
@@ -509,7 +517,7 @@ def build_app(service: Service) -> App:
         return asyncapi_document()
 
     registry = CollectorRegistry()
-    registry.register(_Figures(service))
+    registry.register(_Figures(service, calling))
 
     @api.get("/metrics", tags=["operation"])
     async def metrics(_: Principal = operator) -> Response:
@@ -872,8 +880,9 @@ def hash_of(body: bytes) -> str:
 class _Figures:
     """What /metrics tells, read when it is asked."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, calling: Calling) -> None:
         self._service = service
+        self._calling = calling
 
     def collect(self) -> list[Metric]:
         service = self._service
@@ -906,7 +915,16 @@ class _Figures:
         cues = CounterMetricFamily("vocal_cue_feedback", "What agents said of cues", labels=["cue", "answer"])
         for (cue, helpful), count in service.answers.counts().items():
             cues.add_metric([cue, "helpful" if helpful else "does_not_fit"], count)
-        return [*found, lost, refused, cues, *self._playouts()]
+        return [*found, lost, refused, cues, *self._webrtc(), *self._playouts()]
+
+    def _webrtc(self) -> list[Metric]:
+        now = GaugeMetricFamily("vocal_webrtc_sessions", "WebRTC connections, by state", labels=["state"])
+        for state, count in self._calling.states().items():
+            now.add_metric([state], count)
+        since = CounterMetricFamily("vocal_webrtc", "What became of WebRTC connections and packets", labels=["what"])
+        for what, count in self._calling.counts.items():
+            since.add_metric([what], count)
+        return [now, since]
 
     def _playouts(self) -> list[Metric]:
         sums = dict.fromkeys(("received", "lost", "late", "duplicate", "reordered"), 0)
