@@ -191,7 +191,7 @@ def measure(features, lane, start, end, out):
 
 @jit
 def tempo_window(features, lane, start, end):
-    """Syllables (not rounded) and steps of speech among steps start..end-1 of a lane; pauses up to 200 ms are speech."""
+    """Syllables (not rounded) and steps of speech among steps start..end-1 of a lane, with pauses up to 200 ms."""
     syllables, steps, pause = 0.0, 0, end - start
     for i in range(start, end):
         row = (i % RING_ROWS) * FEATURES

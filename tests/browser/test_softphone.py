@@ -15,10 +15,6 @@ Open = Callable[..., Any]
 def phones() -> Iterator[Served]:
     """In real time: people speak no faster."""
     with serving() as running:
-        with running.client() as client:
-            paths = client.request("GET", "/v1/openapi.json")["paths"]
-        if "/v1/softphone/offer" not in paths:
-            pytest.skip("this server takes no calls from browsers")
         yield running
 
 
