@@ -498,7 +498,8 @@ def test_a_flood_of_bogus_posts_leaves_other_calls_alone(
                 break
             time.sleep(0.1)
     thread.join()
-    assert set(statuses) <= {400, 406, 413, 422, 429}
+    # 503: the machine carries no more just now.
+    assert set(statuses) <= {400, 406, 413, 422, 429, 503}
     assert 429 in statuses
     assert ended(served, call)[-1].lost_share < 0.02
     assert served.service.live.stats().calls <= 2

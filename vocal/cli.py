@@ -299,12 +299,17 @@ def _play_again_and_again(url: str) -> None:
     from vocal.client import replay
     from vocal.demo import call_path
     from vocal.transports.files import open_call
+    from vocal.whip import replay_whip
 
-    with contextlib.suppress(InputError):  # the server has stopped
-        while True:
+    while True:
+        try:
             with open_call(call_path()) as source:
+                replay_whip(source, f"whip:{url}", DEMO, coding="pcma")
+        except InputError:
+            # No network but the loopback, over which WebRTC finds no way; or the server has stopped.
+            with contextlib.suppress(InputError), open_call(call_path()) as source:
                 replay(source, url, DEMO)
-            time.sleep(BETWEEN_DEMOS_S)
+        time.sleep(BETWEEN_DEMOS_S)
 
 
 def _run(
