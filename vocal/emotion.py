@@ -306,7 +306,7 @@ class EmotionModel:
         if (of_categories := self.contract.categories) is not None:
             name, output = of_categories
             probabilities = row[name] if output.activation == "none" else _softmax(row[name], output.temperature)
-            categories = {label: round(p, 3) for label, p in zip(output.labels, probabilities, strict=True)}
+            categories = {label: round(p, 6) for label, p in zip(output.labels, probabilities, strict=True)}
             confidence = max(probabilities)
             if self._places is not None:
                 valence, arousal = (np.array(probabilities) @ self._places).tolist()
