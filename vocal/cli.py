@@ -99,9 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser(
         "bench",
         help="measure speed and accuracy on this machine, beside the known peers",
-        description="Measures on one core. Peers are measured where they are installed: pip install 'vocal[peers]'.",
+        description="Measures on one core, live calls on all; peers too, where installed: pip install 'vocal[peers]'.",
     )
-    bench.add_argument("part", choices=("speed", "accuracy", "all"))
+    bench.add_argument("part", choices=("speed", "live", "accuracy", "all"))
     bench.add_argument(
         "topics",
         nargs="*",

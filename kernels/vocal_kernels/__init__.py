@@ -12,7 +12,7 @@ Many channels, live: `new_state` and `advance`, in ticks of 20 ms; then `measure
 from ._jit import CACHE_DIR, is_compiled
 from .arrays import Pitch, Tempo, active_level, extract, f0, speech_score, speech_tempo, warmup
 from .baseline import READY_S, Baseline
-from .frontend import advance
+from .frontend import Table, advance, advance_blocks
 from .functionals import (
     FUNCTIONALS,
     IS_POSITION,
@@ -181,10 +181,12 @@ __all__ = [
     "Loudness",
     "Pitch",
     "State",
+    "Table",
     "Tempo",
     "active_level",
     "active_level_db",
     "advance",
+    "advance_blocks",
     "extract",
     "f0",
     "functionals",
