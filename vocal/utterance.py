@@ -1,7 +1,7 @@
 """Boundary and features into an Utterance: its measures, each also against the speaker's own baseline in this call."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -65,12 +65,16 @@ def _or_none(value: float, digits: int) -> float | None:
     return round(float(value), digits) if math.isfinite(value) else None
 
 
+def _or_zero(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
+
+
 def _ramp(value: float, bounds: tuple[float, float]) -> float:
     low, high = bounds
     return float(min(1.0, max(0.0, (value - low) / (high - low)))) if math.isfinite(value) else 0.0
 
 
-def clarity_terms(measures: NDArray[np.float64], rate: float) -> dict[str, float]:
+def clarity_terms(measures: Sequence[float] | NDArray[np.float64], rate: float) -> dict[str, float]:
     """How well the words can be heard, term by term, each 0-1."""
     terms = {
         "line": _ramp(measures[vk.SNR_DB], CLARITY_SNR_DB),
@@ -117,13 +121,12 @@ class Speaker:
 
     def hear(self, bank: Bank, span: Span, call: str) -> Heard:
         """Measure a span (not `Kind.BEGUN`) while the bank stands where it was decided."""
-        measures = bank.measure(self.slot, span.start_step, span.end_step)
+        measures: list[float] = bank.measure(self.slot, span.start_step, span.end_step).tolist()
         seconds = (span.end_step - span.start_step) / STEPS_PER_S
-        speech_s = float(measures[vk.SPEECH_S])
-        syllables = float(measures[vk.SYLLABLES])
+        speech_s, syllables = measures[vk.SPEECH_S], measures[vk.SYLLABLES]
         articulation = syllables / speech_s if speech_s > 0 and syllables >= 0.5 else math.nan
         own = np.array(
-            [measures[vk.LEVEL_DBOV], 12.0 * np.log2(measures[vk.F0_MEDIAN_HZ]), np.log2(articulation)], np.float64
+            [measures[vk.LEVEL_DBOV], 12.0 * math.log2(measures[vk.F0_MEDIAN_HZ]), math.log2(articulation)], np.float64
         )
         terms = clarity_terms(measures, articulation)
         emotion_input: EmotionInput | None = None
@@ -151,16 +154,16 @@ class Speaker:
             f0_median_hz=_or_none(measures[vk.F0_MEDIAN_HZ], 1),
             f0_range_st=_or_none(measures[vk.F0_RANGE_ST], 1),
             f0_slope_st_s=_or_none(measures[vk.F0_SLOPE_ST_S], 2),
-            voiced_share=round(float(np.nan_to_num(measures[vk.VOICED_SHARE])), 3),
+            voiced_share=round(_or_zero(measures[vk.VOICED_SHARE]), 3),
             jitter_pct=_or_none(measures[vk.JITTER_PCT], 2),
             shimmer_pct=_or_none(measures[vk.SHIMMER_PCT], 1),
             hnr_db=_or_none(measures[vk.MEAN_HNR_DB], 1),
             alpha_ratio_db=_or_none(measures[vk.ALPHA_RATIO_DB], 1),
             relative=self._relative(own),
-            lost_s=round(float(np.nan_to_num(measures[vk.LOST_SHARE])) * seconds, 3),
+            lost_s=round(_or_zero(measures[vk.LOST_SHARE]) * seconds, 3),
             bandwidth_hz=_or_none(measures[vk.BANDWIDTH_HZ], 0),
             snr_db=_or_none(measures[vk.SNR_DB], 1),
-            clipped_share=round(float(np.nan_to_num(measures[vk.CLIPPED_SHARE])), 4),
+            clipped_share=round(_or_zero(measures[vk.CLIPPED_SHARE]), 4),
             clarity=round(math.prod(terms.values()) ** (1 / len(terms)), 3),
             clarity_terms=terms,
             no_estimate=no_estimate,

@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -137,20 +138,24 @@ class Lanes {
     }
 
     void pull(double now_ms) {
+        std::array<std::array<float, vocal::TICK_SAMPLES>, LANES> rows;
         for (std::size_t lane = 0; lane < LANES; ++lane) {
-            float* out = pcm_.data() + lane;
+            auto& row = rows[lane];
             int count = 0;
             auto played = vocal::Played::closed;
             if (playouts_[lane] != nullptr)
-                played = playouts_[lane]->pull_into(now_ms, out, LANES, count);
+                played = playouts_[lane]->pull_into(now_ms, row.data(), 1, count);
             else
-                for (std::size_t i = 0; i < vocal::TICK_SAMPLES; ++i) out[i * LANES] = 0.0f;
+                row.fill(0.0f);
             if (played == vocal::Played::lost)
-                for (std::size_t i = 0; i < vocal::TICK_SAMPLES; ++i) lost_.data()[lane] += std::isnan(out[i * LANES]);
+                lost_.data()[lane] += std::count_if(row.begin(), row.end(), [](float sample) { return std::isnan(sample); });
             if (played == vocal::Played::audio) heard_ms_.data()[lane] = now_ms;
             played_.data()[lane] = static_cast<std::int32_t>(played);
             samples_.data()[lane] = count;
         }
+        float* out = pcm_.data();
+        for (std::size_t i = 0; i < vocal::TICK_SAMPLES; ++i)
+            for (std::size_t lane = 0; lane < LANES; ++lane) *out++ = rows[lane][i];
     }
 
   private:
