@@ -8,7 +8,7 @@ the waveform, the last 16 s stand in memory, in no file and no log, until the ch
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from typing import NamedTuple
@@ -93,6 +93,15 @@ class Pulled(NamedTuple):
     heard_ms: float
 
 
+class Stretch(NamedTuple):
+    """What is to be measured of a channel, in its steps. since: from where on `functionals` is asked; None: not."""
+
+    slot: Slot
+    start_step: int
+    end_step: int
+    since_step: int | None
+
+
 class Bank:
     """Audio comes in by `advance`, which is given it, or by `tick`, which pulls it from the channels' playouts.
 
@@ -105,6 +114,9 @@ class Bank:
         self._pool = ThreadPoolExecutor(threads - 1, "vocal-bank") if threads > 1 else None
         self._table = vk.Table()
         self._playouts: list[_native.Lanes] = []
+        # What was measured ahead for `measure` and `functionals`, until the next tick; by slot and steps.
+        self._measures: dict[tuple[Slot, int, int], NDArray[np.float64]] = {}
+        self._functionals: dict[tuple[Slot, int, int], NDArray[np.float64] | None] = {}
         self._boundary = _boundary(config)
         self._detectors: dict[Slot, webrtcvad.Vad] = {}
         self._blocks: list[_Block] = []
@@ -213,17 +225,13 @@ class Bank:
 
         The spans are handed out together: measure them before the next tick.
         """
+        self._measures, self._functionals = {}, {}
         if self._detectors:
             for block in self._blocks:
                 block.playouts.pull(now_ms)
             audio = {slot: self._blocks[slot.block].tick_pcm[:, slot.lane].copy() for slot in self._detectors}
             return list(self.advance(1, audio))
-        shares = range(min(self._threads, len(self._blocks)))
-        others = [self._pool.submit(self._move, share, now_ms) for share in shares[1:] if self._pool is not None]
-        if shares:
-            self._move(0, now_ms)
-        for other in others:
-            other.result()
+        self._share_out(len(self._blocks), lambda share: self._move(share, now_ms))
         if self._audio:
             for number in np.flatnonzero(self._table.wanted).tolist():
                 block = self._blocks[number]
@@ -232,6 +240,42 @@ class Bank:
         for number in np.flatnonzero(self._table.records).tolist():
             spans += self._spans(self._blocks[number], int(self._table.records[number]))
         return spans
+
+    def _share_out(self, pieces: int, work: Callable[[int], None]) -> None:
+        """`work(share)` for each thread; this one takes the first."""
+        others = [self._pool.submit(work, share) for share in range(1, min(self._threads, pieces)) if self._pool]
+        if pieces:
+            work(0)
+        for other in others:
+            other.result()
+
+    def measure_ahead(self, stretches: Sequence[Stretch]) -> None:
+        """What `measure` and `functionals` will be asked until the next tick, by all threads at once."""
+        if self._pool is None or len(stretches) < 2:
+            return
+        rows = [
+            (
+                slot.block,
+                slot.lane,
+                slot.origin + start,
+                slot.origin + end,
+                -1 if since is None else slot.origin + since,
+            )
+            for slot, start, end, since in stretches
+        ]
+        steps, measures = np.array(rows, np.int64), np.empty((len(rows), vk.MEASURES))
+        of_voice, speech_steps = np.empty((len(rows), vk.FUNCTIONALS)), np.zeros(len(rows), np.int64)
+
+        def work(share: int) -> None:
+            vk.measure_stretches(self._table, steps, share, self._threads, measures, of_voice, speech_steps)
+
+        self._share_out(len(rows), work)
+        for n, (slot, start, end, since) in enumerate(stretches):
+            self._measures[slot, start, end] = measures[n]
+            if since is not None:
+                # A copy: speakers learn from it, and must not keep everybody's.
+                found = of_voice[n].copy() if speech_steps[n] >= vk.LEAST_STEPS else None
+                self._functionals[slot, since, end] = found
 
     def _move(self, share: int, now_ms: float) -> None:
         _native.pull_blocks(self._playouts, share, self._threads, now_ms)
@@ -276,6 +320,8 @@ class Bank:
 
     def measure(self, slot: Slot, start_step: int, end_step: int) -> NDArray[np.float64]:
         """`vocal_kernels.measure` over steps of the channel."""
+        if (ahead := self._measures.get((slot, start_step, end_step))) is not None:
+            return ahead
         out = np.empty(vk.MEASURES)
         features = self._blocks[slot.block].state.features
         vk.measure(features, slot.lane, slot.origin + start_step, slot.origin + end_step, out)
@@ -283,6 +329,8 @@ class Bank:
 
     def functionals(self, slot: Slot, start_step: int, end_step: int) -> NDArray[np.float64] | None:
         """`vocal_kernels.functionals` over steps of the channel; None where there is too little speech."""
+        if (slot, start_step, end_step) in self._functionals:
+            return self._functionals[slot, start_step, end_step]
         out = np.empty(vk.FUNCTIONALS)
         features = self._blocks[slot.block].state.features
         steps = vk.functionals(features, slot.lane, slot.origin + start_step, slot.origin + end_step, out)

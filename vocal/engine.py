@@ -280,7 +280,11 @@ class Engine:
         """Move all calls on by the tick at `now_ms` of their playouts."""
         if not self._calls:
             return
-        for span in self._bank.tick(now_ms):
+        spans = self._bank.tick(now_ms)
+        self._bank.measure_ahead(
+            [self._by_slot[span.slot][1].stretch(span) for span in spans if span.kind is not Kind.BEGUN]
+        )
+        for span in spans:
             self._hear(span)
         self._step += vk.HOPS
         for live, reason in list(self._closing.values()):

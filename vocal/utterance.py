@@ -8,7 +8,7 @@ import numpy as np
 import vocal_kernels as vk
 from numpy.typing import NDArray
 
-from vocal.bank import STEPS_PER_S, Bank, Kind, Slot, Span
+from vocal.bank import STEPS_PER_S, Bank, Kind, Slot, Span, Stretch
 from vocal.types import Channel, NoEstimate, Relative, Utterance
 
 TEMPO_WINDOW_S = 10.0
@@ -179,11 +179,20 @@ class Speaker:
         tempo = spoken / spoken_s if spoken_s >= TEMPO_WINDOW_S / 2 else None
         return Heard(span.kind, utterance, emotion_input, tempo)
 
+    def stretch(self, span: Span) -> Stretch:
+        """What `hear` will ask the bank for."""
+        since_step = self._shown_from(span) if self.infers_emotion else None
+        return Stretch(self.slot, span.start_step, span.end_step, since_step)
+
+    def _shown_from(self, span: Span) -> int:
+        """The step from which on the emotion model is shown a span."""
+        if span.kind is Kind.SECOND:
+            return max(span.start_step, span.end_step - round(RECENT_S * STEPS_PER_S))
+        return span.start_step
+
     def _listen(self, bank: Bank, span: Span) -> EmotionInput | None:
         """What the emotion model is shown of a span; None where there is too little speech."""
-        start, end = span.start_step, span.end_step
-        if span.kind is Kind.SECOND:
-            start = max(start, end - round(RECENT_S * STEPS_PER_S))
+        start, end = self._shown_from(span), span.end_step
         functionals = bank.functionals(self.slot, start, end)
         if functionals is None:
             return None

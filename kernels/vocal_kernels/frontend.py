@@ -7,6 +7,7 @@ from numba import carray
 from numpy.typing import NDArray
 
 from ._jit import jit
+from .functionals import functionals
 from .lanes import LANES, load, pointer, splat, store
 from .layout import (
     BINS,
@@ -45,6 +46,7 @@ from .layout import (
 )
 from .level import read_samples
 from .loss import all_arrived, conceal
+from .measures import measure
 from .pitch import FIRST_BIN, LAST_BIN, track
 from .quality import voice_quality
 from .seen import see
@@ -125,6 +127,34 @@ def advance_blocks(table: Table, first: int, stride: int, boundary: Boundary) ->
     if len(table):
         weights, scores = table._kept[0][0].weights, _OWN_SCORES
         _advance_blocks(table._places, table.wanted, table.records, first, stride, boundary, weights, scores)
+
+
+def measure_stretches(
+    table: Table,
+    stretches: NDArray[np.int64],
+    first: int,
+    stride: int,
+    measures: NDArray[np.float64],
+    of_voice: NDArray[np.float64],
+    speech_steps: NDArray[np.int64],
+) -> None:
+    """`measure` and `functionals` of every `stride`-th of some stretches, from `first` on.
+
+    stretches: (n, 5) int64: block, lane, first step, the step after the last, and the first step for the functionals,
+    -1 where none are wanted; steps of the block. measures: (n, MEASURES), of_voice: (n, FUNCTIONALS), speech_steps:
+    (n,), what `functionals` returns. Different calls may run at once, none while a block is moved on.
+    """
+    _measure_stretches(table._places, stretches, first, stride, measures, of_voice, speech_steps)
+
+
+@jit
+def _measure_stretches(places, stretches, first, stride, measures, of_voice, speech_steps):
+    for n in range(first, len(stretches), stride):
+        block, lane, start, end, since = stretches[n]
+        features = carray(pointer(places[block, 3]), (RING_ROWS * FEATURES, LANES), np.float32)
+        measure(features, lane, start, end, measures[n])
+        if since >= 0:
+            speech_steps[n] = functionals(features, lane, since, end, of_voice[n])
 
 
 @jit
