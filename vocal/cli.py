@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -470,6 +471,9 @@ def _serve(given: argparse.Namespace) -> int:
     )
 
     def on_ready(port: int) -> None:
+        # What stands now stays. The collector's long looks at all of it would make ticks late.
+        gc.collect()
+        gc.freeze()
         scheme = "https" if given.tls_cert else "http"
         OUT.print(f"Vocal listens on {scheme}://{given.host}:{port}", markup=False, soft_wrap=True)
 
