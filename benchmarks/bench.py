@@ -1,5 +1,6 @@
 """`vocal bench`: parts that give rows, in order, each with a word on a terminal while it runs."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from rich.console import Console
 from .drawings import Drawing
 from .rows import Row, show
 
-PARTS = ("speed", "accuracy")
+PARTS = ("speed", "live", "accuracy")
 
 
 class Asked(NamedTuple):
@@ -35,6 +36,10 @@ def _rows(part: str, asked: Asked, say: Callable[[str], None], drawings: list[Dr
         from . import speed
 
         yield from speed.rows(asked.data, asked.with_peers)
+    elif part == "live":
+        from . import live
+
+        yield from live.rows()
     else:
         from . import accuracy
 
@@ -54,17 +59,17 @@ def _told(part: str, asked: Asked, drawings: list[Drawing]) -> Iterator[Row]:
 
 def run(asked: Asked, as_json: bool, html: Path | None) -> None:
     """Measure and show; html: where the page goes."""
-    from .clock import pin
+    from .clock import one_core
 
-    pin()
     kept: list[Row] = []
     drawings: list[Drawing] = []
 
     def keeping() -> Iterator[Row]:
         for part in asked.parts:
-            for row in _told(part, asked, drawings):
-                kept.append(row)
-                yield row
+            with one_core() if part != "live" else contextlib.nullcontext():
+                for row in _told(part, asked, drawings):
+                    kept.append(row)
+                    yield row
 
     show(keeping(), as_json)
     if html is not None:

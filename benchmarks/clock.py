@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 REPEATS = 5
 
@@ -17,6 +18,12 @@ def cpu_s(work: Callable[[], object], repeats: int = REPEATS) -> float:
     return min(times)
 
 
-def pin() -> None:
-    """This process to the last of the cores it may use."""
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+@contextmanager
+def one_core() -> Iterator[None]:
+    """This process on the last of the cores it may use, and no other, for as long as this lasts."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

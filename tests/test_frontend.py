@@ -380,6 +380,43 @@ def test_blocks_that_share_their_working_arrays_are_as_alone() -> None:
         np.testing.assert_array_equal(one.features, other.features)
 
 
+def test_a_table_of_blocks_is_as_each_alone() -> None:
+    table, boundary, until = vk.Table(), BOUNDARY, np.full(vk.LANES, FOREVER)
+    pcms = [np.zeros((vk.TICK_SAMPLES, vk.LANES), np.float32) for _ in range(4)]
+    first, second = vk.new_state(), vk.new_state()
+    states = [first, second, vk.new_state(first), vk.new_state(second)]
+    alone = [vk.new_state() for _ in range(4)]
+    for state, pcm in zip(states, pcms, strict=True):
+        table.append(state, pcm, until)
+    table.wanted[:] = [True, True, False, True]
+    speech = [neighbours(seed, 100 * TICK).reshape(100, TICK, vk.LANES) for seed in range(4)]
+    seen = 0
+    for tick in range(100):
+        for block, pcm in enumerate(pcms):
+            pcm[:] = speech[block][tick]
+        for share in range(2):
+            vk.advance_blocks(table, share, 2, boundary)
+        for block in (0, 1, 3):
+            _, count = vk.advance(pcms[block], until, boundary, alone[block])
+            assert table.records[block] == count
+            np.testing.assert_array_equal(states[block].records[:count], alone[block].records[:count])
+            seen += count
+    assert seen > 0
+    assert states[2].clock[0] == 0
+    for block in (0, 1, 3):
+        for name in ("features", "counts", "memory", "clock"):
+            np.testing.assert_array_equal(getattr(states[block], name), getattr(alone[block], name))
+
+
+def test_a_table_refuses_other_arrays() -> None:
+    pcm, until = np.zeros((vk.TICK_SAMPLES, vk.LANES), np.float32), np.zeros(vk.LANES, np.int64)
+    for wrong in (pcm[:80], pcm.astype(np.float64), np.zeros((vk.LANES, vk.TICK_SAMPLES), np.float32).T):
+        with pytest.raises(ValueError, match=r"pcm: wanted C-contiguous float32 \(160, 16\), got"):
+            vk.Table().append(vk.new_state(), wrong, until)
+    with pytest.raises(ValueError, match=r"until: wanted int64 \(16,\), got int32"):
+        vk.Table().append(vk.new_state(), pcm, until.astype(np.int32))
+
+
 def test_threads_make_no_difference() -> None:
     signals = [naive.talk(1.0 + 0.05 * seed, seed) for seed in range(40)]  # three blocks
     alone = vk.extract(signals)

@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "playout": {"config"},
     "transports": set(),
     "transports.files": {"types", "errors"},
-    "bank": {"config"},
+    "bank": {"config", "playout"},
     "utterance": {"types", "bank"},
     "contract": {"errors"},
     "emotion": {"types", "errors", "utterance", "contract"},

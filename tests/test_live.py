@@ -130,6 +130,24 @@ def test_packets_give_the_events_of_the_recording(pcm: NDArray[np.float32], mode
     assert b"NaN" not in msgspec.json.encode(levels)
 
 
+def test_threads_and_neighbours_do_not_matter(pcm: NDArray[np.float32], model: EmotionModel) -> None:
+    pcm = np.concatenate([pcm[-5 * 8000 - 77 :], pcm[: 9 * 8000]])
+    stages = [Stage(model, Config(live=LiveConfig(threads=threads))) for threads in (1, 3)]
+    for stage in stages:
+        names = [f"call {n}" for n in range(30)]  # four blocks
+        for name in names:
+            stage.live.open(a_call(name))
+        playouts = [stage.live.attach(name, channel) for name in names for channel in (0, 1)]
+        loudness = np.repeat(np.linspace(0.5, 1.0, len(names), dtype=np.float32), 2)
+        stage.play("all", np.tile(pcm, (1, len(names))) * loudness, playouts)
+        for name in names:
+            stage.live.end(name, "hangup")
+        stage.finish()
+    assert stages[0].events == stages[1].events
+    ours = [event for event in stages[1].events if event.call == "call 29" and not isinstance(event, Levels)]
+    assert ours == offline(pcm, model, a_call("call 29"))
+
+
 def test_loss_costs_the_calls_that_lose_and_no_others(pcm: NDArray[np.float32], model: EmotionModel) -> None:
     pcm = pcm[: 30 * vk.RATE_HZ]
     stage = Stage(model)

@@ -7,7 +7,9 @@ Audio is not kept, with one exception: of a channel for which `keep_audio` was c
 the waveform, the last 16 s stand in memory, in no file and no log, until the channel is released or `forget_audio`.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -15,9 +17,11 @@ import numpy as np
 import vocal_kernels as vk
 import webrtcvad
 from numpy.typing import NDArray
+from vocal_kernels import _native
 from vocal_kernels.layout import SPEECH_FROM
 
 from vocal.config import BoundaryConfig
+from vocal.playout import Played, Playout
 
 STEPS_PER_S = round(1.0 / vk.HOP_S)
 KEPT_SAMPLES = vk.RING_ROWS * vk.HOP_SAMPLES
@@ -59,7 +63,14 @@ class _Block:
         self.until = np.zeros(vk.LANES, np.int64)
         self.slots: list[Slot | None] = [None] * vk.LANES
         self.pcm = np.zeros((vk.MAX_TICKS * vk.TICK_SAMPLES, vk.LANES), np.float32)
+        self.tick_pcm = self.pcm[: vk.TICK_SAMPLES]
         self.scores = np.zeros((vk.MAX_TICKS * vk.HOPS, vk.LANES), np.float32)
+        # Of the playouts behind the lanes: what the last tick brought, and since the channel came.
+        self.played = np.full(vk.LANES, Played.CLOSED, np.int32)
+        self.samples = np.zeros(vk.LANES, np.int32)
+        self.lost = np.zeros(vk.LANES, np.int64)
+        self.heard_ms = np.full(vk.LANES, -math.inf)
+        self.playouts = _native.Lanes(self.tick_pcm, self.played, self.samples, self.lost, self.heard_ms)
 
 
 def _boundary(config: BoundaryConfig) -> vk.Boundary:
@@ -73,9 +84,39 @@ def _boundary(config: BoundaryConfig) -> vk.Boundary:
     )
 
 
+class Pulled(NamedTuple):
+    """What a channel's playout has brought. samples: in the last tick; lost: samples in all; heard_ms: when last."""
+
+    played: Played
+    samples: int
+    lost: int
+    heard_ms: float
+
+
+class Stretch(NamedTuple):
+    """What is to be measured of a channel, in its steps. since: from where on `functionals` is asked; None: not."""
+
+    slot: Slot
+    start_step: int
+    end_step: int
+    since_step: int | None
+
+
 class Bank:
-    def __init__(self, config: BoundaryConfig = BoundaryConfig()) -> None:
+    """Audio comes in by `advance`, which is given it, or by `tick`, which pulls it from the channels' playouts.
+
+    threads: how many `tick` shares the blocks out to.
+    """
+
+    def __init__(self, config: BoundaryConfig = BoundaryConfig(), threads: int = 1) -> None:
         self._config = config
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads - 1, "vocal-bank") if threads > 1 else None
+        self._table = vk.Table()
+        self._playouts: list[_native.Lanes] = []
+        # What was measured ahead for `measure` and `functionals`, until the next tick; by slot and steps.
+        self._measures: dict[tuple[Slot, int, int], NDArray[np.float64]] = {}
+        self._functionals: dict[tuple[Slot, int, int], NDArray[np.float64] | None] = {}
         self._boundary = _boundary(config)
         self._detectors: dict[Slot, webrtcvad.Vad] = {}
         self._blocks: list[_Block] = []
@@ -89,7 +130,11 @@ class Bank:
         """A free lane, in a new block if all are taken."""
         number = next((n for n, block in enumerate(self._blocks) if None in block.slots), len(self._blocks))
         if number == len(self._blocks):
-            self._blocks.append(_Block(self._blocks[0] if self._blocks else None))
+            # A thread moves every so many blocks: they share what they work in.
+            block = _Block(self._blocks[number % self._threads] if number >= self._threads else None)
+            self._blocks.append(block)
+            self._playouts.append(block.playouts)
+            self._table.append(block.state, block.tick_pcm, block.until)
         block = self._blocks[number]
         lane = block.slots.index(None)
         vk.reset_lane(block.state, lane)
@@ -98,6 +143,8 @@ class Bank:
         if self._config.detector == "webrtcvad":
             self._detectors[slot] = webrtcvad.Vad(self._config.webrtcvad_mode)
         block.until[lane] = _NEVER
+        block.lost[lane], block.heard_ms[lane] = 0, -math.inf
+        self._table.wanted[number] = True
         return slot
 
     def end(self, slot: Slot, steps: int) -> None:
@@ -108,8 +155,25 @@ class Bank:
         block = self._blocks[slot.block]
         self._detectors.pop(slot, None)
         self.forget_audio(slot)
+        block.playouts.set(slot.lane, None)
         block.slots[slot.lane] = None
         block.until[slot.lane] = 0
+        self._table.wanted[slot.block] = any(block.slots)
+
+    def close(self) -> None:
+        """No `tick` comes any more."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def play(self, slot: Slot, playout: Playout) -> None:
+        """From the next tick on, a channel's audio is this playout's."""
+        self._blocks[slot.block].playouts.set(slot.lane, playout.native)
+
+    def pulled(self, slot: Slot) -> Pulled:
+        block, lane = self._blocks[slot.block], slot.lane
+        return Pulled(
+            Played(block.played[lane]), int(block.samples[lane]), int(block.lost[lane]), float(block.heard_ms[lane])
+        )
 
     def keep_audio(self, slot: Slot) -> None:
         """From here on for `audio`, of the customer's channel only."""
@@ -154,11 +218,75 @@ class Bank:
                     # Only so far as the features: what is heard over them is the same however the audio was cut.
                     self._keep(block, before, pcm[: moved * vk.TICK_SAMPLES])
                 done += moved * vk.TICK_SAMPLES
-                for lane, kind, step, start, end in block.state.records[:count].tolist():
-                    slot = block.slots[lane]
-                    if slot is not None:
-                        known = step + 1 + vk.SPEECH_DELAY - slot.origin
-                        yield Span(slot, Kind(kind), known, start - slot.origin, end - slot.origin)
+                yield from self._spans(block, count)
+
+    def tick(self, now_ms: float) -> list[Span]:
+        """Move every block by the tick at `now_ms` of its playouts; a channel without one is silent.
+
+        The spans are handed out together: measure them before the next tick.
+        """
+        self._measures, self._functionals = {}, {}
+        if self._detectors:
+            for block in self._blocks:
+                block.playouts.pull(now_ms)
+            audio = {slot: self._blocks[slot.block].tick_pcm[:, slot.lane].copy() for slot in self._detectors}
+            return list(self.advance(1, audio))
+        self._share_out(len(self._blocks), lambda share: self._move(share, now_ms))
+        if self._audio:
+            for number in np.flatnonzero(self._table.wanted).tolist():
+                block = self._blocks[number]
+                self._keep(block, int(block.state.clock[0]) - vk.HOPS, block.tick_pcm)
+        spans: list[Span] = []
+        for number in np.flatnonzero(self._table.records).tolist():
+            spans += self._spans(self._blocks[number], int(self._table.records[number]))
+        return spans
+
+    def _share_out(self, pieces: int, work: Callable[[int], None]) -> None:
+        """`work(share)` for each thread; this one takes the first."""
+        others = [self._pool.submit(work, share) for share in range(1, min(self._threads, pieces)) if self._pool]
+        if pieces:
+            work(0)
+        for other in others:
+            other.result()
+
+    def measure_ahead(self, stretches: Sequence[Stretch]) -> None:
+        """What `measure` and `functionals` will be asked until the next tick, by all threads at once."""
+        if self._pool is None or len(stretches) < 2:
+            return
+        rows = [
+            (
+                slot.block,
+                slot.lane,
+                slot.origin + start,
+                slot.origin + end,
+                -1 if since is None else slot.origin + since,
+            )
+            for slot, start, end, since in stretches
+        ]
+        steps, measures = np.array(rows, np.int64), np.empty((len(rows), vk.MEASURES))
+        of_voice, speech_steps = np.empty((len(rows), vk.FUNCTIONALS)), np.zeros(len(rows), np.int64)
+
+        def work(share: int) -> None:
+            vk.measure_stretches(self._table, steps, share, self._threads, measures, of_voice, speech_steps)
+
+        self._share_out(len(rows), work)
+        for n, (slot, start, end, since) in enumerate(stretches):
+            self._measures[slot, start, end] = measures[n]
+            if since is not None:
+                # A copy: speakers learn from it, and must not keep everybody's.
+                found = of_voice[n].copy() if speech_steps[n] >= vk.LEAST_STEPS else None
+                self._functionals[slot, since, end] = found
+
+    def _move(self, share: int, now_ms: float) -> None:
+        _native.pull_blocks(self._playouts, share, self._threads, now_ms)
+        vk.advance_blocks(self._table, share, self._threads, self._boundary)
+
+    def _spans(self, block: _Block, records: int) -> Iterator[Span]:
+        for lane, kind, step, start, end in block.state.records[:records].tolist():
+            slot = block.slots[lane]
+            if slot is not None:
+                known = step + 1 + vk.SPEECH_DELAY - slot.origin
+                yield Span(slot, Kind(kind), known, start - slot.origin, end - slot.origin)
 
     def _keep(self, block: _Block, step: int, pcm: NDArray[np.float32]) -> None:
         for slot in block.slots:
@@ -192,6 +320,8 @@ class Bank:
 
     def measure(self, slot: Slot, start_step: int, end_step: int) -> NDArray[np.float64]:
         """`vocal_kernels.measure` over steps of the channel."""
+        if (ahead := self._measures.get((slot, start_step, end_step))) is not None:
+            return ahead
         out = np.empty(vk.MEASURES)
         features = self._blocks[slot.block].state.features
         vk.measure(features, slot.lane, slot.origin + start_step, slot.origin + end_step, out)
@@ -199,6 +329,8 @@ class Bank:
 
     def functionals(self, slot: Slot, start_step: int, end_step: int) -> NDArray[np.float64] | None:
         """`vocal_kernels.functionals` over steps of the channel; None where there is too little speech."""
+        if (slot, start_step, end_step) in self._functionals:
+            return self._functionals[slot, start_step, end_step]
         out = np.empty(vk.FUNCTIONALS)
         features = self._blocks[slot.block].state.features
         steps = vk.functionals(features, slot.lane, slot.origin + start_step, slot.origin + end_step, out)

@@ -75,12 +75,14 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which calls are taken while others run.
 
     most_calls: open at once. most_busy: share of a tick that its work may take, 0-1. idle_s: a call on which nothing
-    came for so long is ended.
+    came for so long is ended. threads: over which a
+    tick's work is shared out; 0: one for each core, at most 4.
     """
 
     most_calls: int = 1000
     most_busy: float = 0.75
     idle_s: float = 120.0
+    threads: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,8 +1,10 @@
 """The clock and the composer: calls open and end, audio goes in by any cut, events come out in the order of the call.
 
-push ─► pending PCM ─► bank (ticks) ─► spans ─► utterance ─► emotion (a batch) ─► conversation ─► rules ─► on_event
+play ─► playouts ────┐
+push ─► pending PCM ─┴► bank (ticks) ─► spans ─► utterance ─► emotion (a batch) ─► conversation ─► rules ─► on_event
 """
 
+import heapq
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,6 +19,7 @@ from vocal.config import Config
 from vocal.conversation import Conversation
 from vocal.emotion import EmotionModel
 from vocal.errors import UsageError
+from vocal.playout import Playout
 from vocal.policy import may_infer_emotion
 from vocal.rules import RuleBook, Rules, load_rules
 from vocal.types import (
@@ -54,7 +57,11 @@ class _Due(NamedTuple):
 class _LiveCall:
     """One call while it lasts."""
 
-    def __init__(self, call: Call, speakers: list[Speaker], config: Config, book: RuleBook) -> None:
+    def __init__(
+        self, number: int, call: Call, speakers: list[Speaker], opened_step: int, config: Config, book: RuleBook
+    ) -> None:
+        self.number = number
+        self.opened_step = opened_step  # of the engine
         self.call = call
         self.speakers = speakers
         self.conversation = Conversation(config.conversation)
@@ -96,17 +103,28 @@ class _LiveCall:
 class Engine:
     """Many calls at once; `on_event` is called for every event, in the order of each call.
 
-    Single-threaded. The same audio gives the same events, however it was cut and whoever else is in the bank.
+    Called from one thread. The same audio gives the same events, however it was cut and whoever else is in the bank.
+    Audio is pushed, and `advance` moves the calls on; or it is pulled from playouts tick by tick, by `tick`. An engine
+    does one or the other. threads: over which `tick` shares its work out.
     """
 
-    def __init__(self, on_event: Sink, config: Config = Config(), emotion: EmotionModel | None = None) -> None:
+    def __init__(
+        self, on_event: Sink, config: Config = Config(), emotion: EmotionModel | None = None, threads: int = 1
+    ) -> None:
         self._on_event = on_event
         self._config = config
         self._emotion = emotion
         self._wants = emotion.wants if emotion is not None else frozenset()
         self._book = load_rules(config.rules.file)
-        self._bank = Bank(config.boundary)
+        self._bank = Bank(config.boundary, threads)
         self._calls: dict[str, _LiveCall] = {}
+        self._step = 0
+        self._opened = 0
+        # What makes a call worth a look: spans heard of it, its next whole second, or its end. All by number.
+        self._heard: dict[int, _LiveCall] = {}
+        self._seconds: list[tuple[int, int, _LiveCall]] = []  # a heap: step, number
+        self._closing: dict[int, tuple[_LiveCall, str]] = {}
+        self._ended: dict[int, _LiveCall] = {}
         self._by_slot: dict[Slot, tuple[_LiveCall, Speaker]] = {}
 
     @property
@@ -120,8 +138,10 @@ class Engine:
         if not call.channels:
             raise UsageError(f"call {call.call!r}: wanted at least one channel")
         speakers = [self._speaker(call, channel, self._bank.admit()) for channel in call.channels]
-        live = _LiveCall(call, speakers, self._config, self._book)
+        live = _LiveCall(self._opened, call, speakers, self._step, self._config, self._book)
+        self._opened += 1
         self._calls[call.call] = live
+        self._await_second(live)
         for speaker in speakers:
             self._by_slot[speaker.slot] = (live, speaker)
         self._emit(
@@ -160,9 +180,38 @@ class Engine:
         """The call ends after what was pushed."""
         live = self._live(call)
         if live.end_reason is None:
-            live.end_reason = reason
-            for speaker in live.speakers:
-                self._bank.end(speaker.slot, live.end_step)
+            self._end(live, reason)
+
+    def _end(self, live: _LiveCall, reason: str) -> None:
+        live.end_reason = reason
+        self._ended[live.number] = live
+        for speaker in live.speakers:
+            self._bank.end(speaker.slot, live.end_step)
+
+    def play(self, call: str, column: int, playout: Playout) -> None:
+        """From the next tick on, this is where a call's channel gets its audio. column: its place among the call's."""
+        live = self._live(call)
+        if live.end_reason is None:
+            self._bank.play(live.speakers[column].slot, playout)
+
+    def close(self, call: str, reason: str) -> None:
+        """The call ends once its playouts, which are closed, have played what waits in them."""
+        live = self._live(call)
+        if live.end_reason is None:
+            self._closing.setdefault(live.number, (live, reason))
+
+    def is_heard(self, call: str) -> bool:
+        """Whether a call is open and its audio has not ended."""
+        live = self._calls.get(call)
+        return live is not None and live.end_reason is None
+
+    def heard_ms(self, call: str) -> float:
+        """When a tick last brought audio of a call."""
+        return max(self._bank.pulled(speaker.slot).heard_ms for speaker in self._live(call).speakers)
+
+    def stop(self) -> None:
+        """No `tick` comes any more."""
+        self._bank.close()
 
     def withdraw_notice(self, call: str) -> None:
         """The customer objects in mid-call: nothing more is inferred, and what was inferred is deleted."""
@@ -205,7 +254,7 @@ class Engine:
         )
 
     def _at_s(self, live: _LiveCall) -> float:
-        return self._bank.position(live.speakers[0].slot) / STEPS_PER_S
+        return (self._step - live.opened_step) / STEPS_PER_S
 
     def advance(self, most_ticks: int = vk.MAX_TICKS) -> int:
         """Move all calls as far as every one of them has audio, at most `most_ticks`; returns the ticks moved.
@@ -223,13 +272,35 @@ class Engine:
                 audio[speaker.slot] = pcm[:, column]
         for span in self._bank.advance(ticks, audio):
             self._hear(span)
-        for live in self._calls.values():
-            if self._is_over(live):
-                for speaker in live.speakers:
-                    if (last := self._bank.flush(speaker.slot)) is not None:
-                        self._hear(last)
+        self._step += ticks * vk.HOPS
         self._settle()
         return ticks
+
+    def tick(self, now_ms: float) -> None:
+        """Move all calls on by the tick at `now_ms` of their playouts."""
+        if not self._calls:
+            return
+        spans = self._bank.tick(now_ms)
+        self._bank.measure_ahead(
+            [self._by_slot[span.slot][1].stretch(span) for span in spans if span.kind is not Kind.BEGUN]
+        )
+        for span in spans:
+            self._hear(span)
+        self._step += vk.HOPS
+        for live, reason in list(self._closing.values()):
+            self._play_out(live, reason)
+        self._settle()
+
+    def _play_out(self, live: _LiveCall, reason: str) -> None:
+        """End a call whose playouts have nothing more; `pushed_samples` has counted from nothing until now."""
+        pulled = [self._bank.pulled(speaker.slot) for speaker in live.speakers]
+        most = max(one.samples for one in pulled)
+        if most == vk.TICK_SAMPLES:
+            return
+        live.pushed_samples = (self._step - live.opened_step - vk.HOPS) * vk.HOP_SAMPLES + most
+        live.lost_samples = sum(one.lost for one in pulled)
+        del self._closing[live.number]
+        self._end(live, reason)
 
     def _live(self, call: str) -> _LiveCall:
         try:
@@ -238,7 +309,7 @@ class Engine:
             raise UsageError(f"call {call!r} is not open") from None
 
     def _is_over(self, live: _LiveCall) -> bool:
-        settled = self._bank.position(live.speakers[0].slot) - vk.SETTLE_TICKS * vk.HOPS
+        settled = self._step - live.opened_step - vk.SETTLE_TICKS * vk.HOPS
         return live.end_reason is not None and settled >= live.end_step
 
     def _hear(self, span: Span) -> None:
@@ -246,12 +317,26 @@ class Engine:
         live, speaker = self._by_slot[span.slot]
         heard = None if span.kind is Kind.BEGUN else speaker.hear(self._bank, span, live.call.call)
         live.due.append(_Due(span.known_step / STEPS_PER_S, speaker, span, heard))
+        self._heard[live.number] = live
 
     def _settle(self) -> None:
-        """Infer for all calls in one batch, then bring each call up to its clock."""
+        """Infer for all calls in one batch, then bring each call of which there is anything to tell up to its clock."""
+        for live in self._ended.values():
+            if self._is_over(live):
+                for speaker in live.speakers:
+                    if (last := self._bank.flush(speaker.slot)) is not None:
+                        self._hear(last)
+        waiting: list[_LiveCall] = []
+        touched = {**self._heard, **self._ended}
+        self._heard = {}
+        while self._seconds and self._seconds[0][0] <= self._step:
+            _, number, live = heapq.heappop(self._seconds)
+            if live.end_reason is None:
+                touched[number] = live
+                waiting.append(live)
         asking = [
             (due, due.heard)
-            for live in self._calls.values()
+            for _, live in sorted(touched.items())
             for due in live.due
             if due.heard is not None and due.heard.emotion_input is not None and due.speaker.infers_emotion
         ]
@@ -262,8 +347,8 @@ class Engine:
             emotions = self._emotion.estimate(inputs, relatives)
             inferred = {id(due): emotion for (due, _), emotion in zip(asking, emotions, strict=True)}
         over = []
-        for live in self._calls.values():
-            position = self._bank.position(live.speakers[0].slot)
+        for _, live in sorted(touched.items()):
+            position = self._step - live.opened_step
             until_s = (position if live.end_reason is None else min(position, live.end_step)) / STEPS_PER_S
             # A span is known to the step: within one, channels come in their order.
             for due in sorted(live.due, key=lambda due: (due.known_s, due.speaker.channel.channel)):
@@ -273,8 +358,14 @@ class Engine:
             self._pass_seconds(live, until_s, before=False)
             if self._is_over(live):
                 over.append(live)
+        for live in waiting:
+            self._await_second(live)
         for live in over:
             self._close(live)
+
+    def _await_second(self, live: _LiveCall) -> None:
+        step = live.opened_step + (live.second + 1) * STEPS_PER_S
+        heapq.heappush(self._seconds, (step, live.number, live))
 
     def _tell(self, live: _LiveCall, due: _Due, found: Emotion | NoEstimate | None) -> None:
         role = due.speaker.channel.role
@@ -346,7 +437,7 @@ class Engine:
         for speaker in live.speakers:
             self._bank.release(speaker.slot)
             del self._by_slot[speaker.slot]
-        del self._calls[live.call.call]
+        del self._calls[live.call.call], self._ended[live.number]
 
     def _emit(self, live: _LiveCall, event: Event) -> None:
         self._on_event(msgspec.structs.replace(event, seq=live.seq))

@@ -1,13 +1,15 @@
 """Calls as they happen: playouts in, a tick every 20 ms, events out in one hand-over a tick.
 
     transports (any thread) ─► Playout ─┐
-    commands (any thread) ──────────────┴─► clock thread: pull all ─► Engine ─► on_events(list)
+    commands (any thread) ──────────────┴─► clock thread: Engine.tick pulls all ─► on_events(list)
 
 A transport opens a call, attaches a playout to each channel as its media come, and pushes packets onto it. Only the
 clock's thread touches the engine. A running call gets exactly one tick of audio each tick, silence where nothing is
-there, so none can hold up another; live equals offline.
+there, so none can hold up another; live equals offline. A tick looks at a running call only where it is its turn:
+calls' levels and idleness are looked at in turns, by the tick at which each began.
 """
 
+import os
 import sys
 import threading
 import time
@@ -18,18 +20,21 @@ from typing import Literal
 import msgspec
 import numpy as np
 import vocal_kernels as vk
-from numpy.typing import NDArray
 
 from vocal.config import Config
 from vocal.emotion import EmotionModel
 from vocal.engine import Engine
 from vocal.errors import CapacityError, UsageError
-from vocal.playout import Played, Playout, PlayoutCounts
+from vocal.playout import Playout, PlayoutCounts
 from vocal.types import Call, CallEnded, LiveEvent
 
 EventsSink = Callable[[Sequence[LiveEvent]], None]
 TICK_MS = 1000.0 * vk.TICK_S
 LEVELS_TICKS = 10
+IDLE_TICKS = 50
+"""How often it is looked at whether anything comes on a call."""
+
+MOST_THREADS = 4
 MEASURED_TICKS = 500
 """Ticks over which their cost is judged: 10 s."""
 
@@ -68,12 +73,13 @@ class _Room:
     def __init__(self, call: Call, now_ms: float) -> None:
         self.call = call
         self.playouts: list[Playout | None] = [None] * len(call.channels)
-        self.frame: NDArray[np.float32] = np.zeros((vk.TICK_SAMPLES, len(call.channels)), np.float32)
-        self.begun = False
-        self.ticks = 0
+        self.began_tick: int | None = None
         self.end_reason: str | None = None
-        self.is_ended = False
         self.last_heard_ms = now_ms
+
+    @property
+    def begun(self) -> bool:
+        return self.began_tick is not None
 
     @property
     def state(self) -> Literal["waiting", "running", "ending"]:
@@ -104,8 +110,12 @@ class Live:
         self._sleep = sleep if speed == 1.0 else lambda wait_s: sleep(wait_s / speed)
         self.speed = speed
         self._events: list[LiveEvent] = []
-        self._engine = Engine(self._events.append, config, emotion)
+        threads = config.live.threads or min(MOST_THREADS, len(os.sched_getaffinity(0)))
+        self._engine = Engine(self._events.append, config, emotion, threads)
         self._rooms: dict[str, _Room] = {}
+        self._waiting: dict[str, _Room] = {}  # of _rooms, those that have not begun
+        # Those that have, by the tick at which they did: whose turn it is.
+        self._turns: list[dict[str, _Room]] = [{} for _ in range(IDLE_TICKS)]
         self._lock = threading.Lock()  # of _rooms and what they hold, but for the engine
         self._commands: deque[Callable[[], None]] = deque()
         self._thread: threading.Thread | None = None
@@ -137,7 +147,7 @@ class Live:
             except CapacityError:
                 self._refused += 1
                 raise
-            self._rooms[call.call] = _Room(call, self.now_ms())
+            self._rooms[call.call] = self._waiting[call.call] = _Room(call, self.now_ms())
             self._opened.append(self.now_ms())
 
     def attach(self, call: str, channel: int, clock_hz: int = 8000, reliable: bool = False) -> Playout:
@@ -153,8 +163,10 @@ class Live:
                 raise UsageError(f"call {call!r}: wanted one of its channels {numbers}, got {channel}")
             if room.end_reason is not None:
                 raise UsageError(f"call {call!r} is ending: no more media are taken")
-            room.playouts[numbers.index(channel)] = playout
+            column = numbers.index(channel)
+            room.playouts[column] = playout
             room.last_heard_ms = self.now_ms()
+        self._commands.append(lambda: self._play(room, column))
         return playout
 
     def detach(self, call: str, playout: Playout) -> None:
@@ -170,6 +182,7 @@ class Live:
                 for playout in room.playouts:
                     if playout is not None:
                         playout.close()
+                self._commands.append(lambda: self._close(room))
 
     def set_notice(self, call: str, given: bool) -> None:
         """The customer was informed, or objects: takes effect with the next tick."""
@@ -223,6 +236,7 @@ class Live:
         tick = self._ticks
         while self._rooms and self._ticks - tick < 10 * MEASURED_TICKS:
             self.tick(self._ticks * TICK_MS)
+        self._engine.stop()
 
     def _run(self) -> None:
         while not self._is_stopping:
@@ -253,61 +267,72 @@ class Live:
             events, self._events[:] = list(self._events), []
             for event in events:
                 if isinstance(event, CallEnded):
-                    with self._lock:
-                        self._rooms.pop(event.call, None)
+                    self._forget(event.call)
             self._on_events(events)
 
     def _move(self, now_ms: float) -> None:
         while self._commands:
             self._commands.popleft()()
         with self._lock:
-            rooms = list(self._rooms.values())
-        for room in rooms:
-            if not room.is_ended and (room.begun or self._begin(room, now_ms)):
-                self._pull(room, now_ms)
-        self._engine.advance(1)
+            waiting = list(self._waiting.values())
+        for room in waiting:
+            self._begin(room, now_ms)
+        self._engine.tick(now_ms)
+        for room in self._turns[self._ticks % IDLE_TICKS].values():
+            self._look(room, now_ms)
         if self.wants_levels:
-            for room in rooms:
-                if room.begun and not room.is_ended and room.ticks % LEVELS_TICKS == 0:
-                    self._events.append(self._engine.levels(room.call.call))
+            # The first after LEVELS_TICKS of a call's ticks, so not at the tick at which it begins.
+            for turn in range((self._ticks + 1) % LEVELS_TICKS, IDLE_TICKS, LEVELS_TICKS):
+                for name in self._turns[turn]:
+                    if self._engine.is_heard(name):
+                        self._events.append(self._engine.levels(name))
 
-    def _begin(self, room: _Room, now_ms: float) -> bool:
-        """Whether a call's first audio is due; then sides whose first packets came within a tick begin together."""
+    def _look(self, room: _Room, now_ms: float) -> None:
+        """Whether anything still comes on a call."""
+        if room.end_reason is None:
+            with self._lock:
+                room.last_heard_ms = max(room.last_heard_ms, self._engine.heard_ms(room.call.call))
+            if self._is_idle(room, now_ms):
+                self.end(room.call.call, "media timeout")
+
+    def _forget(self, call: str) -> None:
+        with self._lock:
+            room = self._rooms.pop(call, None)
+        if room is not None and room.began_tick is not None:
+            del self._turns[room.began_tick % IDLE_TICKS][call]
+
+    def _begin(self, room: _Room, now_ms: float) -> None:
+        """Begin a call whose first audio is due; then sides whose first packets came within a tick begin together."""
         if all(playout is None or playout.due_ms > now_ms for playout in room.playouts):
             if self._is_idle(room, now_ms):
                 self.end(room.call.call, "media timeout")
             if room.end_reason is None:
-                return False
-        for playout in room.playouts:
-            if playout is not None and playout.due_ms <= now_ms + TICK_MS:
-                playout.begin(now_ms)
-        room.begun = True
-        self._engine.open(room.call)
-        return True
+                return
+        with self._lock:
+            playouts, call = list(room.playouts), room.call
+            room.began_tick = self._ticks
+            del self._waiting[call.call]
+        self._engine.open(call)
+        self._turns[self._ticks % IDLE_TICKS][call.call] = room
+        for column, playout in enumerate(playouts):
+            if playout is not None:
+                if playout.due_ms <= now_ms + TICK_MS:
+                    playout.begin(now_ms)
+                self._engine.play(call.call, column, playout)
+        if room.end_reason is not None:
+            self._engine.close(call.call, room.end_reason)
 
-    def _pull(self, room: _Room, now_ms: float) -> None:
-        most, is_open, is_heard = 0, False, False
-        for column, playout in enumerate(room.playouts):
-            if playout is None:
-                room.frame[:, column] = 0.0
-                continue
-            played, samples = playout.pull(now_ms, room.frame, column)
-            is_open = is_open or played is not Played.CLOSED
-            is_heard = is_heard or played is Played.AUDIO
-            most = max(most, samples)
-        if is_heard:
-            room.last_heard_ms = now_ms
-        elif self._is_idle(room, now_ms):
-            self.end(room.call.call, "media timeout")
-        room.ticks += 1
-        if room.end_reason is None:
-            self._engine.push(room.call.call, room.frame)
-            return
-        if is_open and most:
-            self._engine.push(room.call.call, room.frame[:most])
-        if not is_open or most < vk.TICK_SAMPLES:
-            room.is_ended = True
-            self._engine.end(room.call.call, room.end_reason)
+    def _runs(self, room: _Room) -> bool:
+        return room.begun and self._rooms.get(room.call.call) is room
+
+    def _play(self, room: _Room, column: int) -> None:
+        playout = room.playouts[column]
+        if playout is not None and self._runs(room):
+            self._engine.play(room.call.call, column, playout)
+
+    def _close(self, room: _Room) -> None:
+        if self._runs(room):
+            self._engine.close(room.call.call, room.end_reason or "")
 
     def _is_idle(self, room: _Room, now_ms: float) -> bool:
         if room.end_reason is not None or now_ms - room.last_heard_ms < 1000.0 * self._config.live.idle_s:
@@ -317,7 +342,7 @@ class Live:
 
     def _tell_notice(self, room: _Room, given: bool) -> None:
         # Before a call has begun its metadata say it all.
-        if room.begun and self._rooms.get(room.call.call) is room:
+        if self._runs(room):
             if given:
                 self._engine.give_notice(room.call.call)
             else:
@@ -356,4 +381,5 @@ class Live:
 
     def _state(self, room: _Room) -> CallState:
         counts = tuple(None if playout is None else playout.counts for playout in room.playouts)
-        return CallState(room.call, room.state, room.ticks * vk.TICK_S, counts)
+        ticks = 0 if room.began_tick is None else self._ticks - room.began_tick + 1
+        return CallState(room.call, room.state, ticks * vk.TICK_S, counts)

@@ -58,46 +58,46 @@ class Playout:
     def __init__(self, config: PlayoutConfig = PlayoutConfig(), clock_hz: int = 8000, reliable: bool = False) -> None:
         lag_ms = config.stream_lag_ms if reliable else config.lag_ms
         most_lag_ms = max(lag_ms, config.most_lag_ms)
-        self._native = _native.Playout(clock_hz, lag_ms, most_lag_ms, config.hold_ms, reliable)
+        self.native = _native.Playout(clock_hz, lag_ms, most_lag_ms, config.hold_ms, reliable)
 
     def push(
         self, sequence: int, timestamp: int, samples: NDArray[np.float32], arrival_ms: float, ssrc: int = 0
     ) -> Arrival:
         """A packet: samples at 8 kHz float32, full scale 1. No samples: nothing follows, as comfort noise says."""
-        return Arrival(self._native.push(sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc, samples, arrival_ms))
+        return Arrival(self.native.push(sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc, samples, arrival_ms))
 
     def push_coded(
         self, sequence: int, timestamp: int, payload: bytes, coding: str, arrival_ms: float, ssrc: int = 0
     ) -> Arrival:
         """A packet as it came at 8 kHz: `alaw`, `ulaw`, `l16` (big-endian) or `s16le`."""
         return Arrival(
-            self._native.push_coded(sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc, payload, coding, arrival_ms)
+            self.native.push_coded(sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc, payload, coding, arrival_ms)
         )
 
     def pull(self, now_ms: float, out: NDArray[np.float32], column: int) -> tuple[Played, int]:
         """The tick at `now_ms` into a column of (160, channels). Returns what it brought, and its samples: 160, fewer
         in the last tick of a closed channel."""
-        played, samples = self._native.pull(now_ms, out, column)
+        played, samples = self.native.pull(now_ms, out, column)
         return Played(played), samples
 
     @property
     def due_ms(self) -> float:
         """When the first packet is to be played; infinite until one came."""
-        return float(self._native.due_ms())
+        return float(self.native.due_ms())
 
     @property
     def depth_ms(self) -> float:
         """Audio that waits."""
-        return float(self._native.depth_ms())
+        return float(self.native.depth_ms())
 
     def begin(self, now_ms: float) -> None:
         """Begin at `now_ms` if a packet has come at all: both sides of a call begin together."""
-        self._native.begin(now_ms)
+        self.native.begin(now_ms)
 
     def close(self) -> None:
         """Nothing more is taken; what waits is played."""
-        self._native.close()
+        self.native.close()
 
     @property
     def counts(self) -> PlayoutCounts:
-        return PlayoutCounts(**self._native.counts())
+        return PlayoutCounts(**self.native.counts())

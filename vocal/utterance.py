@@ -1,14 +1,14 @@
 """Boundary and features into an Utterance: its measures, each also against the speaker's own baseline in this call."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import vocal_kernels as vk
 from numpy.typing import NDArray
 
-from vocal.bank import STEPS_PER_S, Bank, Kind, Slot, Span
+from vocal.bank import STEPS_PER_S, Bank, Kind, Slot, Span, Stretch
 from vocal.types import Channel, NoEstimate, Relative, Utterance
 
 TEMPO_WINDOW_S = 10.0
@@ -65,12 +65,16 @@ def _or_none(value: float, digits: int) -> float | None:
     return round(float(value), digits) if math.isfinite(value) else None
 
 
+def _or_zero(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
+
+
 def _ramp(value: float, bounds: tuple[float, float]) -> float:
     low, high = bounds
     return float(min(1.0, max(0.0, (value - low) / (high - low)))) if math.isfinite(value) else 0.0
 
 
-def clarity_terms(measures: NDArray[np.float64], rate: float) -> dict[str, float]:
+def clarity_terms(measures: Sequence[float] | NDArray[np.float64], rate: float) -> dict[str, float]:
     """How well the words can be heard, term by term, each 0-1."""
     terms = {
         "line": _ramp(measures[vk.SNR_DB], CLARITY_SNR_DB),
@@ -117,13 +121,12 @@ class Speaker:
 
     def hear(self, bank: Bank, span: Span, call: str) -> Heard:
         """Measure a span (not `Kind.BEGUN`) while the bank stands where it was decided."""
-        measures = bank.measure(self.slot, span.start_step, span.end_step)
+        measures: list[float] = bank.measure(self.slot, span.start_step, span.end_step).tolist()
         seconds = (span.end_step - span.start_step) / STEPS_PER_S
-        speech_s = float(measures[vk.SPEECH_S])
-        syllables = float(measures[vk.SYLLABLES])
+        speech_s, syllables = measures[vk.SPEECH_S], measures[vk.SYLLABLES]
         articulation = syllables / speech_s if speech_s > 0 and syllables >= 0.5 else math.nan
         own = np.array(
-            [measures[vk.LEVEL_DBOV], 12.0 * np.log2(measures[vk.F0_MEDIAN_HZ]), np.log2(articulation)], np.float64
+            [measures[vk.LEVEL_DBOV], 12.0 * math.log2(measures[vk.F0_MEDIAN_HZ]), math.log2(articulation)], np.float64
         )
         terms = clarity_terms(measures, articulation)
         emotion_input: EmotionInput | None = None
@@ -151,16 +154,16 @@ class Speaker:
             f0_median_hz=_or_none(measures[vk.F0_MEDIAN_HZ], 1),
             f0_range_st=_or_none(measures[vk.F0_RANGE_ST], 1),
             f0_slope_st_s=_or_none(measures[vk.F0_SLOPE_ST_S], 2),
-            voiced_share=round(float(np.nan_to_num(measures[vk.VOICED_SHARE])), 3),
+            voiced_share=round(_or_zero(measures[vk.VOICED_SHARE]), 3),
             jitter_pct=_or_none(measures[vk.JITTER_PCT], 2),
             shimmer_pct=_or_none(measures[vk.SHIMMER_PCT], 1),
             hnr_db=_or_none(measures[vk.MEAN_HNR_DB], 1),
             alpha_ratio_db=_or_none(measures[vk.ALPHA_RATIO_DB], 1),
             relative=self._relative(own),
-            lost_s=round(float(np.nan_to_num(measures[vk.LOST_SHARE])) * seconds, 3),
+            lost_s=round(_or_zero(measures[vk.LOST_SHARE]) * seconds, 3),
             bandwidth_hz=_or_none(measures[vk.BANDWIDTH_HZ], 0),
             snr_db=_or_none(measures[vk.SNR_DB], 1),
-            clipped_share=round(float(np.nan_to_num(measures[vk.CLIPPED_SHARE])), 4),
+            clipped_share=round(_or_zero(measures[vk.CLIPPED_SHARE]), 4),
             clarity=round(math.prod(terms.values()) ** (1 / len(terms)), 3),
             clarity_terms=terms,
             no_estimate=no_estimate,
@@ -176,11 +179,20 @@ class Speaker:
         tempo = spoken / spoken_s if spoken_s >= TEMPO_WINDOW_S / 2 else None
         return Heard(span.kind, utterance, emotion_input, tempo)
 
+    def stretch(self, span: Span) -> Stretch:
+        """What `hear` will ask the bank for."""
+        since_step = self._shown_from(span) if self.infers_emotion else None
+        return Stretch(self.slot, span.start_step, span.end_step, since_step)
+
+    def _shown_from(self, span: Span) -> int:
+        """The step from which on the emotion model is shown a span."""
+        if span.kind is Kind.SECOND:
+            return max(span.start_step, span.end_step - round(RECENT_S * STEPS_PER_S))
+        return span.start_step
+
     def _listen(self, bank: Bank, span: Span) -> EmotionInput | None:
         """What the emotion model is shown of a span; None where there is too little speech."""
-        start, end = span.start_step, span.end_step
-        if span.kind is Kind.SECOND:
-            start = max(start, end - round(RECENT_S * STEPS_PER_S))
+        start, end = self._shown_from(span), span.end_step
         functionals = bank.functionals(self.slot, start, end)
         if functionals is None:
             return None

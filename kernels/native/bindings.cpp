@@ -4,10 +4,14 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
+#include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstring>
 #include <mutex>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "g711.hpp"
 #include "playout.hpp"
@@ -81,6 +85,12 @@ class SharedPlayout {
         return {static_cast<int>(played), count};
     }
 
+    // For many at once: the caller has checked, and let go of the GIL.
+    vocal::Played pull_into(double now_ms, float* out, std::size_t stride, int& count) {
+        std::scoped_lock held(lock_);
+        return playout_.pull(now_ms, out, stride, count);
+    }
+
     void begin(double now_ms) { std::scoped_lock held(lock_); playout_.begin(now_ms); }
     void close() { std::scoped_lock held(lock_); playout_.close(); }
     double due_ms() { std::scoped_lock held(lock_); return playout_.due_ms(); }
@@ -109,6 +119,61 @@ class SharedPlayout {
     vocal::Playout playout_;
     std::vector<float> samples_;
 };
+
+// The playouts that stand behind the lanes of a block, and what their last tick brought.
+class Lanes {
+  public:
+    template <typename Value>
+    using Each = nb::ndarray<Value, nb::shape<LANES>, nb::c_contig, nb::device::cpu>;
+
+    Lanes(Block pcm, Each<std::int32_t> played, Each<std::int32_t> samples, Each<std::int64_t> lost, Each<double> heard_ms)
+        : pcm_(pcm), played_(played), samples_(samples), lost_(lost), heard_ms_(heard_ms) {
+        if (pcm.shape(0) != vocal::TICK_SAMPLES) throw nb::value_error("pcm: wanted (160, 16)");
+    }
+
+    void set(std::size_t lane, nb::object playout) {
+        if (lane >= LANES) throw nb::value_error("lane: wanted 0 to 15");
+        playouts_[lane] = playout.is_none() ? nullptr : nb::cast<SharedPlayout*>(playout);
+        kept_[lane] = playout;
+    }
+
+    void pull(double now_ms) {
+        std::array<std::array<float, vocal::TICK_SAMPLES>, LANES> rows;
+        for (std::size_t lane = 0; lane < LANES; ++lane) {
+            auto& row = rows[lane];
+            int count = 0;
+            auto played = vocal::Played::closed;
+            if (playouts_[lane] != nullptr)
+                played = playouts_[lane]->pull_into(now_ms, row.data(), 1, count);
+            else
+                row.fill(0.0f);
+            if (played == vocal::Played::lost)
+                lost_.data()[lane] += std::count_if(row.begin(), row.end(), [](float sample) { return std::isnan(sample); });
+            if (played == vocal::Played::audio) heard_ms_.data()[lane] = now_ms;
+            played_.data()[lane] = static_cast<std::int32_t>(played);
+            samples_.data()[lane] = count;
+        }
+        float* out = pcm_.data();
+        for (std::size_t i = 0; i < vocal::TICK_SAMPLES; ++i)
+            for (std::size_t lane = 0; lane < LANES; ++lane) *out++ = rows[lane][i];
+    }
+
+  private:
+    Block pcm_;
+    Each<std::int32_t> played_, samples_;
+    Each<std::int64_t> lost_;
+    Each<double> heard_ms_;
+    std::array<SharedPlayout*, LANES> playouts_{};
+    std::array<nb::object, LANES> kept_;
+};
+
+void pull_blocks(nb::list blocks, std::size_t first, std::size_t stride, double now_ms) {
+    if (stride == 0) throw nb::value_error("stride: wanted at least 1");
+    std::vector<Lanes*> lanes;
+    for (std::size_t n = first; n < blocks.size(); n += stride) lanes.push_back(nb::cast<Lanes*>(blocks[n]));
+    nb::gil_scoped_release released;
+    for (auto* one : lanes) one->pull(now_ms);
+}
 
 }  // namespace
 
@@ -148,4 +213,15 @@ NB_MODULE(_native, module) {
         .def("due_ms", &SharedPlayout::due_ms)
         .def("depth_ms", &SharedPlayout::depth_ms)
         .def("counts", &SharedPlayout::counts);
+    nb::class_<Lanes>(module, "Lanes", "The playouts behind the lanes of a block.")
+        .def(nb::init<Block, Lanes::Each<std::int32_t>, Lanes::Each<std::int32_t>, Lanes::Each<std::int64_t>,
+                      Lanes::Each<double>>(),
+             nb::arg("pcm").noconvert(), nb::arg("played").noconvert(), nb::arg("samples").noconvert(),
+             nb::arg("lost").noconvert(), nb::arg("heard_ms").noconvert())
+        .def("pull", &Lanes::pull, nb::arg("now_ms"), nb::call_guard<nb::gil_scoped_release>())
+        .def("set", &Lanes::set, nb::arg("lane"), nb::arg("playout").none(),
+             "Put a Playout, or None for silence, behind a lane; not while a tick is pulled.");
+    module.def("pull_blocks", &pull_blocks, nb::arg("blocks"), nb::arg("first"), nb::arg("stride"), nb::arg("now_ms"),
+               "The tick at `now_ms` of every `stride`-th of a list of Lanes, from `first` on, into their blocks. A lane's "
+               "NaNs are added to `lost`; `heard_ms` becomes `now_ms` where there was audio.");
 }

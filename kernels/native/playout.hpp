@@ -157,9 +157,8 @@ class Playout {
         count = closed_ ? static_cast<int>(std::min<std::int64_t>(left, TICK_SAMPLES)) : TICK_SAMPLES;
         next_pull_ms_ = now_ms + TICK_MS;
         bool any_audio = false, any_lost = false;
-        float loudest = 0.0f;
-        render(TICK_SAMPLES + 1, any_audio, any_lost, loudest);
-        const int taken = any_lost || closed_ ? TICK_SAMPLES : TICK_SAMPLES + correction(loudest < QUIET);
+        render(TICK_SAMPLES + 1, any_audio, any_lost);
+        const int taken = any_lost || closed_ ? TICK_SAMPLES : TICK_SAMPLES + correction();
         if (taken == TICK_SAMPLES) {
             for (int i = 0; i < TICK_SAMPLES; ++i) out[static_cast<std::size_t>(i) * stride] = tick_[static_cast<std::size_t>(i)];
         } else {
@@ -303,7 +302,7 @@ class Playout {
     }
 
     // The next `count` samples into tick_, without going on.
-    void render(int count, bool& any_audio, bool& any_lost, float& loudest) {
+    void render(int count, bool& any_audio, bool& any_lost) {
         std::int64_t number = played_number_, end = played_end_, length = played_length_;
         auto next = waiting_.begin();
         int done = 0;
@@ -311,12 +310,8 @@ class Playout {
             const auto at = play_ + done;
             if (next != waiting_.end() && next->position <= at) {
                 const auto upto = std::min<std::int64_t>(next->end() - at, count - done);
-                for (std::int64_t i = 0; i < upto; ++i) {
-                    const float sample = next->samples[static_cast<std::size_t>(at - next->position + i)];
-                    tick_[static_cast<std::size_t>(done + i)] = sample;
-                    loudest = std::max(loudest, std::abs(sample));
-                }
                 if (upto > 0) {
+                    std::copy_n(next->samples.begin() + (at - next->position), upto, tick_.begin() + done);
                     any_audio = any_audio || done < TICK_SAMPLES;
                     done += static_cast<int>(upto);
                 }
@@ -394,11 +389,15 @@ class Playout {
     }
 
     // +1: a sample is left out of this tick, -1: one is put in.
-    int correction(bool is_quiet) const {
+    int correction() const {
         if (!has_reference_) return 0;
         const double drifted_ms = *std::max_element(margins_.begin(), margins_.end()) - reference_ms_;
-        if (std::abs(drifted_ms) < (is_quiet ? DRIFTED_QUIET_MS : DRIFTED_MS)) return 0;
+        if (std::abs(drifted_ms) < DRIFTED_QUIET_MS || (std::abs(drifted_ms) < DRIFTED_MS && !is_tick_quiet())) return 0;
         return drifted_ms > 0.0 ? 1 : -1;
+    }
+
+    bool is_tick_quiet() const {
+        return std::all_of(tick_.begin(), tick_.begin() + TICK_SAMPLES + 1, [](float sample) { return std::abs(sample) < QUIET; });
     }
 
     void adjust(int samples) {

@@ -12,7 +12,7 @@ Many channels, live: `new_state` and `advance`, in ticks of 20 ms; then `measure
 from ._jit import CACHE_DIR, is_compiled
 from .arrays import Pitch, Tempo, active_level, extract, f0, speech_score, speech_tempo, warmup
 from .baseline import READY_S, Baseline
-from .frontend import advance
+from .frontend import Table, advance, advance_blocks, measure_stretches
 from .functionals import (
     FUNCTIONALS,
     IS_POSITION,
@@ -181,10 +181,12 @@ __all__ = [
     "Loudness",
     "Pitch",
     "State",
+    "Table",
     "Tempo",
     "active_level",
     "active_level_db",
     "advance",
+    "advance_blocks",
     "extract",
     "f0",
     "functionals",
@@ -193,6 +195,7 @@ __all__ = [
     "k_weighting",
     "loudness",
     "measure",
+    "measure_stretches",
     "mel_centres_hz",
     "mel_filters",
     "momentary",

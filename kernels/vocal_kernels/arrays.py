@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .frontend import advance
+from .frontend import Table, advance, advance_blocks, measure_stretches
 from .functionals import FUNCTIONALS, functionals
 from .lanes import LANES
 from .layout import (
@@ -78,6 +78,11 @@ def extract(signals: Sequence[NDArray[np.floating]], threads: int = 1) -> list[N
 def warmup() -> None:
     """Compile every kernel, or load what an earlier process compiled: some 15 s once, then well under a second."""
     rows = extract([np.zeros(RATE_HZ, np.float32)])[0]
+    table = Table()
+    table.append(new_state(), np.zeros((TICK_SAMPLES, LANES), np.float32), _NO_DECISIONS)
+    advance_blocks(table, 0, 1, Boundary())
+    stretch, out = np.zeros((1, 5), np.int64), np.zeros((1, FUNCTIONALS))
+    measure_stretches(table, stretch, 0, 1, np.empty((1, MEASURES)), out, np.zeros(1, np.int64))
     ring = np.zeros((RING_ROWS * FEATURES, LANES), np.float32)
     measure(ring, 0, 0, len(rows), np.empty(MEASURES))
     functionals(ring, 0, 0, len(rows), np.empty(FUNCTIONALS))

@@ -3,24 +3,35 @@
 import math
 
 import numpy as np
+from numba import carray
 from numpy.typing import NDArray
 
 from ._jit import jit
-from .lanes import LANES, load, splat, store
+from .functionals import functionals
+from .lanes import LANES, load, pointer, splat, store
 from .layout import (
     BINS,
+    COUNTS,
     FEATURES,
+    FFT_SIZE,
     HISTORY_SAMPLES,
     HNR_DB,
     HOP_SAMPLES,
     HOPS,
     JITTER,
+    LAG_ROWS,
     LOST,
+    MAX_RECORDS,
     MAX_TICKS,
     MEL,
+    MEMORY_ROWS,
+    MOST_CYCLES,
+    NET_ROWS,
     NUCLEUS,
     PITCH_DELAY,
+    RECORD_COLUMNS,
     RING_ROWS,
+    ROWS,
     SEEN,
     SEEN_PER_STEP,
     SHIMMER,
@@ -29,11 +40,13 @@ from .layout import (
     SPEECH_DELAY,
     TEMPO_DELAY,
     TICK_SAMPLES,
+    WINDOW_SAMPLES,
     Boundary,
     State,
 )
 from .level import read_samples
 from .loss import all_arrived, conceal
+from .measures import measure
 from .pitch import FIRST_BIN, LAST_BIN, track
 from .quality import voice_quality
 from .seen import see
@@ -75,6 +88,103 @@ def advance(
         raise ValueError(f"scores: wanted {wanted}, got {scores.dtype} {scores.shape}")
     moved, records = _advance(pcm, until, boundary, state, _OWN_SCORES if scores is None else scores)
     return moved, records
+
+
+class Table:
+    """Blocks that stand at one clock's tick, to be moved on in one call a thread; see `advance_blocks`.
+
+    A row for each block: where its arrays lie. It keeps them alive.
+    """
+
+    def __init__(self) -> None:
+        self._places = np.zeros((0, len(State._fields) + 2), np.int64)
+        self._kept: list[tuple[State, NDArray[np.float32], NDArray[np.int64]]] = []
+        self.wanted = np.zeros(0, np.bool_)
+        self.records = np.zeros(0, np.int64)
+
+    def append(self, state: State, pcm: NDArray[np.float32], until: NDArray[np.int64]) -> None:
+        """A block; its `pcm` is (160, 16), written anew before each tick. ValueError for another shape or type."""
+        if pcm.dtype != np.float32 or pcm.shape != (TICK_SAMPLES, LANES) or not pcm.flags.c_contiguous:
+            raise ValueError(f"pcm: wanted C-contiguous float32 ({TICK_SAMPLES}, {LANES}), got {pcm.dtype} {pcm.shape}")
+        if until.dtype != np.int64 or until.shape != (LANES,):
+            raise ValueError(f"until: wanted int64 ({LANES},), got {until.dtype} {until.shape}")
+        self._kept.append((state, pcm, until))
+        places = [array.ctypes.data for array in (*state, pcm, until)]
+        self._places = np.concatenate([self._places, np.array([places], np.int64)])
+        self.wanted = np.append(self.wanted, False)
+        self.records = np.append(self.records, 0)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+def advance_blocks(table: Table, first: int, stride: int, boundary: Boundary) -> None:
+    """Move every `stride`-th block from `first` on, where `table.wanted`, forward by the tick in its pcm.
+
+    How many boundary records are then in a block's state.records stands in `table.records`. Blocks that share what
+    they work in (`new_state(beside)`) belong to one call; different calls may run at once.
+    """
+    if len(table):
+        weights, scores = table._kept[0][0].weights, _OWN_SCORES
+        _advance_blocks(table._places, table.wanted, table.records, first, stride, boundary, weights, scores)
+
+
+def measure_stretches(
+    table: Table,
+    stretches: NDArray[np.int64],
+    first: int,
+    stride: int,
+    measures: NDArray[np.float64],
+    of_voice: NDArray[np.float64],
+    speech_steps: NDArray[np.int64],
+) -> None:
+    """`measure` and `functionals` of every `stride`-th of some stretches, from `first` on.
+
+    stretches: (n, 5) int64: block, lane, first step, the step after the last, and the first step for the functionals,
+    -1 where none are wanted; steps of the block. measures: (n, MEASURES), of_voice: (n, FUNCTIONALS), speech_steps:
+    (n,), what `functionals` returns. Different calls may run at once, none while a block is moved on.
+    """
+    _measure_stretches(table._places, stretches, first, stride, measures, of_voice, speech_steps)
+
+
+@jit
+def _measure_stretches(places, stretches, first, stride, measures, of_voice, speech_steps):
+    for n in range(first, len(stretches), stride):
+        block, lane, start, end, since = stretches[n]
+        features = carray(pointer(places[block, 3]), (RING_ROWS * FEATURES, LANES), np.float32)
+        measure(features, lane, start, end, measures[n])
+        if since >= 0:
+            speech_steps[n] = functionals(features, lane, since, end, of_voice[n])
+
+
+@jit
+def _advance_blocks(places, wanted, records, first, stride, boundary, weights, scores):
+    for n in range(first, len(places), stride):
+        records[n] = 0
+        if not wanted[n]:
+            continue
+        at = places[n]
+        state = State(
+            carray(pointer(at[0]), (HISTORY_SAMPLES, LANES), np.float32),
+            carray(pointer(at[1]), (ROWS, LANES), np.float32),
+            carray(pointer(at[2]), (COUNTS, LANES), np.int64),
+            carray(pointer(at[3]), (RING_ROWS * FEATURES, LANES), np.float32),
+            carray(pointer(at[4]), ((PITCH_DELAY + 1) * LAG_ROWS, LANES), np.float32),
+            carray(pointer(at[5]), (MEMORY_ROWS, LANES), np.float32),
+            carray(pointer(at[6]), (MAX_RECORDS, RECORD_COLUMNS), np.int64),
+            carray(pointer(at[7]), (1,), np.int64),
+            weights,
+            carray(pointer(at[9]), (FFT_SIZE, LANES), np.float32),
+            carray(pointer(at[10]), (FFT_SIZE, LANES), np.float32),
+            carray(pointer(at[11]), (2 * BINS, LANES), np.float32),
+            carray(pointer(at[12]), (NET_ROWS, LANES), np.float32),
+            carray(pointer(at[13]), (TICK_SAMPLES, LANES), np.float32),
+            carray(pointer(at[14]), (WINDOW_SAMPLES,), np.float32),
+            carray(pointer(at[15]), (2, MOST_CYCLES), np.float64),
+        )
+        pcm = carray(pointer(at[16]), (TICK_SAMPLES, LANES), np.float32)
+        until = carray(pointer(at[17]), (LANES,), np.int64)
+        _, records[n] = _advance(pcm, until, boundary, state, scores)
 
 
 @jit

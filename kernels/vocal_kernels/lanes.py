@@ -200,3 +200,14 @@ def store(typingctx: Any, array: Any, index: Any, row: Any) -> Any:
         return context.get_dummy_value()
 
     return sig, codegen
+
+
+@intrinsic
+def pointer(typingctx: Any, address: Any) -> Any:
+    """Where an array lies, from its address, for `numba.carray`. The caller keeps the array alive."""
+    sig = types.voidptr(types.int64)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+
+    return sig, codegen
