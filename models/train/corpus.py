@@ -13,21 +13,10 @@ from numpy.typing import NDArray
 from streams import other_sounds
 from telephone import RATE_HZ, Line, random_line, through
 
+from vocal.emotion import PLANE
+
 SHIPPABLE = {"emodb": "EMO-DB (Burkhardt et al. 2005), CC0"}
 """Corpora whose licence lets weights be given away, and how to name them."""
-
-# Where a category stands, 0-1 with 0.5 neutral: valence, arousal (after Russell's circumplex, 1980).
-PLANE = {
-    "anger": (0.05, 0.90),
-    "boredom": (0.30, 0.20),
-    "calm": (0.60, 0.25),
-    "disgust": (0.10, 0.55),
-    "fear": (0.10, 0.80),
-    "happiness": (0.95, 0.80),
-    "neutral": (0.50, 0.45),
-    "sadness": (0.10, 0.20),
-    "surprise": (0.60, 0.80),
-}
 
 PLAIN = (Line(), Line(low_hz=0.0, high_hz=3900.0, codec="linear"))
 """The first lines: as telephony has it, and as voice over IP may."""
