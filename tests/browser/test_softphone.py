@@ -9,6 +9,9 @@ from serving import Served, serving
 
 from vocal.types import Mood, Utterance
 
+# Real sockets in real time: a machine that stands still for a moment is not what is tested.
+pytestmark = pytest.mark.flaky(reruns=2)
+
 Open = Callable[..., Any]
 
 
