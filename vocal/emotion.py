@@ -306,7 +306,8 @@ class EmotionModel:
         if (of_categories := self.contract.categories) is not None:
             name, output = of_categories
             probabilities = row[name] if output.activation == "none" else _softmax(row[name], output.temperature)
-            categories = {label: round(p, 6) for label, p in zip(output.labels, probabilities, strict=True)}
+            # Three digits that count: small probabilities still stand in their order.
+            categories = {label: float(f"{p:.3g}") for label, p in zip(output.labels, probabilities, strict=True)}
             confidence = max(probabilities)
             if self._places is not None:
                 valence, arousal = (np.array(probabilities) @ self._places).tolist()
