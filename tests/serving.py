@@ -13,7 +13,9 @@ from vocal.client import Client
 from vocal.config import Config, LiveConfig, PlayoutConfig, ServerConfig, WebrtcConfig
 from vocal.emotion import EmotionModel
 from vocal.live import Live
-from vocal.server import Service, build_app, listen, uvicorn_config
+from vocal.running import listen, uvicorn_config
+from vocal.server import build_app
+from vocal.service import Service
 
 # Fast clocks make a machine's short breaks long: what is played waits for longer.
 PATIENT = PlayoutConfig(stream_lag_ms=5000.0)

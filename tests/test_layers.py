@@ -50,7 +50,11 @@ ROOMS: dict[str, set[str]] = {
     "demo.stage": {"errors"},  # makes the bundled call; nothing imports it
 }
 # They put the rooms together, so they may know any; but only the composers above them.
-COMPOSERS = ("engine", "analysis", "doctor", "live", "calling", "server", "cli")
+COMPOSERS = (
+    *("engine", "analysis", "doctor", "live", "service", "calling"),
+    *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages"),
+    *("running", "server", "cli"),
+)
 # What is installed into the package from elsewhere in the repository.
 BESIDE = {"cli": {"benchmarks.bench"}}
 # The package's own face: lazily, for `vocal.analyze` and `vocal.Engine`.
@@ -61,10 +65,13 @@ HOMES: dict[str, dict[str, str]] = {
     "onnxruntime": {"emotion": "run"},
     "soundfile": {"transports.files": "run", "demo.stage": "run", "doctor": "run"},
     "soxr": {"transports.files": "run", "transports.pcm": "run", "demo.stage": "run", "emotion": "run"},
-    "fastapi": {"calling": "run", "server": "run"},
+    "fastapi": {
+        **dict.fromkeys(("api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures"), "run"),
+        **dict.fromkeys(("api.pages", "calling", "server"), "run"),
+    },
     "aiortc": {"transports.webrtc": "run"},
-    "uvicorn": {"server": "run"},
-    "prometheus_client": {"server": "run"},
+    "uvicorn": {"running": "run"},
+    "prometheus_client": {"api.figures": "run"},
     "argon2": {"access": "run"},
     "websockets": {"client": "run"},
     "av": {"transports.files": "run", "transports.webrtc": "run", "whip": "run", "doctor": "run"},

@@ -24,7 +24,7 @@ from vocal.client import Client, replay
 from vocal.config import LiveConfig, PlayoutConfig, ServerConfig
 from vocal.demo import call_path
 from vocal.errors import InputError, UsageError
-from vocal.server import check_exposure
+from vocal.running import check_exposure
 from vocal.transports.files import open_call
 from vocal.types import (
     CallEnded,

@@ -266,7 +266,9 @@ def _demo(given: argparse.Namespace) -> int:
 def _demo_live(given: argparse.Namespace) -> int:
     from vocal.access import LINK_S, Access, Principal
     from vocal.live import Live
-    from vocal.server import Service, load_live_emotion, run
+    from vocal.running import run
+    from vocal.server import build_app
+    from vocal.service import Service, load_live_emotion
 
     config = load_config(given.config)
     _announce_compiling()
@@ -288,7 +290,7 @@ def _demo_live(given: argparse.Namespace) -> int:
         OUT.print("A staged call runs again and again. Each of the first two links logs in once; Ctrl-C ends.")
         threading.Thread(target=_play_again_and_again, args=(f"http://127.0.0.1:{port}",), daemon=True).start()
 
-    run(service, "127.0.0.1", given.port, None, None, on_ready)
+    run(build_app(service), "127.0.0.1", given.port, None, None, on_ready)
     return 0
 
 
@@ -449,7 +451,9 @@ class _ReportWriter:
 def _serve(given: argparse.Namespace) -> int:
     from vocal.access import Access
     from vocal.live import Live
-    from vocal.server import Service, check_exposure, load_live_emotion, run
+    from vocal.running import check_exposure, run
+    from vocal.server import build_app
+    from vocal.service import Service, load_live_emotion
 
     config = load_config(given.config)
     if (given.tls_cert is None) != (given.tls_key is None):
@@ -477,7 +481,7 @@ def _serve(given: argparse.Namespace) -> int:
         scheme = "https" if given.tls_cert else "http"
         OUT.print(f"Vocal listens on {scheme}://{given.host}:{port}", markup=False, soft_wrap=True)
 
-    run(service, given.host, given.port, given.tls_cert, given.tls_key, on_ready)
+    run(build_app(service), given.host, given.port, given.tls_cert, given.tls_key, on_ready)
     return 0
 
 

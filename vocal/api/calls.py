@@ -1,0 +1,158 @@
+"""Open calls, and what may be done to them."""
+
+from typing import Any
+
+import fastapi
+import msgspec
+from fastapi import Depends, HTTPException, Request
+from pydantic import BaseModel, Field
+
+from vocal.access import Access, Principal, may_handle, may_see, metadata_for
+from vocal.api import API
+from vocal.api.gate import Gate
+from vocal.guard import address
+from vocal.live import CallState
+from vocal.service import Service
+from vocal.types import Channel, Cue, HelpOffered, Metadata, Role
+
+
+class MetadataIn(BaseModel):
+    queue: str | None = Field(default=None, max_length=200)
+    team: str | None = Field(default=None, max_length=200)
+    agent: str | None = Field(default=None, max_length=200)
+    language: str | None = Field(default=None, max_length=35)
+    notice: bool = False
+
+
+class CallIn(BaseModel):
+    call: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    roles: tuple[Role, ...] = Field(default=("agent", "customer"), min_length=1, max_length=2)
+    metadata: MetadataIn = MetadataIn()
+
+
+class EndIn(BaseModel):
+    reason: str = Field(default="ended", max_length=200)
+
+
+class FeedbackIn(BaseModel):
+    helpful: bool
+
+
+class NoticeIn(BaseModel):
+    given: bool
+
+
+class ReflectionIn(BaseModel):
+    score: int = Field(ge=1, le=10)
+    text: str = Field(default="", max_length=2000)
+
+
+class HelpIn(BaseModel):
+    text: str = Field(default="", max_length=500)
+
+
+def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
+    known = Depends(gate.who)
+    agent = Depends(gate.one_of("agent"))
+    lead = Depends(gate.one_of("lead"))
+
+    @api.get(f"{API}/calls", tags=["calls"])
+    async def calls(principal: Principal = known) -> list[dict[str, Any]]:
+        """Open calls that are yours to know of."""
+        return [
+            _call_out(state, principal, service.access)
+            for state in service.live.calls()
+            if may_see(principal, state.call.metadata)
+        ]
+
+    @api.post(f"{API}/calls", tags=["calls"], status_code=201)
+    async def new_call(given: CallIn, request: Request, principal: Principal = known) -> dict[str, Any]:
+        """Opens a call whose media come by other ways, one for each channel."""
+        gate.limit(service.opens, request)
+        channels = tuple(Channel(number, role) for number, role in enumerate(given.roles))
+        metadata = Metadata(**given.metadata.model_dump())
+        opened = service.open_call(principal, "api", address(request.scope), channels, metadata, given.call)
+        state = service.live.call(opened.call)
+        assert state is not None
+        return _call_out(state, principal, service.access)
+
+    @api.get(f"{API}/calls/{{call}}", tags=["calls"])
+    async def one_call(call: str, principal: Principal = known) -> dict[str, Any]:
+        """A call that is open or ended within ten minutes, with its events as far as they are kept."""
+        metadata = gate.metadata(call, principal, may_see)
+        state = service.live.call(call)
+        view = service.view(principal)
+        events = [seen for event in service.hub.events_of(call) if (seen := view(event)) is not None]
+        found: dict[str, Any] = {"call": call, "state": "ended"}
+        found["metadata"] = msgspec.to_builtins(metadata_for(principal, metadata, service.access))
+        if state is not None:
+            found = _call_out(state, principal, service.access)
+        return {**found, "events": msgspec.to_builtins(events)}
+
+    @api.post(f"{API}/calls/{{call}}/end", tags=["calls"], status_code=202)
+    async def end_call(call: str, given: EndIn | None = None, principal: Principal = known) -> dict[str, str]:
+        gate.metadata(call, principal, may_handle)
+        service.live.end(call, (given or EndIn()).reason)
+        return {"call": call, "state": "ending"}
+
+    @api.post(f"{API}/calls/{{call}}/notice", tags=["calls"], status_code=202)
+    async def notice(call: str, given: NoticeIn, principal: Principal = known) -> dict[str, Any]:
+        """The customer was informed, or objects: then nothing more is inferred, and what was is deleted at once."""
+        gate.metadata(call, principal, may_handle)
+        service.live.set_notice(call, given.given)
+        return {"call": call, "given": given.given}
+
+    @api.post(f"{API}/calls/{{call}}/cues/{{seq}}/feedback", tags=["calls"])
+    async def feedback(call: str, seq: int, given: FeedbackIn, principal: Principal = agent) -> dict[str, Any]:
+        """Whether a cue (by its `seq`) helped: «hilfreich» or «passt nicht»."""
+        gate.metadata(call, principal, may_see)
+        cue = next((cue for cue in service.hub.cues_of(call) if cue.seq == seq and _is_for(principal, cue)), None)
+        if cue is None:
+            raise HTTPException(404, f"call {call!r} has no cue {seq}")
+        service.answers.feedback(call, seq, cue.cue, given.helpful)
+        return {"call": call, "seq": seq, "cue": cue.cue, "helpful": given.helpful}
+
+    @api.post(f"{API}/calls/{{call}}/reflection", tags=["calls"])
+    async def reflection(call: str, given: ReflectionIn, principal: Principal = agent) -> dict[str, Any]:
+        """How the call felt to its agent, 1 to 10. It is the agent's own: only they can read it."""
+        gate.metadata(call, principal, may_see)
+        service.answers.reflect(call, given.score, given.text)
+        return {"call": call, "score": given.score}
+
+    @api.get(f"{API}/calls/{{call}}/reflection", tags=["calls"])
+    async def own_reflection(call: str, principal: Principal = agent) -> dict[str, Any]:
+        gate.metadata(call, principal, may_see)
+        found = service.answers.reflection(call)
+        if found is None:
+            raise HTTPException(404, f"call {call!r} has no reflection")
+        return {"call": call, "score": found[0], "text": found[1]}
+
+    @api.post(f"{API}/calls/{{call}}/help", tags=["calls"], status_code=202)
+    async def offer_help(call: str, given: HelpIn, principal: Principal = lead) -> dict[str, str]:
+        """A coach offers help: the agent's page shows it, and the coach does not learn who that is."""
+        gate.metadata(call, principal, may_see)
+        state = service.live.call(call)
+        if state is None:
+            raise HTTPException(409, f"call {call!r} has ended")
+        service.take([HelpOffered(call=call, at_s=round(state.at_s, 2), text=given.text)])
+        return {"call": call}
+
+
+def _is_for(principal: Principal, cue: Cue) -> bool:
+    return principal.role == "local" or cue.audience == "agent"
+
+
+def _call_out(state: CallState, principal: Principal, access: Access) -> dict[str, Any]:
+    call = state.call
+    own = principal.role != "lead"
+    return {
+        "call": call.call,
+        "state": state.state,
+        "at_s": round(state.at_s, 2),
+        "started_at": call.started_at,
+        "transport": call.transport,
+        "source": call.source if own else "",
+        "channels": msgspec.to_builtins(call.channels),
+        "metadata": msgspec.to_builtins(metadata_for(principal, call.metadata, access)),
+        "playouts": msgspec.to_builtins(state.playouts) if own else [],
+    }
