@@ -23,7 +23,7 @@ from vocal.errors import AccessError, UsageError, VocalError
 from vocal.guard import RateLimit, Scope, header
 from vocal.live import Live
 from vocal.sinks.hub import Hub
-from vocal.types import Call, CallEnded, Channel, LiveEvent, Metadata
+from vocal.types import Call, CallEnded, Channel, Event, LiveEvent, Metadata
 
 LOG = logging.getLogger("vocal")
 COOKIE = "vocal_session"
@@ -78,7 +78,7 @@ class Service:
         self.hub.take(events)
         self.live.wants_levels = self.hub.wants_levels
         for event in events:
-            if self._store is not None and event.__struct_config__.tag not in ("levels", "help_offered"):
+            if self._store is not None and isinstance(event, Event):
                 try:
                     self._store(event)
                 except VocalError as error:

@@ -1,6 +1,6 @@
 """Open calls, and what may be done to them."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import fastapi
 import msgspec
@@ -13,7 +13,9 @@ from vocal.api.gate import Gate
 from vocal.guard import address
 from vocal.live import CallState
 from vocal.service import Service
-from vocal.types import Channel, Cue, HelpOffered, Metadata, Role
+from vocal.types import AlertsMuted, AlertsSeen, Aside, Channel, Cue, HelpAnswered, HelpOffered, Metadata, Role
+
+E = TypeVar("E", bound=Aside)
 
 
 class MetadataIn(BaseModel):
@@ -49,6 +51,14 @@ class ReflectionIn(BaseModel):
 
 class HelpIn(BaseModel):
     text: str = Field(default="", max_length=500)
+
+
+class WantedIn(BaseModel):
+    wanted: bool
+
+
+class MuteIn(BaseModel):
+    seconds: float = Field(default=300.0, ge=0.0, le=3600.0)
 
 
 def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
@@ -131,11 +141,52 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
     async def offer_help(call: str, given: HelpIn, principal: Principal = lead) -> dict[str, str]:
         """A coach offers help: the agent's page shows it, and the coach does not learn who that is."""
         gate.metadata(call, principal, may_see)
-        state = service.live.call(call)
-        if state is None:
-            raise HTTPException(409, f"call {call!r} has ended")
-        service.take([HelpOffered(call=call, at_s=round(state.at_s, 2), text=given.text)])
+        service.take([HelpOffered(call=call, at_s=clock_of(call), text=given.text)])
         return {"call": call}
+
+    @api.post(f"{API}/calls/{{call}}/help/answer", tags=["calls"], status_code=202)
+    async def answer_help(call: str, given: WantedIn, principal: Principal = agent) -> dict[str, Any]:
+        """Whether the agent wants the help that was offered last. The coach learns that, and not who it is."""
+        gate.metadata(call, principal, may_see)
+        at_s = clock_of(call)
+        if newest(call, HelpOffered) is None:
+            raise HTTPException(409, f"call {call!r} was offered no help")
+        service.take([HelpAnswered(call=call, at_s=at_s, wanted=given.wanted)])
+        return {"call": call, "wanted": given.wanted}
+
+    @api.post(f"{API}/calls/{{call}}/cues/{{seq}}/seen", tags=["calls"], status_code=202)
+    async def alerts_seen(call: str, seq: int, principal: Principal = lead) -> dict[str, Any]:
+        """A coach acknowledges an alert (by its `seq`) and those before it: the whole team's walls know it."""
+        gate.metadata(call, principal, may_see)
+        if not any(cue.seq == seq and cue.audience == "coach" for cue in service.hub.cues_of(call)):
+            raise HTTPException(404, f"call {call!r} has no alert {seq}")
+        at_s = clock_of(call)
+        before = newest(call, AlertsSeen)
+        if before is None or before.last < seq:
+            service.take([AlertsSeen(call=call, at_s=at_s, last=seq, by=_coach(principal))])
+        return {"call": call, "last": seq if before is None else max(seq, before.last)}
+
+    @api.post(f"{API}/calls/{{call}}/mute", tags=["calls"], status_code=202)
+    async def alerts_muted(call: str, given: MuteIn | None = None, principal: Principal = lead) -> dict[str, Any]:
+        """No alerts of a call for so many seconds, on the whole team's walls; 0: alerts again."""
+        gate.metadata(call, principal, may_see)
+        at_s = clock_of(call)
+        until_s = round(at_s + (given or MuteIn()).seconds, 2)
+        service.take([AlertsMuted(call=call, at_s=at_s, until_s=until_s, by=_coach(principal))])
+        return {"call": call, "until_s": until_s}
+
+    def clock_of(call: str) -> float:
+        at_s = service.hub.at_s(call)
+        if at_s is None:
+            raise HTTPException(409, f"call {call!r} has ended")
+        return round(at_s, 2)
+
+    def newest(call: str, kind: type[E]) -> E | None:
+        return next((one for one in reversed(service.hub.events_of(call)) if isinstance(one, kind)), None)
+
+
+def _coach(principal: Principal) -> str:
+    return principal.name if principal.role == "lead" else ""
 
 
 def _is_for(principal: Principal, cue: Cue) -> bool:
