@@ -9,8 +9,9 @@ from contextlib import contextmanager
 import uvicorn
 
 from vocal.access import Access, Principal
+from vocal.answers import Answers
 from vocal.client import Client
-from vocal.config import Config, LiveConfig, PlayoutConfig, ServerConfig, WebrtcConfig
+from vocal.config import Config, LiveConfig, OidcConfig, PlayoutConfig, ServerConfig, WebrtcConfig
 from vocal.emotion import EmotionModel
 from vocal.live import Live
 from vocal.running import listen, uvicorn_config
@@ -50,12 +51,24 @@ def serving(
     access: Access | None = None,
     store: object = None,
     webrtc: WebrtcConfig | None = None,
+    answers: Answers | None = None,
+    oidc: OidcConfig | None = None,
 ) -> Iterator[Served]:
     config = Config(
-        server=server or ServerConfig(), live=live or LiveConfig(), playout=playout, webrtc=webrtc or WebrtcConfig()
+        server=server or ServerConfig(),
+        oidc=oidc or OidcConfig(),
+        live=live or LiveConfig(),
+        playout=playout,
+        webrtc=webrtc or WebrtcConfig(),
     )
     emotion = EmotionModel()
-    service = Service(config, access, lambda sink: Live(sink, config, emotion, speed=speed), store)  # type: ignore[arg-type]
+    service = Service(
+        config,
+        access,
+        lambda sink: Live(sink, config, emotion, speed=speed),
+        store,  # type: ignore[arg-type]
+        answers=answers,
+    )
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
     settings = uvicorn_config(build_app(service), "127.0.0.1", port)

@@ -385,7 +385,10 @@ def test_login_sessions_and_links(closed: Served) -> None:
         code = access.issue(Principal("demo", "lead", None, "t1"), "link", 60.0)
         status, headers, _ = http_(closed, "GET", f"/login/{code}?to=/coach")
         assert (status, headers["location"]) == (303, "/coach")
-        assert http_(closed, "GET", f"/login/{code}")[0] == 403
+        status, again, _ = http_(closed, "GET", f"/login/{code}")
+        assert (status, again["location"]) == (303, "/?failed=link")
+        assert "set-cookie" not in again
+        assert closed.service.refused["login_link"] == 1
         assert http_(closed, "GET", "/v1/me", Cookie=headers["set-cookie"].partition(";")[0])[0] == 200
         code = access.issue(Principal("demo", "lead", None, "t1"), "link", 60.0)
         assert http_(closed, "GET", f"/login/{code}?to=//evil.example")[1]["location"] == "/"

@@ -450,6 +450,7 @@ class _ReportWriter:
 
 def _serve(given: argparse.Namespace) -> int:
     from vocal.access import Access
+    from vocal.answers import Answers
     from vocal.live import Live
     from vocal.running import check_exposure, run
     from vocal.server import build_app
@@ -461,8 +462,11 @@ def _serve(given: argparse.Namespace) -> int:
     for file in filter(None, (given.tls_cert, given.tls_key)):
         if not os.access(file, os.R_OK):
             raise UsageError(f"{file}: cannot be read")
-    access = Access(given.accounts or config.server.accounts or ":memory:")
-    check_exposure(given.host, access.has_accounts, given.tls_cert is not None, given.insecure)
+    accounts = given.accounts or config.server.accounts or ":memory:"
+    access = Access(accounts)
+    check_exposure(
+        given.host, access.has_accounts or bool(config.oidc.issuer), given.tls_cert is not None, given.insecure
+    )
     _announce_compiling()
     emotion = load_live_emotion(config)
     service = Service(
@@ -472,6 +476,7 @@ def _serve(given: argparse.Namespace) -> int:
         _store(given.store or config.store.folder),
         given.tls_cert is not None,
         given.host in LOOPBACK_NAMES,
+        Answers(config.server.answers or accounts),
     )
 
     def on_ready(port: int) -> None:

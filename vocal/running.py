@@ -21,7 +21,11 @@ def check_exposure(host: str, has_accounts: bool, has_tls: bool, insecure: bool)
     """Raises UsageError for a server that strangers could reach and use or listen to."""
     if host in LOOPBACK or insecure:
         return
-    missing = [what for what, there in (("accounts (vocal accounts add)", has_accounts), ("TLS", has_tls)) if not there]
+    missing = [
+        what
+        for what, there in (("accounts (vocal accounts add) or [oidc]", has_accounts), ("TLS", has_tls))
+        if not there
+    ]
     if missing:
         raise UsageError(
             f"--host {host}: others could reach this server; wanted {' and '.join(missing)}, or --insecure"

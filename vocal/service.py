@@ -22,6 +22,7 @@ from vocal.emotion import EmotionModel
 from vocal.errors import AccessError, UsageError, VocalError
 from vocal.guard import RateLimit, Scope, header
 from vocal.live import Live
+from vocal.oidc import Provider
 from vocal.sinks.hub import Hub
 from vocal.types import Call, CallEnded, Channel, Event, LiveEvent, Metadata
 
@@ -40,10 +41,12 @@ class Service:
         store: Callable[[Any], None] | None = None,
         is_tls: bool = False,
         is_local: bool = True,
+        answers: Answers | None = None,
     ) -> None:
         self.config = config
         self.access = access or Access()
-        self.answers = Answers()
+        self.answers = answers or Answers()
+        self.provider = Provider(config.oidc) if config.oidc.issuer else None
         self.hub = Hub()
         self.is_tls = is_tls
         self.is_local = is_local
@@ -119,7 +122,7 @@ class Service:
     @property
     def is_open(self) -> bool:
         """Without accounts this machine's user may do everything; such a server listens on this machine only."""
-        return not self.config.server.closed and not self.access.has_accounts
+        return not (self.config.server.closed or self.provider or self.access.has_accounts)
 
     # Calls
 

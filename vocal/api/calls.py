@@ -1,10 +1,11 @@
 """Open calls, and what may be done to them."""
 
+import asyncio
 from typing import Any, TypeVar
 
 import fastapi
 import msgspec
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 
 from vocal.access import Access, Principal, may_handle, may_see, metadata_for
@@ -97,6 +98,8 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
         found["metadata"] = msgspec.to_builtins(metadata_for(principal, metadata, service.access))
         if state is not None:
             found = _call_out(state, principal, service.access)
+        if principal.role in ("agent", "local"):
+            found["feedback"] = service.answers.feedback_of(call)
         return {**found, "events": msgspec.to_builtins(events)}
 
     @api.post(f"{API}/calls/{{call}}/end", tags=["calls"], status_code=202)
@@ -119,23 +122,39 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
         cue = next((cue for cue in service.hub.cues_of(call) if cue.seq == seq and _is_for(principal, cue)), None)
         if cue is None:
             raise HTTPException(404, f"call {call!r} has no cue {seq}")
-        service.answers.feedback(call, seq, cue.cue, given.helpful)
+        await asyncio.to_thread(service.answers.feedback, call, seq, cue.cue, given.helpful)
         return {"call": call, "seq": seq, "cue": cue.cue, "helpful": given.helpful}
 
     @api.post(f"{API}/calls/{{call}}/reflection", tags=["calls"])
     async def reflection(call: str, given: ReflectionIn, principal: Principal = agent) -> dict[str, Any]:
         """How the call felt to its agent, 1 to 10. It is the agent's own: only they can read it."""
-        gate.metadata(call, principal, may_see)
-        service.answers.reflect(call, given.score, given.text)
+        metadata = gate.metadata(call, principal, may_see)
+        await asyncio.to_thread(service.answers.reflect, call, metadata.agent, given.score, given.text)
         return {"call": call, "score": given.score}
 
     @api.get(f"{API}/calls/{{call}}/reflection", tags=["calls"])
     async def own_reflection(call: str, principal: Principal = agent) -> dict[str, Any]:
-        gate.metadata(call, principal, may_see)
-        found = service.answers.reflection(call)
-        if found is None:
+        for one in service.answers.reflections(author(call, principal)):
+            if one.call == call:
+                return msgspec.structs.asdict(one)
+        raise HTTPException(404, f"call {call!r} has no reflection")
+
+    @api.delete(f"{API}/calls/{{call}}/reflection", tags=["calls"], status_code=204)
+    async def no_reflection(call: str, principal: Principal = agent) -> Response:
+        """The agent takes it back."""
+        if not await asyncio.to_thread(service.answers.take_back, call, author(call, principal)):
             raise HTTPException(404, f"call {call!r} has no reflection")
-        return {"call": call, "score": found[0], "text": found[1]}
+        return Response(status_code=204)
+
+    @api.get(f"{API}/reflections", tags=["calls"])
+    async def own_reflections(principal: Principal = agent) -> list[dict[str, Any]]:
+        """All of an agent's own that are still kept, the newest first."""
+        return [msgspec.structs.asdict(one) for one in service.answers.reflections(principal.agent)]
+
+    def author(call: str, principal: Principal) -> str | None:
+        """Whose reflection of a call is asked for: one's own; this machine's user stands for the call's agent."""
+        metadata = service.metadata_of(call) if principal.role == "local" else None
+        return principal.agent if metadata is None else metadata.agent
 
     @api.post(f"{API}/calls/{{call}}/help", tags=["calls"], status_code=202)
     async def offer_help(call: str, given: HelpIn, principal: Principal = lead) -> dict[str, str]:

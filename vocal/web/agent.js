@@ -117,6 +117,7 @@ export class VocalAgent extends Part {
       this.#kind = null;
       this.levels = { agent: new Smooth(), customer: new Smooth() };
       this.#show("live");
+      if (isPast) this.#recall(this.#call);
       return;
     }
     if (event.call !== this.#call?.id) return;
@@ -126,6 +127,13 @@ export class VocalAgent extends Part {
     }
     if (event.type === "call_ended") this.#end(isPast);
     else if (event.type !== "levels") this.#tick();
+  }
+
+  /** What was answered before a reload. */
+  async #recall(call) {
+    const { feedback = {} } = (await getJson(callPath(call.id)).catch(() => null)) ?? {};
+    for (const [seq, helpful] of Object.entries(feedback)) this.#answered.set(`${call.id} ${seq}`, helpful);
+    if (this.#call === call && this.cueBox) this.cueBox.shown = undefined;
   }
 
   /** Whether the shown call was heard of lately; another may take its place otherwise. */
