@@ -6,7 +6,7 @@ push ─► pending PCM ─┴► bank (ticks) ─► spans ─► utterance ─
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -98,6 +98,18 @@ class _LiveCall:
             wanted -= len(piece)
         self.pending_samples -= samples - wanted
         return np.concatenate(taken) if taken else np.zeros((0, len(self.speakers)), np.float32)
+
+
+def _channel_levels(channel: Channel, momentary: Sequence[float]) -> ChannelLevels:
+    speech, level, f0, syllables, spoken_s = momentary
+    return ChannelLevels(
+        channel=channel.channel,
+        role=channel.role,
+        speech=round(speech, 2),
+        level_dbov=round(level, 1) if level > LEAST_LEVEL_DBOV else None,
+        f0_hz=round(f0, 1) if math.isfinite(f0) else None,
+        tempo_syll_s=round(syllables / spoken_s, 2) if spoken_s >= LEAST_TEMPO_S else None,
+    )
 
 
 class Engine:
@@ -200,11 +212,6 @@ class Engine:
         if live.end_reason is None:
             self._closing.setdefault(live.number, (live, reason))
 
-    def is_heard(self, call: str) -> bool:
-        """Whether a call is open and its audio has not ended."""
-        live = self._calls.get(call)
-        return live is not None and live.end_reason is None
-
     def heard_ms(self, call: str) -> float:
         """When a tick last brought audio of a call."""
         return max(self._bank.pulled(speaker.slot).heard_ms for speaker in self._live(call).speakers)
@@ -236,22 +243,19 @@ class Engine:
             self._by_slot[speaker.slot] = (live, speaker)
         self._emit(live, Notice(call=call, at_s=self._at_s(live), given=True))
 
-    def levels(self, call: str) -> Levels:
-        """How each channel of a call sounds now."""
-        live = self._live(call)
-        channels = tuple(self._channel_levels(speaker) for speaker in live.speakers)
-        return Levels(call=call, seq=live.seq, at_s=self._at_s(live), channels=channels)
-
-    def _channel_levels(self, speaker: Speaker) -> ChannelLevels:
-        speech, level, f0, syllables, spoken_s = self._bank.momentary(speaker.slot).tolist()
-        return ChannelLevels(
-            channel=speaker.channel.channel,
-            role=speaker.channel.role,
-            speech=round(speech, 2),
-            level_dbov=round(level, 1) if level > LEAST_LEVEL_DBOV else None,
-            f0_hz=round(f0, 1) if math.isfinite(f0) else None,
-            tempo_syll_s=round(syllables / spoken_s, 2) if spoken_s >= LEAST_TEMPO_S else None,
-        )
+    def levels(self, calls: Iterable[str]) -> list[Levels]:
+        """How each channel sounds now, of those calls whose audio has not ended."""
+        lives = [live for live in map(self._calls.get, calls) if live is not None and live.end_reason is None]
+        found = iter(self._bank.momentary([one.slot for live in lives for one in live.speakers]).tolist())
+        return [
+            Levels(
+                call=live.call.call,
+                seq=live.seq,
+                at_s=self._at_s(live),
+                channels=tuple(_channel_levels(one.channel, next(found)) for one in live.speakers),
+            )
+            for live in lives
+        ]
 
     def _at_s(self, live: _LiveCall) -> float:
         return (self._step - live.opened_step) / STEPS_PER_S
@@ -271,7 +275,7 @@ class Engine:
             for column, speaker in enumerate(live.speakers):
                 audio[speaker.slot] = pcm[:, column]
         for span in self._bank.advance(ticks, audio):
-            self._hear(span)
+            self._hear([span])
         self._step += ticks * vk.HOPS
         self._settle()
         return ticks
@@ -280,12 +284,7 @@ class Engine:
         """Move all calls on by the tick at `now_ms` of their playouts."""
         if not self._calls:
             return
-        spans = self._bank.tick(now_ms)
-        self._bank.measure_ahead(
-            [self._by_slot[span.slot][1].stretch(span) for span in spans if span.kind is not Kind.BEGUN]
-        )
-        for span in spans:
-            self._hear(span)
+        self._hear(self._bank.tick(now_ms))
         self._step += vk.HOPS
         for live, reason in list(self._closing.values()):
             self._play_out(live, reason)
@@ -312,12 +311,17 @@ class Engine:
         settled = self._step - live.opened_step - vk.SETTLE_TICKS * vk.HOPS
         return live.end_reason is not None and settled >= live.end_step
 
-    def _hear(self, span: Span) -> None:
-        """Measure a span while the bank stands where it was decided."""
-        live, speaker = self._by_slot[span.slot]
-        heard = None if span.kind is Kind.BEGUN else speaker.hear(self._bank, span, live.call.call)
-        live.due.append(_Due(span.known_step / STEPS_PER_S, speaker, span, heard))
-        self._heard[live.number] = live
+    def _hear(self, spans: Sequence[Span]) -> None:
+        """Measure spans while the bank stands where they were decided."""
+        said = [span for span in spans if span.kind is not Kind.BEGUN]
+        found = self._bank.measure([self._by_slot[span.slot][1].stretch(span) for span in said]) if said else []
+        measured = dict(zip(said, found, strict=True))
+        for span in spans:
+            live, speaker = self._by_slot[span.slot]
+            of_it = measured.get(span)
+            heard = None if of_it is None else speaker.hear(self._bank, span, of_it, live.call.call)
+            live.due.append(_Due(span.known_step / STEPS_PER_S, speaker, span, heard))
+            self._heard[live.number] = live
 
     def _settle(self) -> None:
         """Infer for all calls in one batch, then bring each call of which there is anything to tell up to its clock."""
@@ -325,7 +329,7 @@ class Engine:
             if self._is_over(live):
                 for speaker in live.speakers:
                     if (last := self._bank.flush(speaker.slot)) is not None:
-                        self._hear(last)
+                        self._hear([last])
         waiting: list[_LiveCall] = []
         touched = {**self._heard, **self._ended}
         self._heard = {}

@@ -283,9 +283,7 @@ class Live:
         if self.wants_levels:
             # The first after LEVELS_TICKS of a call's ticks, so not at the tick at which it begins.
             for turn in range((self._ticks + 1) % LEVELS_TICKS, IDLE_TICKS, LEVELS_TICKS):
-                for name in self._turns[turn]:
-                    if self._engine.is_heard(name):
-                        self._events.append(self._engine.levels(name))
+                self._events += self._engine.levels(self._turns[turn])
 
     def _look(self, room: _Room, now_ms: float) -> None:
         """Whether anything still comes on a call."""
