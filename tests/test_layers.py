@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "utterance": {"types", "bank"},
     "contract": {"errors"},
     "emotion": {"types", "errors", "utterance", "contract"},
+    "estimates": {"types", "emotion", "utterance"},
     "conversation": {"types", "config"},
     "rules": {"types", "errors", "conversation"},
     "sinks": set(),
@@ -251,7 +252,8 @@ def test_its_answer_is_the_only_way_to_an_emotion_stage() -> None:
 
 
 def test_only_the_engine_asks_the_model() -> None:
-    assert [module for module in VOCAL if "estimate" in names_in(module) and module != "emotion"] == ["engine"]
+    assert [module for module in VOCAL if "estimate" in names_in(module) and module != "emotion"] == ["estimates"]
+    assert [module for module in VOCAL if "Estimates" in names_in(module) and module != "estimates"] == ["engine"]
 
 
 def test_no_setting_reaches_it() -> None:
