@@ -50,7 +50,7 @@ ROOMS: dict[str, set[str]] = {
     "demo.stage": {"errors"},  # makes the bundled call; nothing imports it
 }
 # They put the rooms together, so they may know any; but only the composers above them.
-COMPOSERS = ("engine", "analysis", "doctor", "live", "calling", "server", "cli")
+COMPOSERS = ("engine", "analysis", "doctor", "live", "calling", "media", "server", "cli")
 # What is installed into the package from elsewhere in the repository.
 BESIDE = {"cli": {"benchmarks.bench"}}
 # The package's own face: lazily, for `vocal.analyze` and `vocal.Engine`.
