@@ -42,10 +42,11 @@ from vocal.emotion import EmotionModel, find_models
 from vocal.errors import AccessError, CapacityError, MediaError, UsageError, VocalError
 from vocal.guard import LOOPBACK, App, Guard, RateLimit, Receive, Scope, Send, address, header
 from vocal.live import CallState, Live
-from vocal.media import MEDIA, media_door
+from vocal.media import MEDIA, MediaDoors, add_media_routes
 from vocal.rules import load_rules
 from vocal.sinks.hub import Hub, encode
 from vocal.texts import catalogue
+from vocal.transports import pcm
 from vocal.transports.pcm import Hello
 from vocal.types import Call, CallEnded, Channel, Cue, HelpOffered, Language, LiveEvent, Metadata, Role
 
@@ -281,12 +282,15 @@ def build_app(service: Service) -> App:
     """The whole ASGI application; its lifespan starts and stops the live engine."""
 
     calling = Calling(service)
+    media = MediaDoors(service)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
         service.start()
         calling.start()
+        await media.start()
         yield
+        await media.stop()
         await calling.stop()
         await service.stop()
 
@@ -301,6 +305,7 @@ def build_app(service: Service) -> App:
     )
     api.state.service = service
     api.state.calling = calling
+    api.state.media = media
 
     @api.exception_handler(VocalError)
     async def on_error(_: Request, error: VocalError) -> JSONResponse:
@@ -482,6 +487,7 @@ def build_app(service: Service) -> App:
         return {"call": call}
 
     add_routes(api, calling, service, who, limit)
+    add_media_routes(api, media, who, limit)
 
     # The rest
 
@@ -514,7 +520,7 @@ def build_app(service: Service) -> App:
         return asyncapi_document()
 
     registry = CollectorRegistry()
-    registry.register(_Figures(service, calling))
+    registry.register(_Figures(service, calling, media))
 
     @api.get("/metrics", tags=["operation"])
     async def metrics(_: Principal = operator) -> Response:
@@ -542,7 +548,7 @@ def build_app(service: Service) -> App:
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" and scope["path"].startswith(MEDIA):
-            await media_door(service, scope, receive, send)
+            await media(scope, receive, send)
         else:
             await api(scope, receive, send)
 
@@ -680,7 +686,7 @@ def asyncapi_document() -> dict[str, Any]:
             },
             "pcm": {
                 "address": f"{MEDIA}pcm",
-                "description": inspect.cleandoc(media_door.__doc__ or ""),
+                "description": inspect.cleandoc(pcm.__doc__ or ""),
                 "messages": {"hello": {"payload": hello}},
             },
         },
@@ -753,9 +759,10 @@ def hash_of(body: bytes) -> str:
 class _Figures:
     """What /metrics tells, read when it is asked."""
 
-    def __init__(self, service: Service, calling: Calling) -> None:
+    def __init__(self, service: Service, calling: Calling, media: MediaDoors) -> None:
         self._service = service
         self._calling = calling
+        self._media = media
 
     def collect(self) -> list[Metric]:
         service = self._service
@@ -788,7 +795,7 @@ class _Figures:
         cues = CounterMetricFamily("vocal_cue_feedback", "What agents said of cues", labels=["cue", "answer"])
         for (cue, helpful), count in service.answers.counts().items():
             cues.add_metric([cue, "helpful" if helpful else "does_not_fit"], count)
-        return [*found, lost, refused, cues, *self._webrtc(), *self._playouts()]
+        return [*found, lost, refused, cues, *self._webrtc(), self._dialects(), *self._playouts()]
 
     def _webrtc(self) -> list[Metric]:
         now = GaugeMetricFamily("vocal_webrtc_sessions", "WebRTC connections, by state", labels=["state"])
@@ -798,6 +805,14 @@ class _Figures:
         for what, count in self._calling.counts.items():
             since.add_metric([what], count)
         return [now, since]
+
+    def _dialects(self) -> Metric:
+        since = CounterMetricFamily(
+            "vocal_media", "What became of media connections, by dialect", labels=["dialect", "what"]
+        )
+        for labels, count in sorted(self._media.counts.items()):
+            since.add_metric(labels, count)
+        return since
 
     def _playouts(self) -> list[Metric]:
         sums = dict.fromkeys(("received", "lost", "late", "duplicate", "reordered"), 0)
