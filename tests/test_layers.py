@@ -42,16 +42,23 @@ ROOMS: dict[str, set[str]] = {
     "access": {"types", "errors", "policy"},
     "answers": set(),
     "guard": set(),
-    "transports.pcm": {"types", "errors"},
+    "signatures": {"errors"},
+    "transports.dialect": {"types", "errors"},
+    "transports.pcm": {"types", "errors", "transports.dialect"},
+    "transports.twilio": {"errors", "transports.dialect"},
+    "transports.audiohook": {"types", "errors", "transports.dialect"},
+    "transports.chan_websocket": {"errors", "transports.dialect"},
+    "transports.audiosocket": {"errors", "transports.dialect"},
+    "senders": {"types", "errors", "signatures", "transports.audiosocket", "transports.pcm"},
     "transports.webrtc": {"errors", "playout"},
-    "client": {"types", "errors", "transports.pcm"},
-    "whip": {"types", "errors", "client", "transports.webrtc"},
+    "client": {"types", "errors", "senders", "transports.pcm"},
+    "whip": {"types", "errors", "senders", "client", "transports.webrtc"},
     "watch": {"types", "texts", "client"},
     "demo": set(),
     "demo.stage": {"errors"},  # makes the bundled call; nothing imports it
 }
 # They put the rooms together, so they may know any; but only the composers above them.
-COMPOSERS = ("engine", "analysis", "doctor", "live", "calling", "server", "cli")
+COMPOSERS = ("engine", "analysis", "doctor", "live", "calling", "media", "server", "cli")
 # What is installed into the package from elsewhere in the repository.
 BESIDE = {"cli": {"benchmarks.bench"}}
 # The package's own face: lazily, for `vocal.analyze` and `vocal.Engine`.
@@ -62,7 +69,8 @@ HOMES: dict[str, dict[str, str]] = {
     "onnxruntime": {"emotion": "run"},
     "soundfile": {"transports.files": "run", "demo.stage": "run", "doctor": "run"},
     "soxr": {"transports.files": "run", "transports.pcm": "run", "demo.stage": "run", "emotion": "run"},
-    "fastapi": {"calling": "run", "server": "run"},
+    "fastapi": {"calling": "run", "media": "run", "server": "run"},
+    "http_message_signatures": {"signatures": "run"},
     "aiortc": {"transports.webrtc": "run"},
     "uvicorn": {"server": "run"},
     "prometheus_client": {"server": "run"},

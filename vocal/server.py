@@ -23,7 +23,6 @@ from typing import Any, Literal
 
 import fastapi
 import msgspec
-import numpy as np
 import uvicorn
 import vocal_kernels as vk
 from fastapi import Depends, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
@@ -43,19 +42,18 @@ from vocal.emotion import EmotionModel, find_models
 from vocal.errors import AccessError, CapacityError, MediaError, UsageError, VocalError
 from vocal.guard import LOOPBACK, App, Guard, RateLimit, Receive, Scope, Send, address, header
 from vocal.live import CallState, Live
+from vocal.media import MEDIA, MediaDoors, add_media_routes
 from vocal.rules import load_rules
 from vocal.sinks.hub import Hub, encode
 from vocal.texts import catalogue
-from vocal.transports.pcm import Decoder, End, Hello, parse_control, parse_hello
+from vocal.transports import pcm
+from vocal.transports.pcm import Hello
 from vocal.types import Call, CallEnded, Channel, Cue, HelpOffered, Language, LiveEvent, Metadata, Role
 
 LOG = logging.getLogger("vocal")
 COOKIE = "vocal_session"
 API = "/v1"
 CALL_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-MOST_WAITING_MS = 2000.0
-"""Audio over TCP that may wait to be played before no more is read."""
-
 MOST_FRAME = 65_536
 BEAT_S = 5.0
 """A reader of live events hears at least this often that the connection stands."""
@@ -284,12 +282,15 @@ def build_app(service: Service) -> App:
     """The whole ASGI application; its lifespan starts and stops the live engine."""
 
     calling = Calling(service)
+    media = MediaDoors(service)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
         service.start()
         calling.start()
+        await media.start()
         yield
+        await media.stop()
         await calling.stop()
         await service.stop()
 
@@ -304,6 +305,7 @@ def build_app(service: Service) -> App:
     )
     api.state.service = service
     api.state.calling = calling
+    api.state.media = media
 
     @api.exception_handler(VocalError)
     async def on_error(_: Request, error: VocalError) -> JSONResponse:
@@ -485,6 +487,7 @@ def build_app(service: Service) -> App:
         return {"call": call}
 
     add_routes(api, calling, service, who, limit)
+    add_media_routes(api, media, who, limit)
 
     # The rest
 
@@ -517,7 +520,7 @@ def build_app(service: Service) -> App:
         return asyncapi_document()
 
     registry = CollectorRegistry()
-    registry.register(_Figures(service, calling))
+    registry.register(_Figures(service, calling, media))
 
     @api.get("/metrics", tags=["operation"])
     async def metrics(_: Principal = operator) -> Response:
@@ -544,8 +547,8 @@ def build_app(service: Service) -> App:
         return _page(path, request)
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket" and scope["path"] == f"{API}/media/pcm":
-            await pcm_door(service, scope, receive, send)
+        if scope["type"] == "websocket" and scope["path"].startswith(MEDIA):
+            await media(scope, receive, send)
         else:
             await api(scope, receive, send)
 
@@ -649,130 +652,6 @@ async def _refuse(socket: WebSocket, code: int, reason: str) -> None:
     await socket.close(code, reason[:120])
 
 
-# Raw PCM
-
-
-async def pcm_door(service: Service, scope: Scope, receive: Receive, send: Send) -> None:
-    """WS /v1/media/pcm, bare ASGI: see `vocal.transports.pcm` for what goes over it.
-
-    Closes with 1008 for who may not, 1003 for what it does not understand, 1013 where the machine is full.
-    """
-    await receive()
-    await send({"type": "websocket.accept"})
-
-    async def close(code: int, reason: str, retry_after_s: float | None = None) -> None:
-        service.count("media")
-        answer: dict[str, Any] = {"type": "error", "error": reason}
-        if retry_after_s is not None:
-            answer["retry_after_s"] = retry_after_s
-        with contextlib.suppress(Exception):
-            await send({"type": "websocket.send", "text": msgspec.json.encode(answer).decode()})
-            await send({"type": "websocket.close", "code": code, "reason": reason[:120]})
-
-    try:
-        principal = service.principal(scope)
-        if service.opens.wait_s(address(scope)) > 0.0:
-            await close(1013, "too many connections; try again later", 1.0)
-            return
-        message = await asyncio.wait_for(receive(), service.config.server.hello_s)
-        if message["type"] == "websocket.disconnect":
-            return
-        hello = parse_hello(message.get("text") or "")
-        source = f"{address(scope)}:{(scope.get('client') or ('', 0))[1]}"
-        call = service.open_call(
-            principal, "websocket", source, hello.opened_channels, hello.opened_metadata, hello.call
-        )
-    except TimeoutError:
-        await close(1008, "wanted a first frame that says what comes")
-        return
-    except CapacityError as error:
-        await close(1013, str(error), error.retry_after_s)
-        return
-    except (AccessError, UsageError) as error:
-        await close(1008, str(error))
-        return
-    except MediaError as error:
-        await close(1003, str(error))
-        return
-    await send({"type": "websocket.send", "text": msgspec.json.encode({"type": "opened", "call": call.call}).decode()})
-    await _PcmCall(service, call, hello, receive, send).run()
-
-
-class _PcmCall:
-    """A call over one WebSocket, until either side ends it."""
-
-    def __init__(self, service: Service, call: Call, hello: Hello, receive: Receive, send: Send) -> None:
-        self._service, self._call, self._receive, self._send = service, call, receive, send
-        self._live = service.live
-        self._decoder = Decoder(hello)
-        self._playouts = [self._live.attach(call.call, one.channel, reliable=True) for one in call.channels]
-        self._number = self._samples = 0
-        self._ended = asyncio.Event()
-        service.on_end(call.call, lambda reason: self._ended.set())
-
-    async def run(self) -> None:
-        reading = asyncio.create_task(self._read())
-        ended = asyncio.create_task(self._ended.wait())
-        try:
-            await asyncio.wait((reading, ended), return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
-                await self._close(1000, {"type": "ended", "reason": "ended by the server"})
-                return
-            reason, code, answer = reading.result()
-            self._live.end(self._call.call, reason)
-            if answer is not None:
-                if code == 1000:
-                    # What was sent is played first, so that the client knows that all of it was heard.
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._ended.wait(), 60.0)
-                await self._close(code, answer)
-        finally:
-            reading.cancel()
-            ended.cancel()
-            self._live.end(self._call.call, "connection lost")
-
-    async def _read(self) -> tuple[str, int, dict[str, Any] | None]:
-        """Until the client is done: why the call ends, and how to close (None: it is closed)."""
-        try:
-            while True:
-                message = await self._receive()
-                if message["type"] == "websocket.disconnect":
-                    reasons = {1000: "hangup", 1001: "hangup", 1012: "shutdown"}
-                    return reasons.get(message.get("code", 1006), "connection lost"), 1000, None
-                if (text := message.get("text")) is not None:
-                    control = parse_control(text)
-                    if isinstance(control, End):
-                        return "hangup", 1000, {"type": "ended", "reason": "hangup"}
-                    self._live.set_notice(self._call.call, control.given)
-                elif (frame := message.get("bytes")) is not None:
-                    await self._push(frame)
-        except MediaError as error:
-            self._service.count("media")
-            return "bad media", 1003, {"type": "error", "error": str(error)}
-        except UsageError as error:  # the call ended meanwhile
-            return "ended", 1000, {"type": "ended", "reason": str(error)}
-
-    async def _push(self, frame: bytes) -> None:
-        pcm = self._decoder.push(frame)
-        if not len(pcm):
-            return
-        now_ms = self._live.now_ms()
-        for column, playout in enumerate(self._playouts):
-            playout.push(self._number, self._samples, np.ascontiguousarray(pcm[:, column]), now_ms)
-        self._number += 1
-        self._samples += len(pcm)
-        # Who sends faster than people speak waits, and what they sent waits in the network.
-        while (ahead_ms := self._playouts[0].depth_ms - MOST_WAITING_MS) > 0.0:
-            await asyncio.sleep(min(0.5, max(0.005, ahead_ms / 1000.0 / self._live.speed)))
-            if self._ended.is_set():
-                return
-
-    async def _close(self, code: int, answer: dict[str, Any]) -> None:
-        with contextlib.suppress(Exception):
-            await self._send({"type": "websocket.send", "text": msgspec.json.encode(answer).decode()})
-            await self._send({"type": "websocket.close", "code": code})
-
-
 # Documents
 
 
@@ -806,8 +685,8 @@ def asyncapi_document() -> dict[str, Any]:
                 "messages": {"event": {"payload": {"$ref": "#/components/schemas/Message"}}},
             },
             "pcm": {
-                "address": f"{API}/media/pcm",
-                "description": inspect.cleandoc(pcm_door.__doc__ or ""),
+                "address": f"{MEDIA}pcm",
+                "description": inspect.cleandoc(pcm.__doc__ or ""),
                 "messages": {"hello": {"payload": hello}},
             },
         },
@@ -880,9 +759,10 @@ def hash_of(body: bytes) -> str:
 class _Figures:
     """What /metrics tells, read when it is asked."""
 
-    def __init__(self, service: Service, calling: Calling) -> None:
+    def __init__(self, service: Service, calling: Calling, media: MediaDoors) -> None:
         self._service = service
         self._calling = calling
+        self._media = media
 
     def collect(self) -> list[Metric]:
         service = self._service
@@ -915,7 +795,7 @@ class _Figures:
         cues = CounterMetricFamily("vocal_cue_feedback", "What agents said of cues", labels=["cue", "answer"])
         for (cue, helpful), count in service.answers.counts().items():
             cues.add_metric([cue, "helpful" if helpful else "does_not_fit"], count)
-        return [*found, lost, refused, cues, *self._webrtc(), *self._playouts()]
+        return [*found, lost, refused, cues, *self._webrtc(), self._dialects(), *self._playouts()]
 
     def _webrtc(self) -> list[Metric]:
         now = GaugeMetricFamily("vocal_webrtc_sessions", "WebRTC connections, by state", labels=["state"])
@@ -925,6 +805,14 @@ class _Figures:
         for what, count in self._calling.counts.items():
             since.add_metric([what], count)
         return [now, since]
+
+    def _dialects(self) -> Metric:
+        since = CounterMetricFamily(
+            "vocal_media", "What became of media connections, by dialect", labels=["dialect", "what"]
+        )
+        for labels, count in sorted(self._media.counts.items()):
+            since.add_metric(labels, count)
+        return since
 
     def _playouts(self) -> list[Metric]:
         sums = dict.fromkeys(("received", "lost", "late", "duplicate", "reordered"), 0)
