@@ -12,7 +12,7 @@ import uvicorn
 from vocal.access import Access, Principal
 from vocal.answers import Answers
 from vocal.client import Client
-from vocal.config import Config, LiveConfig, OidcConfig, PlayoutConfig, ServerConfig, WebrtcConfig
+from vocal.config import Config, LiveConfig, MediaConfig, OidcConfig, PlayoutConfig, ServerConfig, WebrtcConfig
 from vocal.emotion import EmotionModel
 from vocal.live import Live
 from vocal.running import listen, uvicorn_config
@@ -56,6 +56,7 @@ def serving(
     access: Access | None = None,
     store: object = None,
     webrtc: WebrtcConfig | None = None,
+    media: MediaConfig | None = None,
     answers: Answers | None = None,
     oidc: OidcConfig | None = None,
     certificate: Certificate | None = None,
@@ -66,6 +67,7 @@ def serving(
         live=live or LiveConfig(),
         playout=playout,
         webrtc=webrtc or WebrtcConfig(),
+        media=media or MediaConfig(),
     )
     emotion = EmotionModel()
     service = Service(

@@ -347,9 +347,11 @@ def test_forged_expired_and_missing_tokens(closed: Served) -> None:
         "ä".encode().decode("latin-1"),
     ):
         assert http_(closed, "GET", "/v1/me", Authorization=f"Bearer {token}")[0] == 401
-        for path in ("/v1/live", "/v1/media/pcm"):
-            with ws(closed, path, Authorization=f"Bearer {token}") as socket:
-                assert closed_with(socket) == 1008
+        with ws(closed, "/v1/live", Authorization=f"Bearer {token}") as socket:
+            assert closed_with(socket) == 1008
+        with pytest.raises(InvalidStatus) as refused:
+            ws(closed, "/v1/media/pcm", Authorization=f"Bearer {token}")
+        assert refused.value.response.status_code == 401
     for headers in ({}, {"Authorization": "Basic abc"}, {"Cookie": "vocal_session=x.y"}):
         status, answer, _ = http_(closed, "GET", "/v1/calls", **headers)
         assert (status, answer["www-authenticate"]) == (401, "Bearer")

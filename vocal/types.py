@@ -13,11 +13,12 @@ Role = Literal["agent", "customer", "unknown"]
 Language = Literal["de", "en"]
 Audience = Literal["agent", "coach"]
 Severity = Literal["info", "hint", "warning", "alert"]
-NoEstimate = Literal["too_short", "bad_line", "overlap", "not_voice", "model"]
+NoEstimate = Literal["too_short", "bad_line", "overlap", "not_voice", "model", "busy"]
 """Why a customer's utterance has no emotion.
 
 too_short: under 0.6 s of speech. bad_line: too noisy, clipped or lost. overlap: the other side speaks and is much
 louder, so that it may be theirs. not_voice: nothing that the model knows as a voice. model: it gave no numbers.
+busy: the model was behind with other calls.
 """
 
 SCHEMA_VERSION = 1

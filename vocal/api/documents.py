@@ -18,13 +18,12 @@ from vocal.contract import read_contract
 from vocal.emotion import find_models
 from vocal.rules import load_rules
 from vocal.service import Service
+from vocal.transports import pcm
 from vocal.transports.pcm import Hello
 from vocal.types import LiveEvent
 
 
-def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate, media: str) -> None:
-    """media: what WS /v1/media/pcm takes, in words."""
-
+def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
     @api.get(f"{API}/schema", tags=["events"])
     async def schema() -> dict[str, Any]:
         """JSON Schema of the events."""
@@ -33,7 +32,7 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate, media: str) -
     @api.get(f"{API}/asyncapi", tags=["events"])
     async def asyncapi() -> dict[str, Any]:
         """What WS /v1/live and WS /v1/media/pcm speak, as AsyncAPI 3."""
-        return asyncapi_document(media)
+        return asyncapi_document()
 
     @api.get(f"{API}/rules", tags=["events"])
     async def rules() -> dict[str, Any]:
@@ -62,7 +61,7 @@ def event_schema() -> dict[str, Any]:
     }
 
 
-def asyncapi_document(media: str) -> dict[str, Any]:
+def asyncapi_document() -> dict[str, Any]:
     (event, hello), components = msgspec.json.schema_components(
         [LiveEvent, Hello], ref_template="#/components/schemas/{name}"
     )
@@ -82,7 +81,7 @@ def asyncapi_document(media: str) -> dict[str, Any]:
             },
             "pcm": {
                 "address": f"{API}/media/pcm",
-                "description": inspect.cleandoc(media),
+                "description": inspect.cleandoc(pcm.__doc__ or ""),
                 "messages": {"hello": {"payload": hello}},
             },
         },

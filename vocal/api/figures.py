@@ -11,13 +11,14 @@ from vocal import __version__
 from vocal.access import Principal
 from vocal.api.gate import Gate
 from vocal.calling import Calling
+from vocal.media import MediaDoors
 from vocal.service import Service
 
 
-def add_routes(api: fastapi.FastAPI, service: Service, calling: Calling, gate: Gate) -> None:
+def add_routes(api: fastapi.FastAPI, service: Service, calling: Calling, media: MediaDoors, gate: Gate) -> None:
     operator = Depends(gate.one_of("operator"))
     registry = CollectorRegistry()
-    registry.register(Figures(service, calling))
+    registry.register(Figures(service, calling, media))
 
     @api.get("/metrics", tags=["operation"])
     async def metrics(_: Principal = operator) -> Response:
@@ -35,9 +36,8 @@ def add_routes(api: fastapi.FastAPI, service: Service, calling: Calling, gate: G
 class Figures:
     """Read when they are asked for."""
 
-    def __init__(self, service: Service, calling: Calling) -> None:
-        self._service = service
-        self._calling = calling
+    def __init__(self, service: Service, calling: Calling, media: MediaDoors) -> None:
+        self._service, self._calling, self._media = service, calling, media
 
     def collect(self) -> list[Metric]:
         service = self._service
@@ -47,6 +47,7 @@ class Figures:
             "vocal_channels": ("Channels of open calls", stats.channels),
             "vocal_tick_mean_ms": ("Cost of a tick of 20 ms, mean of the last 10 s", stats.tick_mean_ms),
             "vocal_tick_p99_ms": ("Cost of a tick of 20 ms, 99th percentile of the last 10 s", stats.tick_p99_ms),
+            "vocal_emotion_busy": ("Share of the last 10 s in which the emotion model was at work", stats.emotion_busy),
             "vocal_readers": ("Connections to the live events", hub.readers),
         }
         counters = {
@@ -56,6 +57,7 @@ class Figures:
             "vocal_failed_ticks": ("Ticks that a defect cut short", stats.failed_ticks),
             "vocal_refused_calls": ("Calls that the machine did not carry", stats.refused_calls),
             "vocal_timed_out_calls": ("Calls on which nothing came any more", stats.timed_out_calls),
+            "vocal_refused_estimates": ("Estimates not asked for, as the model was behind", stats.refused_estimates),
             "vocal_events": ("Events told", hub.events),
             "vocal_too_slow_readers": ("Readers that were too slow and had to come back", hub.too_slow),
         }
@@ -70,7 +72,7 @@ class Figures:
         cues = CounterMetricFamily("vocal_cue_feedback", "What agents said of cues", labels=["cue", "answer"])
         for (cue, helpful), count in service.answers.counts().items():
             cues.add_metric([cue, "helpful" if helpful else "does_not_fit"], count)
-        return [*found, lost, refused, cues, *self._webrtc(), *self._playouts()]
+        return [*found, lost, refused, cues, *self._webrtc(), self._dialects(), *self._playouts()]
 
     def _webrtc(self) -> list[Metric]:
         now = GaugeMetricFamily("vocal_webrtc_sessions", "WebRTC connections, by state", labels=["state"])
@@ -80,6 +82,14 @@ class Figures:
         for what, count in self._calling.counts.items():
             since.add_metric([what], count)
         return [now, since]
+
+    def _dialects(self) -> Metric:
+        since = CounterMetricFamily(
+            "vocal_media", "What became of media connections, by dialect", labels=["dialect", "what"]
+        )
+        for labels, count in sorted(self._media.counts.items()):
+            since.add_metric(labels, count)
+        return since
 
     def _playouts(self) -> list[Metric]:
         sums = dict.fromkeys(("received", "lost", "late", "duplicate", "reordered"), 0)
