@@ -250,6 +250,7 @@ def test_agents_see_their_own_calls_and_leads_their_teams_without_names(
     alias = seen["lead"][0]["metadata"]["agent"]
     assert alias.startswith("A-")
     assert b'"ann' not in msgspec.json.encode({**seen["lead"][0], "call": ""})
+    counted = {why: closed.service.refused.get(why, 0) for why in ("call", "role")}
     for name in ("bob", "other"):
         for method, path, body in (
             ("GET", "/v1/calls/anns", None),
@@ -264,6 +265,8 @@ def test_agents_see_their_own_calls_and_leads_their_teams_without_names(
         clients["lead"].request("POST", "/v1/calls/anns/end", {})
     with pytest.raises(InputError, match="403"):
         clients["lead"].request("GET", "/v1/calls/anns/reflection")
+    assert closed.service.refused["call"] == counted["call"] + 7
+    assert closed.service.refused["role"] == counted["role"] + 2
     clients["ann"].request("POST", "/v1/calls/anns/reflection", {"score": 7, "text": "ging gut"})
     assert clients["ann"].request("GET", "/v1/calls/anns/reflection")["score"] == 7
     clients["lead"].request("POST", "/v1/calls/anns/help", {"text": "Soll ich übernehmen?"})
@@ -272,10 +275,11 @@ def test_agents_see_their_own_calls_and_leads_their_teams_without_names(
     assert of_kind(anns, HelpOffered)
     assert of_kind(leads, CallStarted)[0].metadata.agent == alias
     assert of_kind(leads, CallStarted)[0].source == ""
-    with ws(closed, "/v1/live?since=0", Authorization=f"Bearer {tokens['bob']}") as socket:
-        assert "hello" in socket.recv()
-        with pytest.raises(TimeoutError):
-            socket.recv(timeout=0.3)
+    for query in ("since=0", "since=0&call=anns", "since=0&call=anns&as=coach"):
+        with ws(closed, f"/v1/live?{query}", Authorization=f"Bearer {tokens['bob']}") as socket:
+            assert "hello" in socket.recv()
+            with pytest.raises(TimeoutError):
+                socket.recv(timeout=0.3)
     assert b"vocal_calls" in http_(closed, "GET", "/metrics", Authorization=f"Bearer {tokens['operator']}")[2]
     assert http_(closed, "GET", "/metrics", Authorization=f"Bearer {tokens['ann']}")[0] == 403
 
@@ -338,6 +342,7 @@ def test_forged_expired_and_missing_tokens(closed: Served) -> None:
     principal = Principal("ann", "agent", "ann")
     expired = closed.service.access.issue(principal, "token", -1.0)
     foreign = Access().issue(principal, "token")
+    counted = closed.service.refused.get("token", 0)
     for token in (
         good[:-1] + ("0" if good[-1] != "0" else "1"),
         expired,
@@ -355,6 +360,7 @@ def test_forged_expired_and_missing_tokens(closed: Served) -> None:
     for headers in ({}, {"Authorization": "Basic abc"}, {"Cookie": "vocal_session=x.y"}):
         status, answer, _ = http_(closed, "GET", "/v1/calls", **headers)
         assert (status, answer["www-authenticate"]) == (401, "Bearer")
+    assert closed.service.refused["token"] == counted + 6 * 3 + 3
     assert http_(closed, "GET", "/v1/me", Authorization=f"Bearer {good}")[0] == 200
     with pytest.raises(InputError, match="expired"):
         next(closed.client(expired).events())
@@ -377,12 +383,14 @@ def test_login_sessions_and_links(closed: Served) -> None:
         with ws(closed, "/v1/live", Cookie=session) as socket:
             assert json.loads(socket.recv())["hello"]["role"] == "agent"
         # A page elsewhere cannot use it.
+        counted = closed.service.refused.get("origin", 0)
         assert http_(closed, "POST", "/v1/logout", Cookie=session, Origin="https://evil.example")[0] == 403
         with (
             pytest.raises(InvalidStatus, match="403"),
             ws(closed, "/v1/live", Cookie=session, Origin="https://evil.example"),
         ):
             pass
+        assert closed.service.refused["origin"] == counted + 2
         assert http_(closed, "POST", "/v1/logout", Cookie=session, Origin=closed.url)[0] == 204
         assert http_(closed, "GET", "/v1/me", Cookie=session)[0] == 401
         code = access.issue(Principal("demo", "lead", None, "t1"), "link", 60.0)
@@ -439,12 +447,14 @@ def test_oversized_and_malformed_frames_and_bodies(fast: Served, pcm: NDArray[np
             assert gone.value.rcvd.code == 1009
         assert listen(client, opened, since=0)[-1].reason == "connection lost"  # type: ignore[union-attr]
         assert http_(fast, "POST", "/v1/calls", b"x" * 100_000)[0] == 413
+        assert fast.service.refused["body"] == 1
         assert http_(fast, "POST", "/v1/calls", b"{")[0] == 422
         assert http_(fast, "POST", "/v1/calls", {"roles": []})[0] == 422
         assert http_(fast, "GET", "/v1/calls/none")[0] == 404
         assert http_(fast, "GET", "/../vocal/cli.py")[0] == 404
         assert http_(fast, "GET", "/%2e%2e/cli.py")[0] == 404
         assert http_(fast, "GET", "/v1/me", Host="evil.example")[0] == 421
+        assert fast.service.refused["host"] == 1
         for query in ("since=x", "since=-1"):
             with ws(fast, f"/v1/live?{query}") as socket, pytest.raises(ConnectionClosed):
                 socket.recv(timeout=5)

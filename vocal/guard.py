@@ -56,7 +56,7 @@ class Guard:
     """Wraps an application.
 
     origins: of pages elsewhere that may call and connect. frame_ancestors: pages that may embed ours. hosts: names this
-    server goes by; empty: any.
+    server goes by; empty: any. count: told why a request was refused.
     """
 
     def __init__(
@@ -67,8 +67,10 @@ class Guard:
         hosts: Sequence[str] = (),
         most_bytes: int = 65_536,
         is_tls: bool = False,
+        count: Callable[[str], None] = lambda why: None,
     ) -> None:
         self._app = app
+        self._count = count
         self._origins = tuple(origins)
         self._hosts = frozenset(hosts)
         self._most_bytes = most_bytes
@@ -123,13 +125,16 @@ class Guard:
         if self._hosts:
             name = urlsplit(f"//{header(scope, b'host') or ''}").hostname or ""
             if name not in self._hosts:
+                self._count("host")
                 return 421, "this server does not go by that name"
         changes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD", "OPTIONS")
         if changes and not is_same_origin(scope, self._origins):
+            self._count("origin")
             return 403, "pages of that origin may not connect"
         if scope["type"] == "http":
             length = header(scope, b"content-length") or "0"
             if not length.isdigit() or int(length) > self._most_bytes:
+                self._count("body")
                 return 413, f"wanted a body of at most {self._most_bytes} bytes"
         return None
 
@@ -148,6 +153,7 @@ class Guard:
             taken += len(message.get("body", b""))
             if taken > self._most_bytes:
                 # A body without a length that grows too long: as if the client had gone.
+                self._count("body")
                 return {"type": "http.disconnect"}
             return message
 

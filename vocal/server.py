@@ -76,7 +76,9 @@ def build_app(service: Service) -> App:
 
     server = service.config.server
     hosts = server.hosts or (LOOPBACK if service.is_local else ())
-    return Guard(dispatch, server.origins, server.frame_ancestors, hosts, server.most_body, service.is_tls)
+    return Guard(
+        dispatch, server.origins, server.frame_ancestors, hosts, server.most_body, service.is_tls, service.count
+    )
 
 
 def _watching(service: Service, receive: Receive) -> Receive:

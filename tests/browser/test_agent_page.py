@@ -78,7 +78,7 @@ def test_a_replayed_call_shows_mood_tempo_and_a_cue_and_takes_feedback(served: S
     page.get_by_label("7", exact=True).check()
     page.get_by_role("button", name="Speichern und weiter").click()
     page.get_by_text("Die Kundenseite, gemessen").wait_for()
-    assert served.service.answers.reflection("replayed") == (7, "")
+    assert [(one.call, one.score) for one in served.service.answers.reflections("replayed")] == [("replayed", 7)]
     assert "7 von 10" in text(page, ".felt")
 
 
@@ -175,6 +175,16 @@ def test_what_is_no_longer_new_says_so(open_page: Open, staged: Staged) -> None:
     page.get_by_text("keine neuen Daten").wait_for()
     staged.levels(15.0)
     page.locator("[data-line=live]").wait_for()
+
+
+def test_feedback_survives_a_reload(open_page: Open, staged: Staged) -> None:
+    page = open_page(f"/agent?call={staged.call}")
+    staged.cue(20.0, "Eine kurze Pause hilft.", stands_s=1000.0)
+    page.get_by_role("button", name="passt nicht").click()
+    page.get_by_text("Danke.").wait_for()
+    page.reload()
+    page.locator("[aria-pressed=true]").get_by_text("passt nicht").wait_for()
+    assert page.get_by_role("button", name="hilfreich").get_attribute("aria-pressed") == "false"
 
 
 @pytest.mark.parametrize(("answer", "wanted"), [("Ja, bitte", True), ("Nein danke", False)])

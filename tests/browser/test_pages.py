@@ -89,6 +89,16 @@ def test_what_opens_shuts_nobody_out(served: Served, open_page: Open, scheme: st
     assert spread(page) <= 0
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_api_can_be_read(served: Served, browser: Any, scheme: str) -> None:
+    with browser.new_context(color_scheme=scheme, viewport={"width": 320, "height": 640}) as context:
+        page = context.new_page()
+        page.goto(f"{served.url}/docs")
+        page.get_by_text("/v1/calls/{call}/notice").wait_for()
+        assert violations(page) == []
+        assert spread(page) <= 0
+
+
 def test_forced_colours_and_less_motion(open_page: Open, running: Staged) -> None:
     page = open_page(f"/agent?call={running.call}", forced_colors="active", reduced_motion="reduce")
     page.locator(".sign.tense, .sign.very_tense").first.wait_for()
@@ -148,6 +158,41 @@ def test_who_has_an_account_signs_in_and_is_led_on(open_page: Open) -> None:
         page.goto(closed.url + "/agent")
         page.get_by_role("link", name="Zur Anmeldung").click()
         page.get_by_label("Name").wait_for()
+
+
+@pytest.mark.parametrize("role", ["agent", "lead"])
+def test_a_page_left_open_over_night_says_what_to_do(
+    served: Served, open_page: Open, monkeypatch: pytest.MonkeyPatch, role: Any
+) -> None:
+    monkeypatch.setattr("vocal.api.feed.BEAT_S", 0.1)
+    path = "/agent" if role == "agent" else "/coach"
+    access = served.service.access
+    kim = Principal("Kim", role, "night" if role == "agent" else None, "Nacht")
+    access.add(kim, "a long password")
+    try:
+        staged = Staged(served, agent="night", team="Nacht")
+        page = open_page(path, link=access.issue(kim, "link"))
+        staged.mood(10.0, 0.5)
+        page.get_by_text("neutral").first.wait_for()
+        (session,) = [one["value"] for one in page.context.cookies() if one["name"] == "vocal_session"]
+        access.revoke(session)
+        page.get_by_text("Ihre Anmeldung ist abgelaufen").wait_for()
+        assert violations(page) == []
+        staged.mood(12.0, 0.9)
+        other = page.context.new_page()
+        other.goto(f"{served.url}/?to={path}")
+        other.get_by_label("Name").fill("Kim")
+        other.get_by_label("Passwort").fill("a long password")
+        other.keyboard.press("Enter")
+        other.locator("[data-line=live]").wait_for()
+        # Back on the first page, which then goes on where it was.
+        page.bring_to_front()
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.locator("[data-line=live]").wait_for()
+        page.get_by_text("gut", exact=True).first.wait_for()
+        staged.end(20.0)
+    finally:
+        access.remove("Kim")
 
 
 def test_who_is_known_to_a_provider_signs_in_there(open_page: Open) -> None:

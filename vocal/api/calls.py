@@ -104,6 +104,7 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
 
     @api.post(f"{API}/calls/{{call}}/end", tags=["calls"], status_code=202)
     async def end_call(call: str, given: EndIn | None = None, principal: Principal = known) -> dict[str, str]:
+        """Ends a call: its agent, and the systems it came by."""
         gate.metadata(call, principal, may_handle)
         service.live.end(call, (given or EndIn()).reason)
         return {"call": call, "state": "ending"}
@@ -134,6 +135,7 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
 
     @api.get(f"{API}/calls/{{call}}/reflection", tags=["calls"])
     async def own_reflection(call: str, principal: Principal = agent) -> dict[str, Any]:
+        """What the agent said of a call."""
         for one in service.answers.reflections(author(call, principal)):
             if one.call == call:
                 return msgspec.structs.asdict(one)

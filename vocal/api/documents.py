@@ -123,15 +123,19 @@ def _operation(action: str, channel: str, messages: Messages) -> dict[str, Any]:
 
 def docs_page(openapi: dict[str, Any]) -> str:
     """The API at a glance, without a script: what Swagger would fetch from elsewhere."""
-    rows = []
+    parts: dict[str, list[str]] = {}
     for path, methods in openapi["paths"].items():
         for method, about in methods.items():
-            text = about.get("description") or about.get("summary", "")
-            rows.append(f"<tr><td><code>{method.upper()}</code><td><code>{escape(path)}</code><td>{escape(text)}")
+            text = escape(about.get("description") or about.get("summary", ""))
+            row = f"<dt><b>{method.upper()}</b><code>{escape(path)}</code><dd>{text}"
+            parts.setdefault(about["tags"][0], []).append(row)
+    rows = "".join(f"<h2>{escape(tag)}</h2><dl>{''.join(part)}</dl>" for tag, part in parts.items())
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>Vocal API</title>"
-        "<link rel=stylesheet href=/style.css><h1>Vocal API</h1>"
+        '<meta name=viewport content="width=device-width, initial-scale=1">'
+        '<meta name=color-scheme content="light dark">'
+        "<link rel=icon href=/icon.svg><link rel=stylesheet href=/style.css><main class=docs><h1>Vocal API</h1>"
         f"<p>{escape(openapi['info']['description'])} "
         f"<a href={API}/openapi.json>OpenAPI</a> · <a href={API}/schema>JSON Schema of the events</a> · "
-        f"<a href={API}/asyncapi>AsyncAPI</a><table>{''.join(rows)}</table></html>"
+        f"<a href={API}/asyncapi>AsyncAPI</a></p>{rows}</main></html>"
     )

@@ -22,14 +22,17 @@ def add_routes(api: fastapi.FastAPI, service: Service, calling: Calling, media: 
 
     @api.get("/metrics", tags=["operation"])
     async def metrics(_: Principal = operator) -> Response:
+        """For Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     @api.get("/healthz", tags=["operation"])
     async def healthz() -> dict[str, str]:
+        """Whether the server lives."""
         return {"status": "alive", "version": __version__}
 
     @api.get("/readyz", tags=["operation"])
     async def readyz() -> JSONResponse:
+        """Whether it takes calls: 503 until then."""
         return JSONResponse({"status": "ready" if service.is_ready else "starting"}, 200 if service.is_ready else 503)
 
 

@@ -177,6 +177,7 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
 
     @api.post(f"{API}/logout", tags=["access"], status_code=204)
     async def logout(request: Request) -> Response:
+        """Ends the session, on this and all pages."""
         if (cookie := session_of(request.scope)) is not None:
             service.access.revoke(cookie)
         response = Response(status_code=204)
@@ -185,6 +186,7 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
 
     @api.get(f"{API}/me", tags=["access"])
     async def me(principal: Principal = known) -> PrincipalOut:
+        """Who asks, as the server knows them."""
         return _principal_out(principal)
 
     @api.post(f"{API}/tokens", tags=["access"])

@@ -433,7 +433,7 @@ export class VocalAgent extends Part {
   }
 
   #showHelp() {
-    const help = this.#phase === "live" ? this.#call?.help : null;
+    const help = this.#phase === "live" && !isOut(this.#live.state) ? this.#call?.help : null;
     const isOpen = Boolean(help) && help.wanted === null;
     const isAnswered = Boolean(help) && !isOpen && this.#call.atS(STALE_MS) - help.answeredS < ANSWERED_S;
     if (!isOpen && !isAnswered) say(this.helpError, "");

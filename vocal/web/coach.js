@@ -300,6 +300,7 @@ class Card {
     const { help } = call;
     if (help && help.wanted !== true) notes.push(t(help.wanted === null ? "web.coach.help_sent" : "web.coach.help_unwanted", { at: clock(help.at_s) }));
     say(this.notes, notes.join(" · "));
+    put(this.element, "data-wanted", help?.wanted ? "" : null);
     say(this.wanted, help?.wanted ? t("web.coach.help_wanted", { at: clock(help.answeredS) }) : "");
   }
 

@@ -45,7 +45,7 @@ export class VocalHome extends Part {
     this.box.replaceChildren(...this.#head(), card);
     if (password || !provider) card.append(this.#form(to, Boolean(provider)));
     card.append(h("p", { class: "note" }, t("web.home.link")));
-    (elsewhere || card.querySelector("input")).focus();
+    if (!elsewhere) card.querySelector("input").focus();
   }
 
   #form(to, isSecond) {
