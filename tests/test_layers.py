@@ -43,6 +43,7 @@ ROOMS: dict[str, set[str]] = {
     "guard": set(),
     "transports.pcm": {"types", "errors"},
     "transports.webrtc": {"errors", "playout"},
+    "transports.rtp": {"config", "errors", "playout"},
     "client": {"types", "errors", "transports.pcm"},
     "whip": {"types", "errors", "client", "transports.webrtc"},
     "watch": {"types", "texts", "client"},
