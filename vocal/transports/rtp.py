@@ -5,6 +5,7 @@ stream = plane.open(live.attach(call, 0), {8: PCMA, 101: KEYS}, host="0.0.0.0", 
 ... stream.port into the SDP; a few times a second plane.take_events(); at the end stream.close()
 """
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Literal
@@ -15,6 +16,7 @@ from vocal_kernels import _native
 from vocal.config import RtpConfig
 from vocal.errors import CapacityError, UsageError
 from vocal.playout import Playout
+from vocal.transports.srtp import SrtpKeys, new_session
 
 CodingName = Literal["pcmu", "pcma", "l16", "g722", "cn", "telephone-event", "opus", "g729"]
 
@@ -52,19 +54,12 @@ def coding_of(name: str, clock_hz: int, channels: int = 1) -> Coding | None:
     return Coding(name, clock_hz)  # type: ignore[arg-type]
 
 
-class SrtpKeys(msgspec.Struct, frozen=True):
-    """Keys by SDES (RFC 4568): 16 bytes of key and 14 of salt. theirs: of what they send; ours: of our reports."""
-
-    theirs: bytes
-    ours: bytes | None = None
-    suite: Literal["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"] = "AES_CM_128_HMAC_SHA1_80"
-
-
 class StreamCounts(msgspec.Struct, frozen=True):
     """What came to a stream's port. The playout's own counts say what of it was lost, late or a duplicate.
 
     strays: from an address that is not the stream's. other_source: of a second SSRC while the first one sends.
-    masked: audio while a key sounded. source: where packets come from, HOST:PORT.
+    masked: audio while a key sounded. transit_ms: from the sender's wall clock (its reports) to ours, NaN where it does not
+    say; its difference is how far two legs of one sender are apart. source: where packets come from, HOST:PORT.
     """
 
     packets: int = 0
@@ -85,6 +80,9 @@ class StreamCounts(msgspec.Struct, frozen=True):
     aside_dropped: int = 0
     rtcp: int = 0
     rtcp_malformed: int = 0
+    sender_reports: int = 0
+    reports_sent: int = 0
+    transit_ms: float = math.nan
     stun: int = 0
     ssrc: int = 0
     source: str = ""
@@ -112,9 +110,12 @@ class MediaEvent(msgspec.Struct, frozen=True):
 class RtpStream:
     """One stream that is received; `MediaPlane.open` makes it. port, rtcp_port: where it is to be sent."""
 
-    def __init__(self, native: _native.Stream, plane: "MediaPlane", playout: Playout) -> None:
+    def __init__(
+        self, native: _native.Stream, plane: "MediaPlane", playout: Playout, keys: SrtpKeys | None
+    ) -> None:
         self._native = native
         self._plane = plane
+        self._keys = keys
         self.playout = playout
         self.number: int = native.number
         self.port: int = native.port
@@ -132,8 +133,10 @@ class RtpStream:
             self._native.set_remote(remote)
         if payloads is not None:
             self._native.set_payloads(_given(payloads))
-        if keys is not None:
-            self._native.set_srtp(_srtp(keys))
+        if keys is not None and keys != self._keys:
+            # The same keys again go on as they are: their packets' count is part of the cipher.
+            self._native.set_keys(_sessions(keys))
+            self._keys = keys
         if is_held is not None:
             self._native.set_held(is_held)
 
@@ -155,6 +158,7 @@ class MediaPlane:
         self._config = config
         threads = config.threads or min(4, len(os.sched_getaffinity(0)))
         self._native = _native.Plane(clock, threads, config.first_port, config.last_port, config.receive_bytes)
+        self._name = f"vocal-{os.urandom(6).hex()}"
         self._streams: dict[int, RtpStream] = {}
 
     def open(
@@ -178,9 +182,11 @@ class MediaPlane:
                 _given(payloads),
                 host,
                 remote or ("", 0),
-                _srtp(keys),
+                _sessions(keys),
                 mux,
                 1000.0 * self._config.timeout_s,
+                1000.0 * self._config.report_s,
+                self._name,
                 self._config.latches,
             )
         except (ValueError, RuntimeError) as error:
@@ -188,7 +194,7 @@ class MediaPlane:
         if native is None:
             ports = f"{self._config.first_port}-{self._config.last_port}"
             raise CapacityError(f"no RTP port is left of {ports} (settings [rtp])", 10.0)
-        stream = RtpStream(native, self, playout)
+        stream = RtpStream(native, self, playout, keys)
         self._streams[stream.number] = stream
         return stream
 
@@ -223,7 +229,8 @@ def _given(payloads: Mapping[int, Coding]) -> list[tuple[int, str, int]]:
     return [(number, coding.name, coding.clock_hz) for number, coding in payloads.items()]
 
 
-def _srtp(keys: SrtpKeys | None) -> tuple[int, int, int]:
+def _sessions(keys: SrtpKeys | None) -> tuple[int, int]:
     if keys is None:
-        return 0, 0, 0
-    raise UsageError("SRTP: not yet")
+        return 0, 0
+    theirs = new_session(keys.theirs, keys.suite, is_inbound=True)
+    return theirs, new_session(keys.ours, keys.suite, is_inbound=False) if keys.ours is not None else 0
