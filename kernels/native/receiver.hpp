@@ -190,9 +190,15 @@ class Receiver {
             payload_type_ = packet.payload_type;
         }
         const auto time = time_of(packet.timestamp, payload.clock_hz);
+        if (is_held_) {
+            ++counts_.held;
+            play(packet.sequence, time, nullptr, 0, arrival_ms);
+            return;
+        }
+        const bool is_silenced = is_masked(packet.timestamp, arrival_ms);
+        if (is_silenced) ++counts_.masked;
         if (payload.coding == Coding::aside) {
-            if (is_held_) {
-                ++counts_.held;
+            if (is_silenced) {
                 play(packet.sequence, time, nullptr, 0, arrival_ms);
             } else if (aside_.size() >= MOST_ASIDE) {
                 ++counts_.aside_dropped;
@@ -211,13 +217,7 @@ class Receiver {
             ++counts_.malformed;
             return;
         }
-        if (is_held_) {
-            ++counts_.held;
-            play(packet.sequence, time, nullptr, 0, arrival_ms);
-            return;
-        }
-        if (is_masked(packet.timestamp, arrival_ms)) {
-            ++counts_.masked;
+        if (is_silenced) {
             std::fill_n(samples_.begin(), count, 0.0f);
         } else if (wide != Wide::none) {
             playout_->push_wide(packet.sequence, time, source_, wide, packet.payload, packet.size, arrival_ms);
