@@ -48,6 +48,7 @@ ROOMS: dict[str, set[str]] = {
     "transports.rtp": {"config", "errors", "playout", "transports.codecs", "transports.srtp"},
     "client": {"types", "errors", "transports.pcm"},
     "whip": {"types", "errors", "client", "transports.webrtc"},
+    "sender": {"errors", "client", "transports.rtp", "transports.srtp"},
     "watch": {"types", "texts", "client"},
     "demo": set(),
     "demo.stage": {"errors"},  # makes the bundled call; nothing imports it
@@ -63,7 +64,13 @@ FACE = {"": {"analysis", "engine"}}
 HOMES: dict[str, dict[str, str]] = {
     "onnxruntime": {"emotion": "run"},
     "soundfile": {"transports.files": "run", "demo.stage": "run", "doctor": "run"},
-    "soxr": {"transports.files": "run", "transports.pcm": "run", "demo.stage": "run", "emotion": "run"},
+    "soxr": {
+        "sender": "run",
+        "transports.files": "run",
+        "transports.pcm": "run",
+        "demo.stage": "run",
+        "emotion": "run",
+    },
     "fastapi": {"calling": "run", "server": "run"},
     "aiortc": {"transports.webrtc": "run"},
     "pylibsrtp": {"transports.srtp": "run"},
@@ -71,7 +78,7 @@ HOMES: dict[str, dict[str, str]] = {
     "prometheus_client": {"server": "run"},
     "argon2": {"access": "run"},
     "websockets": {"client": "run"},
-    "av": {"transports.files": "run", "transports.codecs": "run", "whip": "run", "doctor": "run"},
+    "av": {"transports.files": "run", "transports.codecs": "run", "sender": "run", "whip": "run", "doctor": "run"},
     "pyarrow": {"sinks.schema": "run", "sinks.store": "run", "doctor": "run", "analysis": "typing only"},
     "rich": {"cli": "run", "terminal": "run", "watch": "run"},
     "numba": {},
