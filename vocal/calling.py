@@ -23,6 +23,7 @@ from vocal.errors import AccessError, CapacityError, UsageError
 from vocal.guard import RateLimit, address
 from vocal.playout import Playout
 from vocal.service import Service
+from vocal.transports.codecs import warm_up
 from vocal.transports.webrtc import (
     Coding,
     Inlet,
@@ -32,7 +33,6 @@ from vocal.transports.webrtc import (
     RefusedOffer,
     parse_fragment,
     parse_offer,
-    warm_up,
 )
 from vocal.types import Channel, Metadata, Role
 

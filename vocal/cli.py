@@ -26,6 +26,7 @@ from vocal.types import CallEnded, CallStarted, Event, Language, Metadata
 if TYPE_CHECKING:
     from vocal.access import Access
     from vocal.analysis import Failure, Opener
+    from vocal.client import Faults
 
 OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)
@@ -160,7 +161,12 @@ def _parser() -> argparse.ArgumentParser:
         "want to connect) or whip:http://HOST:PORT (WebRTC).",
     )
     replay.add_argument("file", metavar="FILE")
-    replay.add_argument("--to", metavar="URL", required=True, help="ws://127.0.0.1:8765 or whip:http://127.0.0.1:8765")
+    replay.add_argument(
+        "--to",
+        metavar="URL",
+        required=True,
+        help="ws://127.0.0.1:8765, whip:http://127.0.0.1:8765 or rtp:127.0.0.1:20000 (next channel: 20002)",
+    )
     replay.add_argument("--agent-channel", type=int, choices=(0, 1), default=0, help="channel of the agent (default 0)")
     replay.add_argument("--role", choices=("agent", "customer", "unknown"), help="whose side a one-channel file is")
     replay.add_argument("--notice", action="store_true", help="the customer was informed")
@@ -170,8 +176,8 @@ def _parser() -> argparse.ArgumentParser:
         replay.add_argument(f"--{what}", help=f"{what} in the call's metadata")
     replay.add_argument(
         "--encoding",
-        choices=("pcm_s16le", "opus", "alaw", "mulaw"),
-        help="default: what the dialect is wont to, pcm_s16le over our own, opus over WebRTC",
+        choices=("pcm_s16le", "opus", "alaw", "mulaw", "g722"),
+        help="default: what the dialect is wont to, pcm_s16le over our own, opus over WebRTC, alaw over RTP",
     )
     replay.add_argument(
         "--dialect",
@@ -567,16 +573,22 @@ def _replay_once(given: argparse.Namespace) -> None:
         if not 0.0 <= getattr(given, name) <= 1.0:
             raise UsageError(f"--{name}: wanted a share, 0 to 1, got {getattr(given, name)}")
     is_whip = given.to.startswith("whip:")
-    if is_whip and given.dialect != "pcm":
+    is_rtp = given.to.startswith("rtp:")
+    if (is_whip or is_rtp) and given.dialect != "pcm":
         raise UsageError(f"--dialect {given.dialect}: wanted ws://HOST:PORT, got {given.to}")
-    encodings = ("opus", "alaw", "mulaw") if is_whip else encodings_of(given.dialect)
+    encodings: tuple[str, ...] = encodings_of(given.dialect)
+    if is_whip or is_rtp:
+        encodings = ("opus", "alaw", "mulaw") if is_whip else ("alaw", "mulaw", "g722")
     encoding = given.encoding or encodings[0]
     if encoding not in encodings:
-        what = given.to if is_whip else given.dialect
+        what = given.to if is_whip or is_rtp else given.dialect
         raise UsageError(f"--encoding {encoding}: wanted {', '.join(encodings)} for {what}")
     faults = Faults(given.jitter, given.loss, given.drift, given.reorder)
     metadata = Metadata(given.queue, given.team, given.agent, None, given.notice)
     token = given.token or os.environ.get("VOCAL_TOKEN")
+    if given.to.startswith("rtp:"):
+        _replay_rtp(given, faults)
+        return
     with open_call(given.file, given.agent_channel, given.role) as source:
         bars = _Bars(False)
         show = partial(bars.show, given.file, whole_s=source.duration_s)
@@ -611,6 +623,21 @@ def _replay_once(given: argparse.Namespace) -> None:
                     **common,
                 )
     ERR.print(f"call: {call}", markup=False, soft_wrap=True)
+
+
+def _replay_rtp(given: argparse.Namespace, faults: "Faults") -> None:
+    from vocal.sender import replay_rtp
+    from vocal.transports.files import open_call
+
+    if given.speed != 1.0:
+        raise UsageError("--speed: RTP is sent as people speak, 1")
+    coding = {"mulaw": "pcmu", "g722": "g722"}.get(given.encoding, "pcma")
+    with open_call(given.file, given.agent_channel, given.role) as source:
+        bars = _Bars(False)
+        show = partial(bars.show, given.file, whole_s=source.duration_s)
+        with bars.progress:
+            counts = replay_rtp(source, given.to, coding=coding, faults=faults, on_progress=show)  # type: ignore[arg-type]
+    ERR.print(f"packets sent: {counts.packets}, left out: {counts.lost}, reports that came: {counts.reports}")
 
 
 def _watch(given: argparse.Namespace) -> int:
