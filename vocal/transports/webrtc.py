@@ -463,6 +463,11 @@ class Peer:
         for receiver in self.receivers:
             await receiver.report()
 
+    async def vanish(self) -> None:
+        """As if the cable had been pulled: no word of farewell."""
+        for one in self._transports:
+            await one.transport.stop()
+
     async def close(self) -> None:
         with contextlib.suppress(TimeoutError, ConnectionError):
             try:
