@@ -20,7 +20,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,8 @@ from vocal.client import encoded
 from vocal.demo import call_path
 from vocal.errors import InputError
 from vocal.transports.files import open_call
+from vocal.transports.offers import CODINGS, Coding
 from vocal.transports.pcm import Hello, hello_text
-from vocal.transports.webrtc import CODINGS, Coding
 from vocal.types import Metadata
 from vocal.whip import Encoder, WhipConnection
 
@@ -149,9 +149,12 @@ def _figures(url: str) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(kept_s: float) -> Iterator[Server]:
+def serving(kept_s: float, settings: Mapping[str, str] = GENEROUS) -> Iterator[Server]:
+    """A server's process with settings of the environment."""
     command = [sys.executable, "-c", f"from vocal.benchmarks.soak import serve; serve({kept_s})"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **GENEROUS}) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **GENEROUS, **settings}
+    ) as process:
         try:
             yield Server(process)
             process.terminate()
@@ -232,7 +235,7 @@ async def call_by_webrtc(url: str, audio: Audio, chance: random.Random, seconds:
             for side, (one, track) in zip(audio.coded[coding], routes, strict=True):
                 if chance.random() > 0.01:
                     payload = side[(place + number) % len(side)]
-                    await one.peer.senders[track].push(coding, number, number * step, payload)
+                    one.peer.senders[track].push(coding, number, number * step, payload)
         if fate == 1:
             for one in ones:
                 await one.peer.vanish()

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aioice
+import aioice.ice
 import aiortc
 import aiortc.rtcdtlstransport
 import aiortc.rtcrtpreceiver
@@ -37,7 +39,9 @@ from vocal.demo import call_path
 from vocal.errors import InputError, MediaError
 from vocal.playout import Playout
 from vocal.transports.files import open_call
-from vocal.transports.webrtc import Coding, Inlet, OpusDecoder, Peer, RefusedOffer, parse_fragment, parse_offer
+from vocal.transports.offers import Coding, RefusedOffer, parse_fragment, parse_offer
+from vocal.transports.opus import OpusDecoder
+from vocal.transports.webrtc import Inlet, Packet, Peer, payload_of
 from vocal.types import CallEnded, Metadata, Mood, Utterance
 from vocal.whip import Encoder, WhipConnection, replay_whip, send, whip_url
 
@@ -131,13 +135,14 @@ def test_g711_gives_the_events_of_the_recording(
 
 
 def test_opus_in_two_connections_stays_near_the_recording(pcm: NDArray[np.float32], tmp_path: Path) -> None:
-    """Within 30 ms, 0.5 dB and 3 % of F0. Pauses about as long as the hangover (300 ms) may be bridged."""
+    """Within 30 ms, 0.5 dB and 5 % of F0; mostly within 0.5 %, but a median between two pitches may hop from one to the
+    other. Pauses about as long as the hangover (300 ms) may be bridged."""
     path = recording(tmp_path, pcm)
     expected = utterances(analyze(path, notice=True).events)
     with serving(FAST, playout=PATIENT) as fast, open_call(path) as source:
         call, _ = replay_whip(source, f"whip:{fast.url}", Metadata(notice=True), speed=FAST, connections=2)
         found = utterances(ended(fast, call))
-    paired = 0
+    paired, off = 0, []
     for one in found:
         begins = [other for other in expected if one.role == other.role and abs(one.start_s - other.start_s) <= 0.03]
         ends = [other for other in expected if one.role == other.role and abs(one.end_s - other.end_s) <= 0.03]
@@ -146,10 +151,12 @@ def test_opus_in_two_connections_stays_near_the_recording(pcm: NDArray[np.float3
             paired += 1
             assert one.level_dbov == pytest.approx(begins[0].level_dbov, abs=0.5)
             assert begins[0].f0_median_hz is not None
-            assert one.f0_median_hz == pytest.approx(begins[0].f0_median_hz, rel=0.03)
+            assert one.f0_median_hz == pytest.approx(begins[0].f0_median_hz, rel=0.05)
+            off.append(abs(one.f0_median_hz / begins[0].f0_median_hz - 1.0))
         else:
             assert max(0.0, ends[0].start_s - begins[0].end_s) < 0.35
     assert paired >= len(expected) / 2
+    assert np.median(off) < 0.005
     assert {one.role for one in found if one.emotion is not None} == {"customer"}
 
 
@@ -283,10 +290,10 @@ class Phone:
     """A softphone: sends what it is given, keeps the packets that come back."""
 
     def __init__(self) -> None:
-        self.heard: list[RtpPacket] = []
+        self.heard: list[Packet] = []
         self.peer = Peer(self._hear)
 
-    def _hear(self, track: int, coding: Coding, packet: RtpPacket) -> None:
+    def _hear(self, track: int, coding: Coding, packet: Packet) -> None:
         self.heard.append(packet)
 
     async def say(self, pcm: NDArray[np.float32], skip: Sequence[int] = ()) -> None:
@@ -295,7 +302,7 @@ class Phone:
         for number, start in enumerate(range(0, len(pcm), 160)):
             for payload in encoder.push(pcm[start : start + 160, None]):
                 if number not in skip:
-                    await self.peer.senders[0].push("opus", 1000 + number, 960 * number, payload)
+                    self.peer.senders[0].push("opus", 1000 + number, 960 * number, payload)
             await asyncio.sleep(max(0.0, began + 0.02 * number - time.monotonic()))
 
 
@@ -376,7 +383,7 @@ def test_a_vanished_peer_ends_its_call(served: Served, pcm: NDArray[np.float32])
         await one.open("pcma", 1, {"role": "customer", "call": "vanished"})
         encoder = Encoder("pcma")
         for number in range(50):
-            await one.peer.senders[0].push("pcma", number, 160 * number, encoder.push(pcm[:160, 1:])[0])
+            one.peer.senders[0].push("pcma", number, 160 * number, encoder.push(pcm[:160, 1:])[0])
             await asyncio.sleep(0.02)
         return one.call  # and nothing more, not even a word of farewell
 
@@ -581,6 +588,24 @@ def test_fragments() -> None:
         parse_fragment("no")
 
 
+def test_headers_are_read_as_aiortc_reads_them() -> None:
+    chance = random.Random(2)
+    read = 0
+    for _ in range(2000):
+        first = 0x80 | chance.choice((0, 0x10, 0x20, 0x30)) | chance.choice((0, 0, 1, 3, 15))
+        data = bytes([first, 111]) + chance.randbytes(10 + chance.choice((0, 4, 40)))
+        data += bytes([0x12, 0x34, 0, chance.randrange(3)]) + chance.randbytes(20) + bytes([chance.randrange(6)])
+        try:
+            expected = RtpPacket.parse(data).payload
+        except ValueError:
+            with pytest.raises(ValueError):
+                payload_of(data)
+            continue
+        read += 1
+        assert payload_of(data) == expected
+    assert 500 < read < 2000
+
+
 def opus(pcm: NDArray[np.float32]) -> list[bytes]:
     encoder = Encoder("opus")
     return [one for start in range(0, len(pcm) - 159, 160) for one in encoder.push(pcm[start : start + 160, None])]
@@ -627,7 +652,7 @@ def test_opus_is_decoded_in_order_and_no_packet_waits_beyond_its_time(pcm: NDArr
             now[0], work = timers.pop(0)
             work()
         now[0] = at_ms
-        inlet.push("opus", RtpPacket(111, 0, 65530 + number & 0xFFFF, 960 * number, 7, payloads[number]))
+        inlet.push("opus", Packet(111, 0, 65530 + number & 0xFFFF, 960 * number, 7, payloads[number]))
 
     for number, at_ms in [(0, 0), (1, 20), (3, 60), (2, 62), (4, 80), (6, 120), (7, 140), (8, 160), (5, 161)]:
         push(number, at_ms)
@@ -635,7 +660,7 @@ def test_opus_is_decoded_in_order_and_no_packet_waits_beyond_its_time(pcm: NDArr
     assert numbers[:5] == [0, 1, 2, 3, 4]  # 3 waited for 2
     assert numbers[5:] == [6, 7, 8, 5]  # 5 did not come in time; it is not thrown away, either
     assert inlet.out_of_order == 1
-    inlet.push("opus", RtpPacket(111, 0, 3, 9 * 960, 7, b"\xff"))
+    inlet.push("opus", Packet(111, 0, 3, 9 * 960, 7, b"\xff"))
     assert inlet.undecodable == 1
     inlet.close()
 
@@ -655,6 +680,11 @@ def test_aiortc_is_where_it_was() -> None:
     transport = aiortc.RTCDtlsTransport
     for name in ("_register_rtp_receiver", "_unregister_rtp_receiver", "_register_rtp_sender", "_send_rtp"):
         assert hasattr(transport, name), name
+    assert hasattr(aiortc.rtcdtlstransport.State, "CONNECTED")
+    made = aioice.Connection(ice_controlling=False)
+    assert (made._protocols, made._nominated) == ([], {})
+    assert list(inspect.signature(aioice.ice.StunProtocol.datagram_received).parameters) == ["self", "data", "addr"]
+    assert "_rx_srtp.unprotect(data)" in inspect.getsource(transport._recv_next)
     router = aiortc.rtcdtlstransport.RtpRouter()
     assert (router.ssrc_table, router.mid_table) == ({}, {})
     used = inspect.getsource(aiortc.RTCPeerConnection)
