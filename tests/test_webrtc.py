@@ -8,8 +8,6 @@ import inspect
 import itertools
 import json
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,11 +20,9 @@ import aioice.ice
 import aiortc
 import aiortc.rtcdtlstransport
 import aiortc.rtcrtpreceiver
-import av
 import numpy as np
 import pytest
 import soundfile
-import soxr
 from aiortc.rtp import RtpPacket
 from numpy.typing import NDArray
 from serving import Served, serving
@@ -201,69 +197,6 @@ def test_a_clock_that_runs_too_fast_is_followed(served: Served, pcm: NDArray[np.
     with open_call(path) as source:
         call, _ = replay_whip(source, f"whip:{served.url}", coding="pcma", faults=Faults(drift_ppm=300.0))
     assert ended(served, call)[-1].lost_share == 0.0
-
-
-# A second real client
-
-
-def test_ffmpeg_as_whip_client(served: Served, pcm: NDArray[np.float32], tmp_path: Path) -> None:
-    if "whip" not in av.formats_available:
-        pytest.skip("PyAV's FFmpeg has no WHIP here")
-    for role, flags in (("agent", ()), ("customer", ("whip_flags=dtls_active",))):
-        column = 0 if role == "agent" else 1
-        wide = soxr.resample(pcm[: 8 * 8000, column], 8000, 48000)
-        path = tmp_path / f"{role}.wav"
-        soundfile.write(path, wide, 48000)
-        call = f"ffmpeg-{role}"
-        url = f"{served.url}/v1/whip?role={role}&call={call}"
-        pair = certificate(tmp_path)
-        run = subprocess.run(
-            [sys.executable, "-c", FFMPEG, str(path), url, f"cert_file={pair[0]}", f"key_file={pair[1]}", *flags],
-            capture_output=True,
-            text=True,
-            timeout=60.0,
-        )
-        assert run.returncode == 0, run.stderr[-2000:]
-        found = utterances(ended(served, call))
-        expected = analyze(recording(tmp_path, pcm[: 8 * 8000])).utterances
-        own = [one for one in expected if one.role == role]
-        assert {one.role for one in found} == {role}
-        spoken = [sum(one.end_s - one.start_s for one in some) for some in (found, own)]
-        assert spoken[0] == pytest.approx(spoken[1], abs=0.4)
-        assert found[0].level_dbov == pytest.approx(own[0].level_dbov, abs=2.0)
-
-
-FFMPEG = """
-import sys, time
-import av, soundfile
-import numpy as np
-path, url, *options = sys.argv[1:]
-out = av.open(url, "w", format="whip", options=dict(one.split("=", 1) for one in options))
-stream = out.add_stream("libopus", rate=48000, layout="stereo", options={"frame_duration": "20"})
-stream.bit_rate = 64000
-began, position = time.monotonic(), 0
-mono = np.round(soundfile.read(path, dtype="float64")[0] * 32767).astype(np.int16)
-for start in range(0, len(mono) - 959, 960):
-    both = np.repeat(mono[start : start + 960], 2).reshape(1, -1)
-    frame = av.AudioFrame.from_ndarray(both, format="s16", layout="stereo")
-    frame.sample_rate, frame.pts = 48000, start
-    time.sleep(max(0.0, began + start / 48000 - time.monotonic()))
-    for packet in stream.encode(frame):
-        out.mux(packet)
-out.close()
-"""
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """The one that FFmpeg makes itself, aiortc does not take."""
-    made = aiortc.RTCCertificate.generateCertificate()
-    from cryptography.hazmat.primitives import serialization
-
-    found, key = folder / "certificate.pem", folder / "key.pem"
-    found.write_bytes(made._cert.public_bytes(serialization.Encoding.PEM))
-    form = serialization.PrivateFormat.PKCS8
-    key.write_bytes(made._key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
-    return found, key
 
 
 # Two people on one call
