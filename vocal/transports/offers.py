@@ -11,6 +11,20 @@ CODINGS: dict[str, int] = {"opus": 48000, "pcmu": 8000, "pcma": 8000}
 """What we take, and the clock of its timestamps."""
 
 _STATIC = {"0": "pcmu", "8": "pcma"}
+_HEX = "[0-9A-Fa-f]{2}"
+_DIGESTS = "|".join(
+    f"{name} {_HEX}(:{_HEX}){{{size - 1}}}"
+    for name, size in (("sha-1", 20), ("sha-224", 28), ("sha-256", 32), ("sha-384", 48), ("sha-512", 64))
+)
+# RFC 8839, 5.4; RFC 8122, 5; RFC 4145, 4.
+_FORMS = {
+    "ice-ufrag": "[A-Za-z0-9+/]{4,256}",
+    "ice-pwd": "[A-Za-z0-9+/]{22,256}",
+    "fingerprint": f"(?i:{_DIGESTS})",
+    "setup": "actpass|active|passive",
+}
+"""What a connection cannot be made without."""
+
 MOST_SDP = 32_768
 MOST_SECTIONS = 16
 
@@ -32,8 +46,11 @@ class _Section(NamedTuple):
     def kind(self) -> str:
         return self.lines[0][2:].split(" ")[0]
 
+    def values(self, name: str) -> list[str]:
+        return [line[len(name) + 3 :] for line in self.lines if line.startswith(f"a={name}:")]
+
     def value(self, name: str) -> str | None:
-        return next((line[len(name) + 3 :] for line in self.lines if line.startswith(f"a={name}:")), None)
+        return next(iter(self.values(name)), None)
 
     def has(self, line: str) -> bool:
         return line in self.lines
@@ -92,9 +109,11 @@ def parse_offer(text: str, most_tracks: int = 2, wanted: Sequence[str] = tuple(C
     first = next(number for number, one in enumerate(sections) if one in kept)
     sections[first] = _with_transport(sections[first], lender)
     kept = [one for one in sections if one.kind == "audio" and one.sends]
-    for name in ("ice-ufrag", "ice-pwd", "fingerprint"):
-        if session.value(name) is None and any(one.value(name) is None for one in kept):
-            raise RefusedOffer(f"SDP: wanted a={name}")
+    for name, form in _FORMS.items():
+        for one in kept:
+            values = one.values(name) or session.values(name)
+            if not values or not all(re.fullmatch(form, value) for value in values):
+                raise RefusedOffer(f"SDP: wanted a={name}" + (f", got {values[0][:60]!r}" if values else ""))
     if not all(one.has("a=rtcp-mux") for one in kept):
         raise RefusedOffer("SDP: wanted a=rtcp-mux")
     mids = {one.value("mid") for one in kept}

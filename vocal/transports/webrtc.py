@@ -34,6 +34,9 @@ from vocal.transports.offers import CODINGS, Coding, Fragment, Offer, RefusedOff
 from vocal.transports.opus import OpusDecoder
 
 _G711 = {"pcmu": "ulaw", "pcma": "alaw"}
+LEAST_DATAGRAM, MOST_DATAGRAM = 8, 1500
+"""In bytes. Outside of it nothing is meant for us, and aiortc would end the connection."""
+
 MOST_SOURCES = 16
 """SSRCs of one connection that are listened to."""
 
@@ -230,8 +233,10 @@ class _Intake:
 
     def _before(self, others: Callable[[bytes, Any], None]) -> Callable[[bytes, Any], None]:
         def datagram_received(data: bytes, address: Any) -> None:
+            if not LEAST_DATAGRAM <= len(data) <= MOST_DATAGRAM:
+                return
             # RFC 7983: 128 to 191 is RTP or RTCP; RFC 5761, 4: which of them, by the payload type.
-            if len(data) > 12 and 128 <= data[0] < 192 and not 64 <= data[1] & 0x7F < 96:
+            if 128 <= data[0] < 192 and not 64 <= data[1] & 0x7F < 96:
                 self._take(data)
             else:
                 others(data, address)
@@ -299,7 +304,7 @@ class Peer:
         self._intakes: list[_Intake] = []
 
     def _changed(self) -> None:
-        if self.state == "connected" and not self._intakes:
+        if self.state in ("connecting", "connected") and not self._intakes:
             self._intakes = [_Intake(one) for one in {one.transport for one in self.receivers}]
         self._on_state(self.state)
 
