@@ -29,9 +29,9 @@ import msgspec
 import numpy as np
 from websockets.asyncio.client import connect
 
-from vocal.client import encoded
 from vocal.demo import call_path
 from vocal.errors import InputError
+from vocal.senders import encoded
 from vocal.transports.files import open_call
 from vocal.transports.offers import CODINGS, Coding
 from vocal.transports.pcm import Hello, hello_text
@@ -55,7 +55,8 @@ COUNTED = (
     "RTCDtlsTransport",
     "Connection",
     "Inlet",
-    "_PcmCall",
+    "_Feed",
+    "_Connection",
     "_Room",
 )
 """Classes of which nothing may be left when no call is open."""

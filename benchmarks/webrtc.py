@@ -63,7 +63,7 @@ def _stages() -> dict[str, float]:
     from vocal.emotion import EmotionModel
     from vocal.live import Live
     from vocal.playout import Playout
-    from vocal.server import Service
+    from vocal.service import Service
     from vocal.transports.opus import OpusDecoder
     from vocal.transports.webrtc import Inlet, PacketReceiver, _Intake
 
@@ -105,7 +105,9 @@ def serve(contender: str) -> None:
 
     from vocal.config import Config, LiveConfig
     from vocal.live import Live
-    from vocal.server import Service, build_app, listen, load_live_emotion, uvicorn_config
+    from vocal.running import listen, uvicorn_config
+    from vocal.server import build_app
+    from vocal.service import Service, load_live_emotion
 
     os.sched_setaffinity(0, {SERVER_CORE})
     sys.setswitchinterval(0.0005)
