@@ -6,6 +6,7 @@ a connection ─► who is it? ─► Dialect.receive ─► a call ─► its a
 import asyncio
 import base64
 import contextlib
+import logging
 import re
 import time
 from collections import Counter
@@ -75,6 +76,11 @@ class Door(Host, Protocol):
     def principal(self, scope: Scope) -> Principal: ...
 
     def count(self, what: str) -> None: ...
+
+
+def _is_fault(record: logging.LogRecord) -> bool:
+    """uvicorn's WebSockets take an answer over HTTP, such as 401, for none, and log an error for each."""
+    return "without completing handshake" not in record.getMessage()
 
 
 _NOTHING = np.zeros(0, np.float32)
@@ -170,6 +176,7 @@ class MediaDoors:
 
     async def start(self) -> None:
         """Raises UsageError where AudioSocket cannot be listened for."""
+        logging.getLogger("uvicorn.error").addFilter(_is_fault)
         if self.config.audiosocket:
             host, _, port = self.config.audiosocket.rpartition(":")
             if not host or not port.isdecimal():
