@@ -280,7 +280,9 @@ def _demo(given: argparse.Namespace) -> int:
 def _demo_live(given: argparse.Namespace) -> int:
     from vocal.access import LINK_S, Access, Principal
     from vocal.live import Live
-    from vocal.server import Service, load_live_emotion, run
+    from vocal.running import run
+    from vocal.server import build_app
+    from vocal.service import Service, load_live_emotion
 
     config = load_config(given.config)
     _announce_compiling()
@@ -302,7 +304,7 @@ def _demo_live(given: argparse.Namespace) -> int:
         OUT.print("A staged call runs again and again. Each of the first two links logs in once; Ctrl-C ends.")
         threading.Thread(target=_play_again_and_again, args=(f"http://127.0.0.1:{port}",), daemon=True).start()
 
-    run(service, "127.0.0.1", given.port, None, None, on_ready)
+    run(build_app(service), "127.0.0.1", given.port, None, None, on_ready)
     return 0
 
 
@@ -462,8 +464,11 @@ class _ReportWriter:
 
 def _serve(given: argparse.Namespace) -> int:
     from vocal.access import Access
+    from vocal.answers import Answers
     from vocal.live import Live
-    from vocal.server import Service, check_exposure, load_live_emotion, run
+    from vocal.running import check_exposure, run
+    from vocal.server import build_app
+    from vocal.service import Service, load_live_emotion
 
     config = load_config(given.config)
     if given.audiosocket is not None:
@@ -474,8 +479,11 @@ def _serve(given: argparse.Namespace) -> int:
     for file in filter(None, (given.tls_cert, given.tls_key)):
         if not os.access(file, os.R_OK):
             raise UsageError(f"{file}: cannot be read")
-    access = Access(given.accounts or config.server.accounts or ":memory:")
-    check_exposure(given.host, access.has_accounts, given.tls_cert is not None, given.insecure)
+    accounts = given.accounts or config.server.accounts or ":memory:"
+    access = Access(accounts)
+    check_exposure(
+        given.host, access.has_accounts or bool(config.oidc.issuer), given.tls_cert is not None, given.insecure
+    )
     _announce_compiling()
     emotion = load_live_emotion(config)
     service = Service(
@@ -485,6 +493,7 @@ def _serve(given: argparse.Namespace) -> int:
         _store(given.store or config.store.folder),
         given.tls_cert is not None,
         given.host in LOOPBACK_NAMES,
+        Answers(config.server.answers or accounts),
     )
 
     def on_ready(port: int) -> None:
@@ -494,7 +503,7 @@ def _serve(given: argparse.Namespace) -> int:
         scheme = "https" if given.tls_cert else "http"
         OUT.print(f"Vocal listens on {scheme}://{given.host}:{port}", markup=False, soft_wrap=True)
 
-    run(service, given.host, given.port, given.tls_cert, given.tls_key, on_ready)
+    run(build_app(service), given.host, given.port, given.tls_cert, given.tls_key, on_ready)
     return 0
 
 

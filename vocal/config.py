@@ -88,13 +88,15 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may connect, and how much.
 
-    accounts: SQLite file of accounts and tokens; empty: none, and only this machine's user is served. closed: wants a
-    login even where there are no accounts. origins: of pages elsewhere that may call and connect; hosts: names this
-    server goes by; frame_ancestors: pages that may embed ours, as in a content security policy. Rates are for each
-    address. most_body: bytes of a request. hello_s: until a media connection must have said what comes.
+    accounts: SQLite file of accounts and tokens; empty: none, and only this machine's user is served. answers: SQLite
+    file of what agents answered; empty: the accounts' file. closed: wants a login even where there are no accounts.
+    origins: of pages elsewhere that may call and connect; hosts: names this server goes by; frame_ancestors: pages that
+    may embed ours, as in a content security policy. Rates are for each address. most_body: bytes of a request. hello_s:
+    until a media connection must have said what comes.
     """
 
     accounts: str = ""
+    answers: str = ""
     closed: bool = False
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
@@ -105,6 +107,28 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     opens_per_s: float = 50.0
     most_body: int = 65_536
     hello_s: float = 10.0
+
+
+class OidcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Signing in by OpenID Connect; issuer empty: not offered.
+
+    issuer: URL, as the provider calls itself. client_id, client_secret: as it knows this server; without a secret PKCE
+    alone protects. redirect_url: our /login/oidc/callback as the provider knows it; empty: as the browser sees this
+    server. name: what the button calls the provider. scopes: asked for beside openid. groups_claim: where the groups
+    stand, a path with dots in nested claims; groups: what each makes somebody, the first that fits. id_claim: the id
+    by which calls name somebody; team_claim: their team.
+    """
+
+    issuer: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    redirect_url: str = ""
+    name: str = "OpenID Connect"
+    scopes: tuple[str, ...] = ("profile",)
+    groups_claim: str = "groups"
+    groups: dict[str, Literal["agent", "lead", "operator"]] = {}
+    id_claim: str = "sub"
+    team_claim: str = "team"
 
 
 class WebrtcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,6 +183,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rules: RulesConfig = RulesConfig()
     live: LiveConfig = LiveConfig()
     server: ServerConfig = ServerConfig()
+    oidc: OidcConfig = OidcConfig()
     webrtc: WebrtcConfig = WebrtcConfig()
     media: MediaConfig = MediaConfig()
     store: StoreConfig = StoreConfig()

@@ -11,7 +11,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 from urllib.parse import parse_qsl
 
 import fastapi
@@ -21,12 +21,12 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 from vocal_kernels import RATE_HZ
 
-from vocal.access import Access, Principal, may_handle
-from vocal.calling import Host
+from vocal.access import Principal, may_handle
 from vocal.config import MediaConfig
 from vocal.errors import AccessError, CapacityError, ConfigError, MediaError, UsageError, VocalError, unknown
 from vocal.guard import RateLimit, Receive, Scope, Send, address, header
 from vocal.playout import Playout
+from vocal.service import Service
 from vocal.signatures import MessageSignatures, SignedRequest, check_twilio
 from vocal.transports.audiohook import AudioHook
 from vocal.transports.audiosocket import AudioSocket
@@ -65,17 +65,6 @@ MOST_AHEAD_MS = 20_000.0
 MOST_ANNOUNCED = 10_000
 READ_BYTES = 16_384
 CLOSE_S = 60.0
-
-
-class Door(Host, Protocol):
-    """What of the server's service is needed here."""
-
-    access: Access
-    is_tls: bool
-
-    def principal(self, scope: Scope) -> Principal: ...
-
-    def count(self, what: str) -> None: ...
 
 
 def _is_fault(record: logging.LogRecord) -> bool:
@@ -155,7 +144,7 @@ class AudioSocketIn(BaseModel):
 class MediaDoors:
     """All media connections of a server but WebRTC's. Its event loop owns it; it is an ASGI application."""
 
-    def __init__(self, service: Door) -> None:
+    def __init__(self, service: Service) -> None:
         self.service = service
         self.config: MediaConfig = service.config.media
         self.counts: Counter[tuple[str, str]] = Counter()
