@@ -45,6 +45,7 @@ from vocal.transports.dialect import (
     Paused,
     Reply,
     Resumed,
+    Said,
 )
 from vocal.transports.pcm import Decoder, Listen, Pcm
 from vocal.transports.twilio import VARIANTS, Twilio
@@ -448,43 +449,48 @@ class _Connection:
         """What one frame says; the reason, where it is the last."""
         if self._name == "audiosocket" and isinstance(frame, str):
             return frame  # the socket is closed
-        heard = False
+        feed, now_ms = None, self._live.now_ms()
         for said in self._dialect.receive(frame):
-            match said:
-                case Media():
-                    heard = True
-                    self._feeds[said.track].push(said, self._live.now_ms())
-                case Reply():
-                    await self._write(said.frame)
-                case Opened():
-                    await self._open(said)
-                case Notice() if self._call is not None:
-                    self._live.set_notice(self._call, said.given)
-                case Discarded():
-                    self._count("discarded")
-                    await self._wait_for(1000.0 * said.samples / self._rate_hz)
-                case Closed():
-                    return said.reason
-                case Dtmf():
-                    self._count("dtmf")
-                case Paused():
-                    self._count("paused")
-                    for feed in self._feeds:
-                        feed.quiet(self._live.now_ms())
-                case Resumed():
-                    self._count("resumed")
-        if heard:
-            await self._hold_back()
+            if type(said) is Media:
+                feed = self._feeds[said.track]
+                feed.push(said, now_ms)
+            elif (closed := await self._follow(said)) is not None:
+                return closed
+        if feed is not None:
+            self._last_ms, self._depth_ms = now_ms, feed.playout.depth_ms
+            if self._depth_ms > MOST_WAITING_MS:
+                await self._hold_back(feed)
         return None
 
-    async def _hold_back(self) -> None:
+    async def _follow(self, said: Said) -> str | None:
+        """What is no audio; the reason, where it is the last."""
+        match said:
+            case Reply():
+                await self._write(said.frame)
+            case Opened():
+                await self._open(said)
+            case Notice() if self._call is not None:
+                self._live.set_notice(self._call, said.given)
+            case Discarded():
+                self._count("discarded")
+                await self._wait_for(1000.0 * said.samples / self._rate_hz)
+            case Closed():
+                return said.reason
+            case Dtmf():
+                self._count("dtmf")
+            case Paused():
+                self._count("paused")
+                for feed in self._feeds:
+                    feed.quiet(self._live.now_ms())
+            case Resumed():
+                self._count("resumed")
+        return None
+
+    async def _hold_back(self, feed: _Feed) -> None:
         """Who sends faster than people speak waits, and what they sent waits in the network."""
-        self._depth_ms = max(feed.playout.depth_ms for feed in self._feeds)
-        self._last_ms = self._live.now_ms()
         while (ahead_ms := self._depth_ms - MOST_WAITING_MS) > 0.0 and not self._ended.is_set():
             await asyncio.sleep(min(0.5, max(0.005, ahead_ms / 1000.0 / self._live.speed)))
-            self._depth_ms = max(feed.playout.depth_ms for feed in self._feeds)
-            self._last_ms = self._live.now_ms()
+            self._last_ms, self._depth_ms = self._live.now_ms(), feed.playout.depth_ms
 
     async def _wait_for(self, skipped_ms: float) -> None:
         """Silence that the clock has not come to."""
