@@ -550,3 +550,25 @@ def test_replay(fast: Served, tmp_path: Path, pcm: NDArray[np.float32], capsys: 
     assert main([*common, "--dialect", "audiosocket"]) == 2
     assert "wanted HOST:PORT" in capsys.readouterr().err
     assert main(["replay", str(file), "--to", "whip:http://x", "--dialect", "twilio"]) == 2
+
+
+def test_settings_that_cannot_be_followed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for where, what in (
+            (f"127.0.0.1:{port}", "in use"),
+            ("9019", "HOST:PORT"),
+            ("127.0.0.1:99999", "cannot listen"),
+        ):
+            assert main(["serve", "--port", "0", "--audiosocket", where]) == 2
+            assert what in capsys.readouterr().err
+    for name, value, what in (
+        ("TRACKS", '{"twillio": {"inbound": "agent"}}', "did you mean 'twilio'"),
+        ("TRACKS", '{"twilio": {"inbound": "boss"}}', "boss"),
+        ("TRACKS", '{"twilio"', "wanted JSON"),
+        ("AUDIOHOOK_KEYS", '{"key": "!"}', "base64"),
+    ):
+        monkeypatch.setenv(f"VOCAL_MEDIA_{name}", value)
+        assert main(["serve", "--port", "0"]) == 2
+        assert what in capsys.readouterr().err
+        monkeypatch.delenv(f"VOCAL_MEDIA_{name}")

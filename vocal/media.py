@@ -8,6 +8,7 @@ import base64
 import contextlib
 import logging
 import re
+import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -148,6 +149,9 @@ class MediaDoors:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.config: MediaConfig = service.config.media
+        for name in (*self.config.tracks, *self.config.codings):
+            if name not in (*DIALECTS, "audiosocket"):
+                raise ConfigError(f"[media]: {unknown('dialect', name, (*DIALECTS, 'audiosocket'))}")
         self.counts: Counter[tuple[str, str]] = Counter()
         """What became of connections and messages, by dialect."""
 
@@ -156,25 +160,16 @@ class MediaDoors:
 
         self._signatures = MessageSignatures(self.config.audiohook_keys, self.config.signature_age_s)
         self._announced: dict[str, _Announced] = {}
+        self._bound = _listening(self.config.audiosocket) if self.config.audiosocket else None
         self._listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        for name in (*self.config.tracks, *self.config.codings):
-            if name not in (*DIALECTS, "audiosocket"):
-                raise ConfigError(f"[media]: {unknown('dialect', name, (*DIALECTS, 'audiosocket'))}")
 
     # AudioSocket
 
     async def start(self) -> None:
-        """Raises UsageError where AudioSocket cannot be listened for."""
         logging.getLogger("uvicorn.error").addFilter(_is_fault)
-        if self.config.audiosocket:
-            host, _, port = self.config.audiosocket.rpartition(":")
-            if not host or not port.isdecimal():
-                raise UsageError(f"audiosocket: wanted HOST:PORT, got {self.config.audiosocket!r}")
-            try:
-                self._listener = await asyncio.start_server(self._tcp, host.strip("[]"), int(port), limit=READ_BYTES)
-            except OSError as error:
-                raise UsageError(f"cannot listen on {self.config.audiosocket}: {error.strerror or error}") from None
+        if self._bound is not None:
+            self._listener = await asyncio.start_server(self._tcp, sock=self._bound, limit=READ_BYTES)
 
     async def stop(self) -> None:
         if self._listener is not None:
@@ -595,6 +590,18 @@ class _Connection:
 
     def _count(self, what: str) -> None:
         self._doors.counts[self._name, what] += 1
+
+
+def _listening(where: str) -> socket.socket:
+    """Raises UsageError where AudioSocket cannot be listened for."""
+    host, _, port = where.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise UsageError(f"audiosocket: wanted HOST:PORT, got {where!r}")
+    try:
+        return socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise UsageError(f"cannot listen on {where} for AudioSocket: {error}") from None
 
 
 def _password(credentials: str) -> str:
