@@ -558,7 +558,7 @@ def test_settings_that_cannot_be_followed(capsys: pytest.CaptureFixture[str], mo
         for where, what in (
             (f"127.0.0.1:{port}", "in use"),
             ("9019", "HOST:PORT"),
-            ("127.0.0.1:99999", "cannot listen"),
+            ("127.0.0.1:99999", "HOST:PORT"),
         ):
             assert main(["serve", "--port", "0", "--audiosocket", where]) == 2
             assert what in capsys.readouterr().err
