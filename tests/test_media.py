@@ -23,7 +23,7 @@ from websockets.sync.client import connect
 
 from vocal.analysis import analyze
 from vocal.cli import main
-from vocal.config import MediaConfig, PlayoutConfig, ServerConfig
+from vocal.config import LiveConfig, MediaConfig, PlayoutConfig, ServerConfig
 from vocal.demo import call_path
 from vocal.errors import InputError
 from vocal.playout import Playout
@@ -262,6 +262,27 @@ def test_audiohook_pause_is_not_lost(fast: Served, pcm: NDArray[np.float32]) -> 
     assert ended.duration_s == 38.0
     assert any(one.start_s >= 34.0 for one in found if isinstance(one, Utterance))
     assert not any(4.5 < one.start_s < 33.9 for one in found if isinstance(one, Utterance))
+
+
+def test_a_pause_may_last_while_the_peer_is_there() -> None:
+    with serving(live=LiveConfig(idle_s=1.5)) as served:
+        one, sender = hook(served, "long")
+        with one:
+            for frame in sender.begin():
+                one.send(frame)
+            told(one, sender)
+            one.send(bytes(3200))
+            one.send(sender.text("paused", {}))
+            for _ in range(8):
+                time.sleep(0.5)
+                one.send(sender.text("ping", {}))
+                assert told(one, sender)["type"] == "pong"
+            assert served.service.live.call("long") is not None
+            # And then it says nothing more.
+            answer = told(one, sender)
+            assert (answer["type"], answer["parameters"]["reason"]) == ("disconnect", "completed")
+            assert closed_with(one) == 1000
+        assert listen(served.client(), "long", since=0)[-1].reason == "media timeout"  # type: ignore[union-attr]
 
 
 def test_audiohook_probe_and_nonsense(fast: Served) -> None:

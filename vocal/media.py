@@ -455,6 +455,8 @@ class _Connection:
             self._last_ms, self._depth_ms = now_ms, feed.playout.depth_ms
             if self._depth_ms > MOST_WAITING_MS:
                 await self._hold_back(feed)
+        elif self._call is not None:
+            self._live.touch(self._call)
         return None
 
     async def _follow(self, said: Said) -> str | None:
