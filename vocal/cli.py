@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Measures on one core, live calls and latency on all; peers too, where installed: "
         "pip install 'vocal[peers]'.",
     )
-    bench.add_argument("part", choices=("speed", "live", "latency", "accuracy", "all"))
+    bench.add_argument("part", choices=("speed", "live", "latency", "rtp", "accuracy", "all"))
     bench.add_argument(
         "topics",
         nargs="*",
