@@ -123,6 +123,53 @@ class WebrtcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stun: tuple[str, ...] = ()
 
 
+class SipConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Calls by SIP, and SIPREC recordings.
+
+    listen: HOST:PORT for UDP and TCP; empty: no SIP. tls_listen, with certificate and key, PEM files. address: what we
+    call ourselves, where peers do not see the address that we have. networks: who may come, as 10.0.0.0/8 or one
+    address. passwords: by name; whoever calls must know one, where there are any. codecs: taken, of pcma, pcmu, g722,
+    l16, opus, g729.
+
+    internal: who belongs to the house: `7000-7999`, a glob such as `8??` or `*@pbx.example`, or NAME=GLOB for a header
+    or an element of the metadata; external: who may be a caller of theirs. Where nobody of a call is known to be of the
+    house, nobody's role in it is known. in_order: where metadata do not say who sends which stream, they do in order.
+    one_leg: whose voice a call of one leg has; side_by: a header that says `internal` or `external` instead. joined_by:
+    a header that two legs of one call have in common. informed_by, queue_by, language_by: headers, or elements of the
+    metadata, with the notice (`yes`), the queue and the language.
+
+    most_call_s: no call is longer. most_connections: by TCP and TLS.
+    """
+
+    listen: str = ""
+    tls_listen: str = ""
+    certificate: str = ""
+    key: str = ""
+    address: str = ""
+    networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    realm: str = "vocal"
+    passwords: dict[str, str] = {}
+    codecs: tuple[Literal["pcma", "pcmu", "g722", "l16", "opus", "g729"], ...] = (
+        "pcma",
+        "pcmu",
+        "g722",
+        "l16",
+        "opus",
+        "g729",
+    )
+    internal: tuple[str, ...] = ()
+    external: tuple[str, ...] = ("*",)
+    in_order: bool = False
+    one_leg: Literal["agent", "customer", "unknown"] = "unknown"
+    side_by: str = ""
+    joined_by: str = ""
+    informed_by: str = ""
+    queue_by: str = ""
+    language_by: str = ""
+    most_call_s: float = 14_400.0
+    most_connections: int = 1000
+
+
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where events are kept; empty: nowhere."""
 
@@ -138,6 +185,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     live: LiveConfig = LiveConfig()
     server: ServerConfig = ServerConfig()
     webrtc: WebrtcConfig = WebrtcConfig()
+    sip: SipConfig = SipConfig()
     store: StoreConfig = StoreConfig()
 
 

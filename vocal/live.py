@@ -76,6 +76,7 @@ class _Room:
         self.began_tick: int | None = None
         self.end_reason: str | None = None
         self.last_heard_ms = now_ms
+        self.is_held = False
 
     @property
     def begun(self) -> bool:
@@ -89,7 +90,7 @@ class _Room:
 
 
 class Live:
-    """The live engine. `open`, `attach`, `detach`, `end` and `set_notice` may be called from any thread.
+    """The live engine. `open`, `attach`, `detach`, `end`, `hold` and `set_notice` may be called from any thread.
 
     on_events is called in the clock's thread, at most once a tick. clock and sleep, in seconds, are injected in tests.
     speed: how much faster than people speak its clock runs, for trials with senders that are as fast.
@@ -183,6 +184,12 @@ class Live:
                     if playout is not None:
                         playout.close()
                 self._commands.append(lambda: self._close(room))
+
+    def hold(self, call: str, is_held: bool) -> None:
+        """Nothing comes by agreement: that alone does not end the call."""
+        with self._lock:
+            room = self._room(call)
+            room.is_held, room.last_heard_ms = is_held, self.now_ms()
 
     def set_notice(self, call: str, given: bool) -> None:
         """The customer was informed, or objects: takes effect with the next tick."""
@@ -335,7 +342,9 @@ class Live:
             self._engine.close(room.call.call, room.end_reason or "")
 
     def _is_idle(self, room: _Room, now_ms: float) -> bool:
-        if room.end_reason is not None or now_ms - room.last_heard_ms < 1000.0 * self._config.live.idle_s:
+        if room.end_reason is not None or room.is_held:
+            return False
+        if now_ms - room.last_heard_ms < 1000.0 * self._config.live.idle_s:
             return False
         self._timed_out += 1
         return True
