@@ -43,6 +43,12 @@ ROOMS: dict[str, set[str]] = {
     "guard": set(),
     "transports.pcm": {"types", "errors"},
     "transports.webrtc": {"errors", "playout"},
+    "transports.sip_message": set(),
+    "transports.sip": {"transports.sip_message"},
+    "transports.sip_net": {"transports.sip", "transports.sip_message"},
+    "transports.sdp": {"errors"},
+    "transports.siprec": {"errors", "transports.sip_message"},
+    "transports.rtp": {"config", "errors", "playout"},
     "client": {"types", "errors", "transports.pcm"},
     "whip": {"types", "errors", "client", "transports.webrtc"},
     "watch": {"types", "texts", "client"},
@@ -50,7 +56,7 @@ ROOMS: dict[str, set[str]] = {
     "demo.stage": {"errors"},  # makes the bundled call; nothing imports it
 }
 # They put the rooms together, so they may know any; but only the composers above them.
-COMPOSERS = ("engine", "analysis", "doctor", "live", "calling", "server", "cli")
+COMPOSERS = ("engine", "analysis", "doctor", "live", "calling", "telephony", "server", "cli")
 # What is installed into the package from elsewhere in the repository.
 BESIDE = {"cli": {"benchmarks.bench"}}
 # The package's own face: lazily, for `vocal.analyze` and `vocal.Engine`.
@@ -64,7 +70,7 @@ HOMES: dict[str, dict[str, str]] = {
     "fastapi": {"calling": "run", "server": "run"},
     "aiortc": {"transports.webrtc": "run"},
     "uvicorn": {"server": "run"},
-    "prometheus_client": {"server": "run"},
+    "prometheus_client": {"server": "run", "telephony": "run"},
     "argon2": {"access": "run"},
     "websockets": {"client": "run"},
     "av": {"transports.files": "run", "transports.webrtc": "run", "whip": "run", "doctor": "run"},

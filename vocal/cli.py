@@ -127,6 +127,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--tls-key", metavar="FILE", help="its key, PEM")
     serve.add_argument("--insecure", action="store_true", help="let others reach it without accounts or TLS")
     serve.add_argument("--accounts", metavar="FILE", help="accounts and tokens (see vocal accounts)")
+    serve.add_argument("--sip", metavar="HOST:PORT", help="take calls by SIP and SIPREC, too: UDP and TCP")
+    serve.add_argument(
+        "--sip-tls", metavar="HOST:PORT", help="the same over TLS; wants --tls-cert, or [sip] certificate"
+    )
     serve.add_argument("--store", metavar="DIR", help="keep the events as Parquet in DIR")
     serve.add_argument("--config", metavar="FILE", help="settings, TOML (or VOCAL_CONFIG)")
     serve.add_argument("--speed", type=float, default=1.0, help=argparse.SUPPRESS)
@@ -451,12 +455,15 @@ def _serve(given: argparse.Namespace) -> int:
     from vocal.live import Live
     from vocal.server import Service, check_exposure, load_live_emotion, run
 
-    config = load_config(given.config)
+    from vocal.telephony import check_sip
+
+    config = _with_sip(load_config(given.config), given)
     if (given.tls_cert is None) != (given.tls_key is None):
         raise UsageError("--tls-cert and --tls-key go together")
     for file in filter(None, (given.tls_cert, given.tls_key)):
         if not os.access(file, os.R_OK):
             raise UsageError(f"{file}: cannot be read")
+    check_sip(config.sip)
     access = Access(given.accounts or config.server.accounts or ":memory:")
     check_exposure(given.host, access.has_accounts, given.tls_cert is not None, given.insecure)
     _announce_compiling()
@@ -476,9 +483,23 @@ def _serve(given: argparse.Namespace) -> int:
         gc.freeze()
         scheme = "https" if given.tls_cert else "http"
         OUT.print(f"Vocal listens on {scheme}://{given.host}:{port}", markup=False, soft_wrap=True)
+        for what, where in service.listening.items():
+            OUT.print(f"{what} on {where}", markup=False, soft_wrap=True)
 
     run(service, given.host, given.port, given.tls_cert, given.tls_key, on_ready)
     return 0
+
+
+def _with_sip(config: Config, given: argparse.Namespace) -> Config:
+    """The settings, with what the command line says of SIP."""
+    replace = msgspec.structs.replace
+    sip = config.sip
+    if given.sip:
+        sip = replace(sip, listen=given.sip)
+    if given.sip_tls:
+        certificate, key = sip.certificate or given.tls_cert or "", sip.key or given.tls_key or ""
+        sip = replace(sip, tls_listen=given.sip_tls, certificate=certificate, key=key)
+    return replace(config, sip=sip)
 
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")

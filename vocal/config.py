@@ -123,6 +123,9 @@ class WebrtcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stun: tuple[str, ...] = ()
 
 
+SipCodec = Literal["pcma", "pcmu", "g722", "l16", "opus", "g729"]
+
+
 class SipConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Calls by SIP, and SIPREC recordings.
 
@@ -149,14 +152,7 @@ class SipConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     realm: str = "vocal"
     passwords: dict[str, str] = {}
-    codecs: tuple[Literal["pcma", "pcmu", "g722", "l16", "opus", "g729"], ...] = (
-        "pcma",
-        "pcmu",
-        "g722",
-        "l16",
-        "opus",
-        "g729",
-    )
+    codecs: tuple[SipCodec, ...] = ("pcma", "pcmu", "g722", "l16", "opus", "g729")
     internal: tuple[str, ...] = ()
     external: tuple[str, ...] = ("*",)
     in_order: bool = False
@@ -168,6 +164,23 @@ class SipConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     language_by: str = ""
     most_call_s: float = 14_400.0
     most_connections: int = 1000
+
+
+class RtpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where RTP comes in.
+
+    first_port, last_port: of our UDP ports, even ones for RTP, the odd ones above them for RTCP; first_port 0: any.
+    threads: that receive; 0: one for each core, at most 4. latches: packets are taken from where they come, as from
+    behind a NAT; else only from where signalling says. timeout_s: nothing came for so long. receive_bytes: that wait
+    at a port.
+    """
+
+    first_port: Annotated[int, msgspec.Meta(ge=0, le=65534)] = 20_000
+    last_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 29_999
+    threads: Annotated[int, msgspec.Meta(ge=0)] = 0
+    latches: bool = True
+    timeout_s: float = 30.0
+    receive_bytes: int = 65_536
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -186,6 +199,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: ServerConfig = ServerConfig()
     webrtc: WebrtcConfig = WebrtcConfig()
     sip: SipConfig = SipConfig()
+    rtp: RtpConfig = RtpConfig()
     store: StoreConfig = StoreConfig()
 
 

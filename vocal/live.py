@@ -20,6 +20,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 import vocal_kernels as vk
+from vocal_kernels import _native
 
 from vocal.config import Config
 from vocal.emotion import EmotionModel
@@ -121,7 +122,9 @@ class Live:
         self._commands: deque[Callable[[], None]] = deque()
         self._thread: threading.Thread | None = None
         self._is_stopping = False
-        self._start_s = self._clock()
+        self.media_clock = _native.Clock(speed)
+        """`now_ms` for native threads, which know no other clock than time.monotonic."""
+        self._begin_at(self._clock())
         self.wants_levels = True
         self._costs_ms: deque[float] = deque(maxlen=MEASURED_TICKS)
         self._opened: deque[float] = deque(maxlen=1000)
@@ -227,8 +230,12 @@ class Live:
 
     # The clock
 
+    def _begin_at(self, start_s: float) -> None:
+        self._start_s = start_s
+        self.media_clock.set_start(start_s)
+
     def start(self) -> None:
-        self._start_s = self._clock()
+        self._begin_at(self._clock())
         self._thread = threading.Thread(target=self._run, name="vocal-clock", daemon=True)
         self._thread.start()
 
@@ -253,7 +260,7 @@ class Live:
                 self._sleep(wait_s)
             elif -wait_s > MOST_BEHIND_TICKS * vk.TICK_S:
                 self._skipped += int(-wait_s / vk.TICK_S)
-                self._start_s += int(-wait_s / vk.TICK_S) * vk.TICK_S
+                self._begin_at(self._start_s + int(-wait_s / vk.TICK_S) * vk.TICK_S)
             elif -wait_s > vk.TICK_S:
                 self._late += 1
             began = time.perf_counter()

@@ -45,6 +45,7 @@ from vocal.guard import LOOPBACK, App, Guard, RateLimit, Receive, Scope, Send, a
 from vocal.live import CallState, Live
 from vocal.rules import load_rules
 from vocal.sinks.hub import Hub, encode
+from vocal.telephony import Telephony
 from vocal.texts import catalogue
 from vocal.transports.pcm import Decoder, End, Hello, parse_control, parse_hello
 from vocal.types import Call, CallEnded, Channel, Cue, HelpOffered, Language, LiveEvent, Metadata, Role
@@ -88,6 +89,8 @@ class Service:
         self.logins = RateLimit(config.server.logins_burst, config.server.logins_per_s)
         self.opens = RateLimit(config.server.opens_burst, config.server.opens_per_s)
         self.refused: dict[str, int] = {}
+        self.listening: dict[str, str] = {}
+        """Where else than for HTTP, by what is spoken there."""
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -284,12 +287,15 @@ def build_app(service: Service) -> App:
     """The whole ASGI application; its lifespan starts and stops the live engine."""
 
     calling = Calling(service)
+    telephony = Telephony(service)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
         service.start()
         calling.start()
+        await telephony.start()
         yield
+        await telephony.stop()
         await calling.stop()
         await service.stop()
 
@@ -518,6 +524,7 @@ def build_app(service: Service) -> App:
 
     registry = CollectorRegistry()
     registry.register(_Figures(service, calling))
+    registry.register(telephony)
 
     @api.get("/metrics", tags=["operation"])
     async def metrics(_: Principal = operator) -> Response:

@@ -8,11 +8,12 @@ Where somebody else comes to speak on a customer's stream, that stream is not ta
 """
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -61,6 +62,7 @@ class Host(Protocol):
 
     config: Config
     live: Live
+    listening: dict[str, str]
 
     def open_call(
         self,
@@ -129,12 +131,8 @@ class Telephony:
         self._due: asyncio.TimerHandle | None = None
         self._due_s = float("inf")
         self._watching: asyncio.Task[None] | None = None
-        try:
-            network = Network(self._config.networks)
-        except ValueError as error:
-            raise ConfigError(f"[sip] networks: {error}") from None
         self.doors = Doors(
-            network,
+            Network(self._config.networks),
             self._config.address,
             self._config.most_connections,
             self._take,
@@ -163,6 +161,8 @@ class Telephony:
             host, port = _place(self._config.tls_listen, "tls_listen")
             context = _tls(self._config)
             await _listening(self._config.tls_listen, self.doors.listen_tls(host, port, context))
+        for kind, bound in self.doors.bound.items():
+            self._service.listening[f"SIP over {kind.upper()}"] = join_host(*bound)
         self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
@@ -623,7 +623,7 @@ class Telephony:
 
     # Figures
 
-    def metrics(self) -> list[Metric]:
+    def collect(self) -> list[Metric]:
         """What /metrics tells of SIP."""
         if not self.is_on:
             return []
@@ -644,7 +644,7 @@ _SIDES: dict[str, Role] = {"internal": "agent", "external": "customer"}
 _ROLES: dict[bool | None, Role] = {True: "agent", False: "customer", None: "unknown"}
 
 
-def _place(value: str, name: Literal["listen", "tls_listen"]) -> tuple[str, int]:
+def _place(value: str, name: str) -> tuple[str, int]:
     try:
         host, port = split_host(value)
     except ValueError as error:
@@ -659,6 +659,27 @@ async def _listening(where: str, work: Awaitable[None]) -> None:
         await work
     except OSError as error:
         raise UsageError(f"cannot listen for SIP on {where}: {error.strerror or error}") from None
+
+
+def check_sip(config: SipConfig) -> None:
+    """Before anything is started: whether these settings can be followed here. Raises UsageError, ConfigError."""
+    try:
+        Network(config.networks)
+    except ValueError as error:
+        raise ConfigError(f"[sip] networks: {error}") from None
+    for value, name in ((config.listen, "listen"), (config.tls_listen, "tls_listen")):
+        if value:
+            host, port = _place(value, name)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)[: 1 if name == "tls_listen" else 2]:
+                with socket.socket(family, kind) as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind == socket.SOCK_STREAM))
+                    try:
+                        probe.bind((host, port))
+                    except OSError as error:
+                        raise UsageError(f"cannot listen for SIP on {value}: {error.strerror or error}") from None
+    if config.tls_listen:
+        _tls(config)
 
 
 def _tls(config: SipConfig) -> ssl.SSLContext:

@@ -111,6 +111,7 @@ class Playout {
             newest_timestamp_ = timestamp;
             newest_arrival_ms_ = arrival_ms;
             newest_end_ = position + static_cast<std::int64_t>(count);
+            if (count > 0) rests_ = false;
             listen(samples, count);
         }
         if (is_late) {
@@ -136,6 +137,9 @@ class Playout {
     void begin(double now_ms) {
         if (heard_) due_ms_ = std::min(due_ms_, now_ms);
     }
+
+    // Until audio comes again nothing is sent, so that nothing is lost either: a call on hold.
+    void rest() { rests_ = true; }
 
     void close() { closed_ = true; }
 
@@ -329,7 +333,7 @@ class Playout {
             const bool is_open = next == waiting_.end();
             std::int64_t lost_until = end;
             if (is_open) {
-                if (length > 0 && !closed_) lost_until = end + static_cast<std::int64_t>(settings_.hold_ms * SAMPLES_PER_MS);
+                if (length > 0 && !closed_ && !rests_) lost_until = end + static_cast<std::int64_t>(settings_.hold_ms * SAMPLES_PER_MS);
             } else {
                 const auto missing = next->number - number - 1;
                 const auto usual = length > 0 ? length : std::max<std::int64_t>(1, static_cast<std::int64_t>(next->samples.size()));
@@ -408,7 +412,7 @@ class Playout {
 
     PlayoutSettings settings_;
     PlayoutCounts counts_;
-    bool heard_ = false, begun_ = false, closed_ = false;
+    bool heard_ = false, begun_ = false, closed_ = false, rests_ = false;
     double due_ms_ = 0.0, next_pull_ms_ = 0.0;
 
     // The newest packet in the sender's order, and how its stream lies on the channel.

@@ -3,8 +3,8 @@
     bytes and time in ─► Endpoint.receive, .tick ─► .take(): bytes to send, and events for whoever answers calls
 
 A copy of a request is answered as the first was; a 200 is repeated until its ACK; a call ends by BYE from either side,
-when its session is not refreshed, or when its ACK never comes. OPTIONS, BYE and CANCEL are answered here; INVITE, UPDATE
-and INFO are told as `Asked` and answered with `respond`. The same machine places calls: `invite`.
+when its session is not refreshed, or when its ACK never comes. OPTIONS, BYE and CANCEL are answered here; INVITE,
+UPDATE and INFO are told as `Asked` and answered with `respond`. The same machine places calls: `invite`.
 """
 
 import heapq

@@ -469,7 +469,8 @@ def digest_answer(challenges: Iterable[str], user: str, password: str, method: s
         given = digest_fields(challenge)
         if not given or given.get("algorithm", "MD5").upper() not in _HASHES:
             continue
-        fields: dict[str, str] = {name: given[name] for name in ("realm", "nonce", "algorithm", "opaque") if name in given}
+        kept = ("realm", "nonce", "algorithm", "opaque")
+        fields: dict[str, str] = {name: value for name, value in given.items() if name in kept}
         fields["uri"] = uri
         if "auth" in [one.strip() for one in given.get("qop", "").split(",")]:
             fields |= {"qop": "auth", "nc": "00000001", "cnonce": secrets.token_hex(8)}

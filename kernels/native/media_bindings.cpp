@@ -1,0 +1,154 @@
+// The Python face of the media plane.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "faces.hpp"
+#include "media.hpp"
+
+namespace {
+
+// (payload type, coding, clock in Hz) each.
+using GivenPayloads = std::vector<std::tuple<int, std::string, int>>;
+// (session, srtp_unprotect, srtp_unprotect_rtcp), as addresses; zeros for none.
+using GivenSrtp = std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t>;
+using GivenAddress = std::tuple<std::string, int>;
+
+vocal::Payloads payloads_of(const GivenPayloads& given) {
+    vocal::Payloads payloads;
+    for (const auto& [number, name, clock_hz] : given) {
+        if (number < 0 || number > 127) throw nb::value_error(("payload type: wanted 0 to 127, got " + std::to_string(number)).c_str());
+        if (clock_hz < 1000) throw nb::value_error(("clock_hz: wanted at least 1000, got " + std::to_string(clock_hz)).c_str());
+        auto coding = vocal::Coding::aside;
+        if (name == "pcmu") coding = vocal::Coding::pcmu;
+        else if (name == "pcma") coding = vocal::Coding::pcma;
+        else if (name == "l16") coding = vocal::Coding::l16;
+        else if (name == "g722") coding = vocal::Coding::g722;
+        else if (name == "cn") coding = vocal::Coding::comfort_noise;
+        else if (name == "telephone-event") coding = vocal::Coding::keys;
+        payloads[static_cast<std::size_t>(number)] = {coding, clock_hz};
+    }
+    return payloads;
+}
+
+vocal::Srtp srtp_of(const GivenSrtp& given) {
+    const auto& [session, rtp, rtcp] = given;
+    return {reinterpret_cast<void*>(session), reinterpret_cast<vocal::Srtp::Unprotect>(rtp), reinterpret_cast<vocal::Srtp::Unprotect>(rtcp)};
+}
+
+vocal::Address remote_of(const GivenAddress& given) {
+    const auto& [host, port] = given;
+    if (host.empty()) return {};
+    return vocal::address_of(host, static_cast<std::uint16_t>(port));
+}
+
+struct StreamFace {
+    std::shared_ptr<vocal::Plane> plane;
+    std::shared_ptr<vocal::Stream> stream;
+    int port, rtcp_port;
+};
+
+nb::dict counts_of(StreamFace& self) {
+    const auto report = self.stream->report();
+    nb::dict found;
+    found["packets"] = report.receiver.packets;
+    found["octets"] = report.receiver.octets;
+    found["malformed"] = report.receiver.malformed + report.counts.unknown;
+    found["unknown_payload"] = report.receiver.unknown;
+    found["strays"] = report.counts.strays;
+    found["unauthenticated"] = report.counts.unauthenticated;
+    found["other_source"] = report.receiver.other_source;
+    found["sources"] = report.receiver.sources;
+    found["payload_changes"] = report.receiver.payload_changes;
+    found["comfort_noise"] = report.receiver.comfort_noise;
+    found["keys"] = report.receiver.keys;
+    found["masked"] = report.receiver.masked;
+    found["held"] = report.receiver.held;
+    found["aside_dropped"] = report.receiver.aside_dropped;
+    found["rtcp"] = report.counts.rtcp;
+    found["rtcp_malformed"] = report.counts.rtcp_malformed;
+    found["stun"] = report.counts.stun;
+    found["jitter_ms"] = report.reception.jitter_ms;
+    found["lost"] = report.reception.lost();
+    found["ssrc"] = report.reception.ssrc;
+    found["source"] = report.source.known() ? report.source.host() + ":" + std::to_string(report.source.port()) : "";
+    return found;
+}
+
+struct ClockFace {
+    std::shared_ptr<vocal::Clock> shared;
+};
+
+struct PlaneFace {
+    std::shared_ptr<vocal::Plane> shared;
+};
+
+}  // namespace
+
+void bind_media(nb::module_& module) {
+    nb::class_<ClockFace>(module, "Clock", "The live engine's clock for receiving threads: speed * monotonic - start.")
+        .def("__init__", [](ClockFace* self, double speed) { new (self) ClockFace{std::make_shared<vocal::Clock>(speed)}; },
+             nb::arg("speed"))
+        .def("set_start", [](ClockFace& self, double start_s) { self.shared->set_start(start_s); }, nb::arg("start_s"))
+        .def("now_ms", [](ClockFace& self) { return self.shared->now_ms(); });
+
+    nb::class_<StreamFace>(module, "Stream", "A socket, its packets into a playout; see media.hpp.")
+        .def_ro("port", &StreamFace::port)
+        .def_ro("rtcp_port", &StreamFace::rtcp_port)
+        .def_prop_ro("number", [](StreamFace& self) { return self.stream->number; })
+        .def("set_remote", [](StreamFace& self, const GivenAddress& remote) { self.stream->set_remote(remote_of(remote)); },
+             nb::arg("remote"))
+        .def("set_payloads",
+             [](StreamFace& self, const GivenPayloads& payloads) { self.stream->set_payloads(payloads_of(payloads)); },
+             nb::arg("payloads"))
+        .def("set_srtp", [](StreamFace& self, const GivenSrtp& srtp) { self.stream->set_srtp(srtp_of(srtp)); }, nb::arg("srtp"))
+        .def("set_held", [](StreamFace& self, bool is_held) { self.stream->set_held(is_held, self.plane->now_ms()); },
+             nb::arg("is_held"))
+        .def("counts", &counts_of)
+        .def("take_aside",
+             [](StreamFace& self) {
+                 nb::list found;
+                 for (const auto& one : self.stream->take_aside())
+                     found.append(nb::make_tuple(one.payload_type, one.sequence, one.timestamp, one.ssrc, one.arrival_ms,
+                                                 nb::bytes(one.payload.data(), one.payload.size())));
+                 return found;
+             })
+        .def("close", [](StreamFace& self) { self.plane->close(*self.stream); }, nb::call_guard<nb::gil_scoped_release>());
+
+    nb::class_<PlaneFace>(module, "Plane", "Receiving threads and their streams; see media.hpp.")
+        .def("__init__",
+             [](PlaneFace* self, ClockFace& clock, int threads, int first_port, int last_port, int receive_bytes) {
+                 if (threads < 1) throw nb::value_error("threads: wanted at least 1");
+                 new (self) PlaneFace{std::make_shared<vocal::Plane>(clock.shared, threads, first_port, last_port, receive_bytes)};
+             },
+             nb::arg("clock"), nb::arg("threads"), nb::arg("first_port"), nb::arg("last_port"), nb::arg("receive_bytes"))
+        .def("open",
+             [](PlaneFace& self, PlayoutFace& playout, const GivenPayloads& payloads, const std::string& host,
+                const GivenAddress& remote, const GivenSrtp& srtp, bool is_muxed, double timeout_ms, bool latches) -> nb::object {
+                 auto stream = self.shared->open(playout.shared, payloads_of(payloads), host, remote_of(remote), srtp_of(srtp),
+                                                 is_muxed, {timeout_ms, latches});
+                 if (stream == nullptr) return nb::none();
+                 const int port = vocal::port_of(stream->rtp());
+                 const int rtcp_port = stream->rtcp() < 0 ? port : vocal::port_of(stream->rtcp());
+                 return nb::cast(StreamFace{self.shared, stream, port, rtcp_port});
+             },
+             nb::arg("playout"), nb::arg("payloads"), nb::arg("host"), nb::arg("remote"), nb::arg("srtp"), nb::arg("is_muxed"),
+             nb::arg("timeout_ms"), nb::arg("latches"))
+        .def("take_events",
+             [](PlaneFace& self) {
+                 nb::list found;
+                 for (const auto& one : self.shared->take_events())
+                     found.append(nb::make_tuple(one.stream, static_cast<int>(one.what), one.at_ms,
+                                                 one.key ? std::string(1, one.key) : std::string(), one.duration_ms, one.detail));
+                 return found;
+             })
+        .def_prop_ro("events_dropped", [](PlaneFace& self) { return self.shared->events_dropped(); })
+        .def_prop_ro("cpu_s", [](PlaneFace& self) { return self.shared->cpu_s(); })
+        .def("close", [](PlaneFace& self) { self.shared->stop(); }, nb::call_guard<nb::gil_scoped_release>());
+}
