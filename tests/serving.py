@@ -10,7 +10,7 @@ import uvicorn
 
 from vocal.access import Access, Principal
 from vocal.client import Client
-from vocal.config import Config, LiveConfig, PlayoutConfig, ServerConfig, WebrtcConfig
+from vocal.config import Config, LiveConfig, PlayoutConfig, RtpConfig, ServerConfig, SipConfig, WebrtcConfig
 from vocal.emotion import EmotionModel
 from vocal.live import Live
 from vocal.server import Service, build_app, listen, uvicorn_config
@@ -48,9 +48,16 @@ def serving(
     access: Access | None = None,
     store: object = None,
     webrtc: WebrtcConfig | None = None,
+    sip: SipConfig | None = None,
+    rtp: RtpConfig | None = None,
 ) -> Iterator[Served]:
     config = Config(
-        server=server or ServerConfig(), live=live or LiveConfig(), playout=playout, webrtc=webrtc or WebrtcConfig()
+        server=server or ServerConfig(),
+        live=live or LiveConfig(),
+        playout=playout,
+        webrtc=webrtc or WebrtcConfig(),
+        sip=sip or SipConfig(),
+        rtp=rtp or RtpConfig(first_port=0),
     )
     emotion = EmotionModel()
     service = Service(config, access, lambda sink: Live(sink, config, emotion, speed=speed), store)  # type: ignore[arg-type]

@@ -454,7 +454,6 @@ def _serve(given: argparse.Namespace) -> int:
     from vocal.access import Access
     from vocal.live import Live
     from vocal.server import Service, check_exposure, load_live_emotion, run
-
     from vocal.telephony import check_sip
 
     config = _with_sip(load_config(given.config), given)
