@@ -39,6 +39,10 @@ MOST_THREADS = 4
 MEASURED_TICKS = 500
 """Ticks over which their cost is judged: 10 s."""
 
+KNOWN_CALLS = 20
+CALL_MS = 0.05
+"""What a call adds to a tick where too few run to tell: what a tick costs without any is no call's."""
+
 MOST_BEHIND_TICKS = 100
 """Further behind than this, the clock does not catch up but goes on from now."""
 
@@ -379,9 +383,10 @@ class Live:
         if len(costs) < MEASURED_TICKS // 10 or not self._rooms:
             return
         now_ms = self.now_ms()
-        fresh = sum(now_ms - at_ms < 1000.0 for at_ms in self._opened)
-        share = float(costs.mean()) / max(1, len(self._rooms) - fresh)
-        expected_ms = float(np.quantile(costs, 0.95)) + min(1.0, share) * (fresh + 1)
+        fresh = min(len(self._rooms), sum(now_ms - at_ms < 1000.0 for at_ms in self._opened))
+        known = len(self._rooms) - fresh
+        share = float(costs.mean()) / known if known >= KNOWN_CALLS else CALL_MS
+        expected_ms = float(np.quantile(costs, 0.95)) + share * (fresh + 1)
         if expected_ms > config.most_busy * TICK_MS:
             raise CapacityError(
                 f"this machine is full: with one more call a tick would take {expected_ms:.1f} ms, "

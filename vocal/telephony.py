@@ -262,7 +262,9 @@ class Telephony:
         except Refused as error:
             refused = error
         except CapacityError as error:
-            refused = Refused(503, None, [("retry-after", f"{max(1.0, error.retry_after_s):.0f}")])
+            refused = Refused(
+                503, None, [("retry-after", f"{max(1.0, error.retry_after_s):.0f}"), _warning(str(error))]
+            )
         except MediaError as error:
             refused = Refused(400, str(error)[:120])
         except UsageError as error:
