@@ -480,23 +480,26 @@ class Endpoint:
     # Copies
 
     def _repeat_ok(self, dialog: Dialog, server: Server, now_s: float) -> None:
-        sent, began_s = dialog.unacked, now_s
-        waits = {"s": T1_S}
+        """Over streams too: a proxy between may have UDP on its other side (RFC 3261, 13.3.1.4)."""
+        sent = server.sent
+        server.wait_s = T1_S
+
+        def is_open() -> bool:
+            return dialog.unacked is sent and dialog.state != "ended"
 
         def again(at_s: float) -> None:
-            if dialog.unacked is not sent or dialog.state == "ended":
-                return
-            if at_s - began_s >= GIVE_UP_S:
+            if is_open():
+                self._send(server.flow, sent or b"")
+                server.wait_s = min(2 * server.wait_s, T2_S)
+                self._at(at_s + server.wait_s, again)
+
+        def give_up(at_s: float) -> None:
+            if is_open():
                 self.counts["given_up"] += 1
-                dialog.unacked = None
                 self.hang_up(dialog, "no ack", at_s)
-                return
-            # Over streams too: a proxy between may have UDP on its other side (RFC 3261, 13.3.1.4).
-            self._send(server.flow, sent or b"")
-            waits["s"] = min(2 * waits["s"], T2_S)
-            self._at(at_s + waits["s"], again)
 
         self._at(now_s + T1_S, again)
+        self._at(now_s + GIVE_UP_S, give_up)
 
     def _repeat_no(self, server: Server, now_s: float) -> None:
         if server.state == "completed" and server.sent is not None:

@@ -207,6 +207,8 @@ def fault_of(request: Request) -> str | None:
             if contact != "*":
                 parse_address(contact)
         parse_uri(request.uri)
+        for route in request.all("record-route"):
+            parse_uri(parse_address(route).uri)
         forwards = request.number("max-forwards")
         if forwards is not None and forwards > 255:
             return "Bad Max-Forwards"
