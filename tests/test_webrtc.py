@@ -36,8 +36,9 @@ from vocal.config import Config, PlayoutConfig, ServerConfig, WebrtcConfig
 from vocal.demo import call_path
 from vocal.errors import InputError, MediaError
 from vocal.playout import Playout
+from vocal.transports.codecs import OpusDecoder
 from vocal.transports.files import open_call
-from vocal.transports.webrtc import Coding, Inlet, OpusDecoder, Peer, RefusedOffer, parse_fragment, parse_offer
+from vocal.transports.webrtc import Coding, Inlet, Peer, RefusedOffer, parse_fragment, parse_offer
 from vocal.types import CallEnded, Metadata, Mood, Utterance
 from vocal.whip import Encoder, WhipConnection, replay_whip, send, whip_url
 

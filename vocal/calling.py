@@ -24,6 +24,7 @@ from vocal.errors import AccessError, CapacityError, UsageError
 from vocal.guard import RateLimit, address
 from vocal.live import Live
 from vocal.playout import Playout
+from vocal.transports.codecs import warm_up
 from vocal.transports.webrtc import (
     Coding,
     Inlet,
@@ -33,7 +34,6 @@ from vocal.transports.webrtc import (
     RefusedOffer,
     parse_fragment,
     parse_offer,
-    warm_up,
 )
 from vocal.types import Call, Channel, Metadata, Role
 

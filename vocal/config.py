@@ -171,8 +171,8 @@ class RtpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     first_port, last_port: of our UDP ports, even ones for RTP, the odd ones above them for RTCP; first_port 0: any.
     threads: that receive; 0: one for each core, at most 4. latches: packets are taken from where they come, as from
-    behind a NAT; else only from where signalling says. timeout_s: nothing came for so long. receive_bytes: that wait
-    at a port.
+    behind a NAT; else only from where signalling says. timeout_s: nothing came for so long. report_s: between our
+    reports to a sender; 0: none. receive_bytes: that wait at a port.
     """
 
     first_port: Annotated[int, msgspec.Meta(ge=0, le=65534)] = 20_000
@@ -180,6 +180,7 @@ class RtpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0
     latches: bool = True
     timeout_s: float = 30.0
+    report_s: float = 5.0
     receive_bytes: int = 65_536
 
 

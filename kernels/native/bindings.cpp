@@ -94,7 +94,7 @@ void pull_blocks(nb::list blocks, std::size_t first, std::size_t stride, double 
 }  // namespace
 
 NB_MODULE(_native, module) {
-    module.doc() = "Native parts of vocal_kernels: G.711 decoding into the lanes of a block, and the playout of a channel.";
+    module.doc() = "Native parts of vocal_kernels: decoding, the playout of a channel, and RTP.";
     module.attr("LANES") = LANES;
     module.def(
         "decode_alaw",
@@ -110,6 +110,28 @@ NB_MODULE(_native, module) {
         },
         nb::arg("payload"), nb::arg("block").noconvert(), nb::arg("lane"),
         "Decode G.711 mu-law bytes into column `lane` of `block` (n, 16) float32, scaled to [-1, 1); returns the sample count.");
+    module.def(
+        "decode_g722",
+        [](nb::bytes payload) {
+            const auto* bytes = static_cast<const std::uint8_t*>(payload.data());
+            auto* samples = new float[2 * payload.size() + 1];
+            nb::capsule owner(samples, [](void* kept) noexcept { delete[] static_cast<float*>(kept); });
+            vocal::G722Decoder().decode(bytes, payload.size(), samples);
+            return nb::ndarray<nb::numpy, float, nb::ndim<1>>(samples, {2 * payload.size()}, owner);
+        },
+        nb::arg("payload"), "G.722 at 64 kbit/s from its beginning on: samples at 16 kHz, full scale 1.");
+    module.def(
+        "halve",
+        [](nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu> wide) {
+            const std::size_t count = wide.size() / 2;
+            std::vector<float> padded(vocal::HalfBand::HISTORY + 2 * count);
+            std::copy_n(wide.data(), 2 * count, padded.begin() + vocal::HalfBand::HISTORY);
+            auto* samples = new float[count + 1];
+            nb::capsule owner(samples, [](void* kept) noexcept { delete[] static_cast<float*>(kept); });
+            vocal::HalfBand::run(padded.data(), count, samples);
+            return nb::ndarray<nb::numpy, float, nb::ndim<1>>(samples, {count}, owner);
+        },
+        nb::arg("wide").noconvert(), "16 kHz to 8 kHz, 46 samples at 16 kHz late.");
     nb::class_<PlayoutFace>(module, "Playout", "Packets in any order in, 160 samples a tick out; see playout.hpp.")
         .def(
             "__init__",

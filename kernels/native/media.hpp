@@ -17,9 +17,10 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
-#include <deque>
+#include <limits>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -28,7 +29,9 @@
 #include <vector>
 
 #include "receiver.hpp"
+#include "rtcp.hpp"
 #include "rtp.hpp"
+#include "srtp.hpp"
 
 namespace vocal {
 
@@ -64,6 +67,14 @@ struct Address {
         }
         const auto &a = reinterpret_cast<const sockaddr_in6&>(storage), &b = reinterpret_cast<const sockaddr_in6&>(other.storage);
         return a.sin6_port == b.sin6_port && std::memcmp(&a.sin6_addr, &b.sin6_addr, 16) == 0;
+    }
+    bool has_host_of(Address other) const {
+        other.set_port(port());
+        return *this == other;
+    }
+    void set_port(std::uint16_t port) {
+        if (storage.ss_family == AF_INET) reinterpret_cast<sockaddr_in&>(storage).sin_port = htons(port);
+        else reinterpret_cast<sockaddr_in6&>(storage).sin6_port = htons(port);
     }
     std::uint16_t port() const {
         return ntohs(storage.ss_family == AF_INET ? reinterpret_cast<const sockaddr_in&>(storage).sin_port
@@ -155,22 +166,21 @@ class MediaEvents {
     std::int64_t dropped_ = 0;
 };
 
-// libsrtp's two functions and a session of it, from whoever has the library (srtp_unprotect, srtp_unprotect_rtcp).
-struct Srtp {
-    using Unprotect = int (*)(void* session, void* packet, int* size);
-    void* session = nullptr;
-    Unprotect rtp = nullptr, rtcp = nullptr;
+// Of what comes, and of our reports; null: in the clear.
+struct StreamKeys {
+    std::shared_ptr<SrtpSession> theirs, ours;
 };
 
 struct StreamCounts {
     std::int64_t strays = 0;           // from an address that is not the stream's
     std::int64_t unauthenticated = 0;  // not under our keys, or played again
     std::int64_t stun = 0, unknown = 0;
-    std::int64_t rtcp = 0, rtcp_malformed = 0;
+    std::int64_t rtcp = 0, rtcp_malformed = 0, sender_reports = 0, reports_sent = 0;
 };
 
 struct StreamSettings {
-    double timeout_ms = 30'000.0;
+    double timeout_ms = 30'000.0, report_ms = 5'000.0;
+    std::string name;    // ours, in reports
     bool latches = true;  // the first valid source is followed, wherever it sends from
 };
 
@@ -179,9 +189,10 @@ constexpr std::size_t PACKET_BYTES = 2048, BATCH = 16, MOST_BATCHES = 4;
 class Stream {
   public:
     Stream(std::int64_t number, int rtp, int rtcp, std::shared_ptr<SharedPlayout> playout, const Payloads& payloads,
-           const Address& remote, const Srtp& srtp, const StreamSettings& settings, MediaEvents& events, double now_ms)
-        : number(number), rtp_(rtp), rtcp_(rtcp), receiver_(std::move(playout), payloads), remote_(remote), srtp_(srtp),
-          settings_(settings), events_(events), heard_ms_(now_ms) {}
+           const Address& remote, const StreamKeys& keys, const StreamSettings& settings, MediaEvents& events, double now_ms)
+        : number(number), rtp_(rtp), rtcp_(rtcp), receiver_(std::move(playout), payloads), remote_(remote), keys_(keys),
+          settings_(settings), events_(events), our_ssrc_(std::random_device{}()), heard_ms_(now_ms),
+          report_ms_(now_ms + 0.5 * settings.report_ms) {}
     ~Stream() { close(); }
     Stream(const Stream&) = delete;
 
@@ -207,9 +218,9 @@ class Stream {
         std::scoped_lock held(lock_);
         receiver_.set_payloads(payloads);
     }
-    void set_srtp(const Srtp& srtp) {
+    void set_keys(const StreamKeys& keys) {
         std::scoped_lock held(lock_);
-        srtp_ = srtp;
+        keys_ = keys;
     }
     void set_held(bool is_held, double now_ms) {
         std::scoped_lock held(lock_);
@@ -224,11 +235,12 @@ class Stream {
         Reception reception;
         Address source;
         double heard_ms;
+        double transit_ms;  // from the sender's clock to ours; NaN: the sender did not say
         bool is_timed_out;
     };
     Report report() {
         std::scoped_lock held(lock_);
-        return {counts_, receiver_.counts(), receiver_.reception(), source_, heard_ms_, is_timed_out_};
+        return {counts_, receiver_.counts(), receiver_.reception(), source_, heard_ms_, transit_ms_, is_timed_out_};
     }
     std::vector<Aside> take_aside() {
         std::scoped_lock held(lock_);
@@ -264,6 +276,7 @@ class Stream {
             const int found = recvmmsg(fd, buffers.messages.data(), BATCH, MSG_DONTWAIT, nullptr);
             if (found <= 0) return taken;
             const double now_ms = clock.now_ms(), wall_s = seconds_of(CLOCK_REALTIME);
+            unix_minus_clock_ms_ = 1000.0 * wall_s - now_ms;
             for (std::size_t i = 0; i < static_cast<std::size_t>(found); ++i) {
                 auto& header = buffers.messages[i].msg_hdr;
                 buffers.from[i].size = header.msg_namelen;
@@ -289,6 +302,12 @@ class Stream {
             is_timed_out_ = true;
             tell(Happening::timeout, now_ms);
         }
+        if (settings_.report_ms > 0.0 && now_ms >= report_ms_) {
+            // Half to one and a half of the interval, so that many streams' reports do not come at once.
+            our_random_ = our_random_ * 1'664'525u + 1'013'904'223u;
+            report_ms_ = now_ms + settings_.report_ms * (0.5 + our_random_ / 4294967296.0);
+            report_to_sender(now_ms);
+        }
     }
 
   private:
@@ -312,7 +331,7 @@ class Stream {
                 ++counts_.unknown;
                 return;
             case Datagram::rtcp:
-                ++counts_.rtcp;
+                take_rtcp(bytes, size, from, arrival_ms);
                 return;
             case Datagram::rtp:
                 if (is_control) ++counts_.unknown;
@@ -324,17 +343,13 @@ class Stream {
         // Under keys only who has them is heard, wherever from; else the first valid source, and the one that
         // signalling named before any other.
         const bool is_source = source_.known() && from == source_;
-        if (!is_source && srtp_.session == nullptr && !may_latch(from, arrival_ms)) {
+        if (!is_source && keys_.theirs == nullptr && !may_latch(from, arrival_ms)) {
             ++counts_.strays;
             return;
         }
-        if (srtp_.session != nullptr) {
-            int length = static_cast<int>(size);
-            if (size < RTP_HEADER || srtp_.rtp(srtp_.session, bytes, &length) != 0) {
-                ++counts_.unauthenticated;
-                return;
-            }
-            size = static_cast<std::size_t>(length);
+        if (keys_.theirs != nullptr && (size < RTP_HEADER || !keys_.theirs->unprotect(bytes, size))) {
+            ++counts_.unauthenticated;
+            return;
         }
         const auto ssrc = receiver_.ssrc();
         const bool was_heard = receiver_.heard();
@@ -351,6 +366,64 @@ class Stream {
         }
         if (was_heard && receiver_.ssrc() != ssrc) tell(Happening::source, arrival_ms);
         tell_keys();
+    }
+
+    void take_rtcp(std::uint8_t* bytes, std::size_t size, const Address& from, double arrival_ms) {
+        if (keys_.theirs != nullptr) {
+            if (!keys_.theirs->unprotect_rtcp(bytes, size)) {
+                ++counts_.unauthenticated;
+                return;
+            }
+        } else if (!(source_.known() && from.has_host_of(source_)) && !(remote_.known() && from.has_host_of(remote_))) {
+            ++counts_.strays;
+            return;
+        }
+        RtcpPacket packet;
+        if (!parse_rtcp(bytes, size, packet)) {
+            ++counts_.rtcp_malformed;
+            return;
+        }
+        ++counts_.rtcp;
+        control_ = from;
+        heard_ms_ = arrival_ms;
+        if (!receiver_.heard() || packet.ssrc != receiver_.ssrc()) return;
+        if (packet.is_sender) {
+            ++counts_.sender_reports;
+            last_report_ = static_cast<std::uint32_t>(packet.ntp >> 16);
+            last_report_ms_ = arrival_ms;
+            const double sent_ms = receiver_.came_ms(packet.timestamp);
+            if (packet.ntp != 0 && !std::isnan(sent_ms))
+                transit_ms_ = sent_ms + unix_minus_clock_ms_ - 1000.0 * unix_of(packet.ntp);
+        }
+        if (packet.is_bye) tell(Happening::bye, arrival_ms);
+    }
+
+    void report_to_sender(double now_ms) {
+        if (!receiver_.heard()) return;
+        const auto& to = control_.known() ? control_ : source_;
+        if (!to.known()) return;
+        auto& reception = receiver_.reception();
+        ReportBlock block;
+        block.ssrc = reception.ssrc;
+        const auto expected = static_cast<std::int64_t>(reception.highest) - reception.base + 1;
+        const auto expected_now = expected - reception.expected_before, received_now = reception.received - reception.received_before;
+        if (expected_now > 0 && expected_now > received_now)
+            block.fraction_lost = static_cast<std::uint8_t>(std::min<std::int64_t>(255, 256 * (expected_now - received_now) / expected_now));
+        reception.expected_before = expected;
+        reception.received_before = reception.received;
+        block.lost = static_cast<std::int32_t>(std::clamp<std::int64_t>(reception.lost(), -0x800000, 0x7fffff));
+        block.highest = reception.highest;
+        block.jitter = static_cast<std::uint32_t>(reception.jitter_ms * receiver_.clock_hz() / 1000.0);
+        block.last_report = last_report_;
+        if (last_report_ != 0) block.delay = static_cast<std::uint32_t>(std::clamp(now_ms - last_report_ms_, 0.0, 6e7) * 65.536);
+        std::array<std::uint8_t, 256 + SRTP_TRAILER> bytes;
+        auto size = write_receiver_report(our_ssrc_, &block, settings_.name.c_str(), bytes.data());
+        if (keys_.theirs != nullptr && (keys_.ours == nullptr || !keys_.ours->protect_rtcp(bytes.data(), size))) return;
+        auto destination = to;
+        // Beside RTP, reports go one port higher, unless theirs come from elsewhere.
+        if (rtcp_ >= 0 && !control_.known()) destination.set_port(static_cast<std::uint16_t>(source_.port() + 1));
+        if (sendto(rtcp_ >= 0 ? rtcp_ : rtp_, bytes.data(), size, MSG_DONTWAIT, reinterpret_cast<const sockaddr*>(&destination.storage), destination.size) > 0)
+            ++counts_.reports_sent;
     }
 
     bool may_latch(const Address& from, double arrival_ms) const {
@@ -372,11 +445,15 @@ class Stream {
     int rtp_, rtcp_;
     Receiver receiver_;
     Address remote_, source_, control_;  // as signalled; where its packets and its reports come from
-    Srtp srtp_;
+    StreamKeys keys_;
     StreamSettings settings_;
     MediaEvents& events_;
     StreamCounts counts_;
+    std::uint32_t our_ssrc_, our_random_ = our_ssrc_;
     double heard_ms_, source_heard_ms_ = 0.0;
+    double report_ms_, last_report_ms_ = 0.0, unix_minus_clock_ms_ = 0.0;
+    double transit_ms_ = std::numeric_limits<double>::quiet_NaN();
+    std::uint32_t last_report_ = 0;
     bool is_held_ = false, is_timed_out_ = false;
 };
 
@@ -485,11 +562,11 @@ class Plane {
 
     // Null where no port is left.
     std::shared_ptr<Stream> open(std::shared_ptr<SharedPlayout> playout, const Payloads& payloads, const std::string& host,
-                                 const Address& remote, const Srtp& srtp, bool is_muxed, const StreamSettings& settings) {
+                                 const Address& remote, const StreamKeys& keys, bool is_muxed, const StreamSettings& settings) {
         std::scoped_lock held(lock_);
         auto [rtp, rtcp] = bind_pair(host, is_muxed);
         if (rtp < 0) return nullptr;
-        auto stream = std::make_shared<Stream>(++newest_, rtp, rtcp, std::move(playout), payloads, remote, srtp, settings,
+        auto stream = std::make_shared<Stream>(++newest_, rtp, rtcp, std::move(playout), payloads, remote, keys, settings,
                                                events_, clock_->now_ms());
         workers_[static_cast<std::size_t>(newest_) % workers_.size()]->add(stream);
         return stream;

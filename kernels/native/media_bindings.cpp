@@ -16,8 +16,8 @@ namespace {
 
 // (payload type, coding, clock in Hz) each.
 using GivenPayloads = std::vector<std::tuple<int, std::string, int>>;
-// (session, srtp_unprotect, srtp_unprotect_rtcp), as addresses; zeros for none.
-using GivenSrtp = std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t>;
+// Sessions of libsrtp for what comes and for our reports, as addresses, which become ours; zero: none.
+using GivenKeys = std::tuple<std::uintptr_t, std::uintptr_t>;
 using GivenAddress = std::tuple<std::string, int>;
 
 vocal::Payloads payloads_of(const GivenPayloads& given) {
@@ -37,9 +37,14 @@ vocal::Payloads payloads_of(const GivenPayloads& given) {
     return payloads;
 }
 
-vocal::Srtp srtp_of(const GivenSrtp& given) {
-    const auto& [session, rtp, rtcp] = given;
-    return {reinterpret_cast<void*>(session), reinterpret_cast<vocal::Srtp::Unprotect>(rtp), reinterpret_cast<vocal::Srtp::Unprotect>(rtcp)};
+std::shared_ptr<vocal::SrtpSession> session_of(std::uintptr_t address) {
+    if (address == 0) return nullptr;
+    return std::make_shared<vocal::SrtpSession>(reinterpret_cast<void*>(address));
+}
+
+vocal::StreamKeys keys_of(const GivenKeys& given) {
+    const auto& [theirs, ours] = given;
+    return {session_of(theirs), session_of(ours)};
 }
 
 vocal::Address remote_of(const GivenAddress& given) {
@@ -73,6 +78,9 @@ nb::dict counts_of(StreamFace& self) {
     found["aside_dropped"] = report.receiver.aside_dropped;
     found["rtcp"] = report.counts.rtcp;
     found["rtcp_malformed"] = report.counts.rtcp_malformed;
+    found["sender_reports"] = report.counts.sender_reports;
+    found["reports_sent"] = report.counts.reports_sent;
+    found["transit_ms"] = report.transit_ms;
     found["stun"] = report.counts.stun;
     found["jitter_ms"] = report.reception.jitter_ms;
     found["lost"] = report.reception.lost();
@@ -98,6 +106,17 @@ void bind_media(nb::module_& module) {
         .def("set_start", [](ClockFace& self, double start_s) { self.shared->set_start(start_s); }, nb::arg("start_s"))
         .def("now_ms", [](ClockFace& self) { return self.shared->now_ms(); });
 
+    module.def(
+        "set_srtp",
+        [](std::uintptr_t unprotect, std::uintptr_t unprotect_rtcp, std::uintptr_t protect, std::uintptr_t protect_rtcp,
+           std::uintptr_t dealloc) {
+            auto change = [](std::uintptr_t address) { return reinterpret_cast<vocal::SrtpLibrary::Change>(address); };
+            vocal::srtp_library = {change(unprotect), change(unprotect_rtcp), change(protect), change(protect_rtcp),
+                                   reinterpret_cast<int (*)(void*)>(dealloc)};
+        },
+        nb::arg("unprotect"), nb::arg("unprotect_rtcp"), nb::arg("protect"), nb::arg("protect_rtcp"), nb::arg("dealloc"),
+        "Where libsrtp's functions are.");
+
     nb::class_<StreamFace>(module, "Stream", "A socket, its packets into a playout; see media.hpp.")
         .def_ro("port", &StreamFace::port)
         .def_ro("rtcp_port", &StreamFace::rtcp_port)
@@ -107,7 +126,7 @@ void bind_media(nb::module_& module) {
         .def("set_payloads",
              [](StreamFace& self, const GivenPayloads& payloads) { self.stream->set_payloads(payloads_of(payloads)); },
              nb::arg("payloads"))
-        .def("set_srtp", [](StreamFace& self, const GivenSrtp& srtp) { self.stream->set_srtp(srtp_of(srtp)); }, nb::arg("srtp"))
+        .def("set_keys", [](StreamFace& self, const GivenKeys& keys) { self.stream->set_keys(keys_of(keys)); }, nb::arg("keys"))
         .def("set_held", [](StreamFace& self, bool is_held) { self.stream->set_held(is_held, self.plane->now_ms()); },
              nb::arg("is_held"))
         .def("counts", &counts_of)
@@ -130,16 +149,17 @@ void bind_media(nb::module_& module) {
              nb::arg("clock"), nb::arg("threads"), nb::arg("first_port"), nb::arg("last_port"), nb::arg("receive_bytes"))
         .def("open",
              [](PlaneFace& self, PlayoutFace& playout, const GivenPayloads& payloads, const std::string& host,
-                const GivenAddress& remote, const GivenSrtp& srtp, bool is_muxed, double timeout_ms, bool latches) -> nb::object {
-                 auto stream = self.shared->open(playout.shared, payloads_of(payloads), host, remote_of(remote), srtp_of(srtp),
-                                                 is_muxed, {timeout_ms, latches});
+                const GivenAddress& remote, const GivenKeys& keys, bool is_muxed, double timeout_ms, double report_ms,
+                const std::string& name, bool latches) -> nb::object {
+                 auto stream = self.shared->open(playout.shared, payloads_of(payloads), host, remote_of(remote), keys_of(keys),
+                                                 is_muxed, {timeout_ms, report_ms, name, latches});
                  if (stream == nullptr) return nb::none();
                  const int port = vocal::port_of(stream->rtp());
                  const int rtcp_port = stream->rtcp() < 0 ? port : vocal::port_of(stream->rtcp());
                  return nb::cast(StreamFace{self.shared, stream, port, rtcp_port});
              },
-             nb::arg("playout"), nb::arg("payloads"), nb::arg("host"), nb::arg("remote"), nb::arg("srtp"), nb::arg("is_muxed"),
-             nb::arg("timeout_ms"), nb::arg("latches"))
+             nb::arg("playout"), nb::arg("payloads"), nb::arg("host"), nb::arg("remote"), nb::arg("keys"), nb::arg("is_muxed"),
+             nb::arg("timeout_ms"), nb::arg("report_ms"), nb::arg("name"), nb::arg("latches"))
         .def("take_events",
              [](PlaneFace& self) {
                  nb::list found;

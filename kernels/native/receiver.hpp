@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -108,11 +109,15 @@ class Receiver {
     Reception& reception() { return reception_; }
     bool heard() const { return heard_; }
     std::uint32_t ssrc() const { return ssrc_; }
-    // The newest packet's timestamp, of its own clock, and when it came.
-    std::uint32_t timestamp() const { return timestamp_; }
-    double arrival_ms() const { return arrival_ms_; }
     int clock_hz() const { return clock_hz_; }
-    int payload_type() const { return payload_type_; }
+
+    // When a packet of this timestamp came, or would have come, as fast as the fastest of late; NaN: not known.
+    double came_ms(std::uint32_t timestamp) {
+        if (fastest_.clock_hz == 0) return std::numeric_limits<double>::quiet_NaN();
+        const double found_ms = fastest_.arrival_ms + ms_between(timestamp, fastest_.timestamp, fastest_.clock_hz);
+        fastest_ = {};
+        return found_ms;
+    }
 
     std::vector<Key> take_keys() { return std::exchange(keys_, {}); }
     std::vector<Aside> take_aside() { return std::exchange(aside_, {}); }
@@ -120,7 +125,7 @@ class Receiver {
   private:
     static constexpr double SOURCE_GONE_MS = 200.0;  // a source that was silent for so long is replaced at once
     static constexpr double KEY_GONE_MS = 250.0;
-    static constexpr std::size_t MOST_KEYS = 100, MOST_ASIDE = 100, MOST_SAMPLES = 1600;
+    static constexpr std::size_t MOST_KEYS = 100, MOST_ASIDE = 100, MOST_SAMPLES = WideDecoder::MOST;
     static constexpr std::int64_t FIRST_TIME = std::int64_t{1} << 40;  // so that none is negative
 
     // Whether a packet of another source begins a new stream. Where the old one still sends, two in a row must come.
@@ -154,7 +159,8 @@ class Receiver {
         if (!heard_ || ssrc_ != packet.ssrc) ++counts_.sources;
         heard_ = true;
         ssrc_ = packet.ssrc;
-        clock_hz_ = 0;
+        clock_hz_ = observed_clock_hz_ = 0;
+        fastest_ = {};
         timestamp_ = packet.timestamp;
         reception_ = {};
         reception_.ssrc = ssrc_;
@@ -184,9 +190,15 @@ class Receiver {
             payload_type_ = packet.payload_type;
         }
         const auto time = time_of(packet.timestamp, payload.clock_hz);
+        if (is_held_) {
+            ++counts_.held;
+            play(packet.sequence, time, nullptr, 0, arrival_ms);
+            return;
+        }
+        const bool is_silenced = is_masked(packet.timestamp, arrival_ms);
+        if (is_silenced) ++counts_.masked;
         if (payload.coding == Coding::aside) {
-            if (is_held_) {
-                ++counts_.held;
+            if (is_silenced) {
                 play(packet.sequence, time, nullptr, 0, arrival_ms);
             } else if (aside_.size() >= MOST_ASIDE) {
                 ++counts_.aside_dropped;
@@ -196,26 +208,20 @@ class Receiver {
             }
             return;
         }
-        std::size_t count = packet.size;
-        if (payload.coding == Coding::l16) {
-            if (packet.size % 2) {
-                ++counts_.malformed;
-                return;
-            }
-            count /= 2;
-        }
-        if (count > MOST_SAMPLES) {
+        const auto wide = payload.coding == Coding::g722                                ? Wide::g722
+                          : payload.coding == Coding::l16 && payload.clock_hz == 16000 ? Wide::l16
+                                                                                       : Wide::none;
+        const std::size_t sample_bytes = wide == Wide::l16 ? 4 : payload.coding == Coding::l16 ? 2 : 1;
+        const std::size_t count = packet.size / sample_bytes;
+        if (count == 0 || packet.size % sample_bytes || count > MOST_SAMPLES) {
             ++counts_.malformed;
             return;
         }
-        if (is_held_) {
-            ++counts_.held;
-            play(packet.sequence, time, nullptr, 0, arrival_ms);
-            return;
-        }
-        if (is_masked(packet.timestamp, arrival_ms)) {
-            ++counts_.masked;
+        if (is_silenced) {
             std::fill_n(samples_.begin(), count, 0.0f);
+        } else if (wide != Wide::none) {
+            playout_->push_wide(packet.sequence, time, source_, wide, packet.payload, packet.size, arrival_ms);
+            return;
         } else if (payload.coding == Coding::l16) {
             for (std::size_t i = 0; i < count; ++i)
                 samples_[i] = static_cast<float>(static_cast<std::int16_t>(read_u16(packet.payload + 2 * i))) / 32768.0f;
@@ -249,16 +255,24 @@ class Receiver {
         const auto step = static_cast<std::int16_t>(static_cast<std::uint16_t>(packet.sequence - static_cast<std::uint16_t>(reception_.highest)));
         if (step > 0) reception_.highest += static_cast<std::uint32_t>(step);
         ++reception_.received;
-        if (reception_.received > 1 && payload.clock_hz == observed_clock_hz_) {
-            const double sent_ms = static_cast<double>(static_cast<std::int32_t>(packet.timestamp - observed_timestamp_)) * 1000.0 / payload.clock_hz;
-            const double d_ms = std::abs(arrival_ms - arrival_ms_ - sent_ms);
-            if (payload.coding != Coding::keys && d_ms < 1000.0) reception_.jitter_ms += (d_ms - reception_.jitter_ms) / 16.0;
-        }
-        if (payload.coding != Coding::keys) {
-            observed_timestamp_ = packet.timestamp;
-            observed_clock_hz_ = payload.clock_hz;
+        if (payload.coding == Coding::keys) {  // whose timestamp stands still
             arrival_ms_ = arrival_ms;
+            return;
         }
+        if (payload.clock_hz == observed_clock_hz_) {
+            const double d_ms = std::abs(arrival_ms - observed_ms_ - ms_between(packet.timestamp, observed_timestamp_, payload.clock_hz));
+            if (reception_.received > 1 && d_ms < 1000.0) reception_.jitter_ms += (d_ms - reception_.jitter_ms) / 16.0;
+        }
+        observed_timestamp_ = packet.timestamp;
+        observed_clock_hz_ = payload.clock_hz;
+        observed_ms_ = arrival_ms_ = arrival_ms;
+        if (fastest_.clock_hz != payload.clock_hz
+            || arrival_ms - fastest_.arrival_ms < ms_between(packet.timestamp, fastest_.timestamp, payload.clock_hz))
+            fastest_ = {payload.clock_hz, packet.timestamp, arrival_ms};
+    }
+
+    static double ms_between(std::uint32_t later, std::uint32_t earlier, int clock_hz) {
+        return static_cast<double>(static_cast<std::int32_t>(later - earlier)) * 1000.0 / clock_hz;
     }
 
     // Keys
@@ -317,7 +331,12 @@ class Receiver {
     std::int64_t time_ = 0;  // of timestamp_, unwrapped
     std::uint32_t timestamp_ = 0, observed_timestamp_ = 0;
     int clock_hz_ = 0, observed_clock_hz_ = 0;
-    double arrival_ms_ = 0.0;
+    double arrival_ms_ = 0.0, observed_ms_ = 0.0;
+    struct {
+        int clock_hz = 0;
+        std::uint32_t timestamp = 0;
+        double arrival_ms = 0.0;
+    } fastest_;  // since the sender's report before
 
     // The first packet of a source that may follow.
     RtpPacket candidate_;

@@ -16,6 +16,11 @@ class SharedPlayout {
         std::scoped_lock held(lock_);
         return playout_.push(sequence, timestamp, ssrc, samples, count, arrival_ms);
     }
+    Arrival push_wide(std::uint16_t sequence, std::uint32_t timestamp, std::uint32_t ssrc, Wide coding,
+                      const std::uint8_t* bytes, std::size_t size, double arrival_ms) {
+        std::scoped_lock held(lock_);
+        return playout_.push_wide(sequence, timestamp, ssrc, coding, bytes, size, arrival_ms);
+    }
     Played pull(double now_ms, float* out, std::size_t stride, int& count) {
         std::scoped_lock held(lock_);
         return playout_.pull(now_ms, out, stride, count);

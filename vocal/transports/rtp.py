@@ -5,16 +5,22 @@ stream = plane.open(live.attach(call, 0), {8: PCMA, 101: KEYS}, host="0.0.0.0", 
 ... stream.port into the SDP; a few times a second plane.take_events(); at the end stream.close()
 """
 
+import math
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from vocal_kernels import _native
 
-from vocal.config import RtpConfig
+from vocal.config import PlayoutConfig, RtpConfig
 from vocal.errors import CapacityError, UsageError
 from vocal.playout import Playout
+from vocal.transports.codecs import Coded, Decoder, G729Decoder, InOrder, OpusDecoder
+from vocal.transports.srtp import SrtpKeys, new_session
 
 CodingName = Literal["pcmu", "pcma", "l16", "g722", "cn", "telephone-event", "opus", "g729"]
 
@@ -44,6 +50,10 @@ _CLOCKS = {
 }
 
 
+_ASIDE: Mapping[CodingName, Callable[[], Decoder]] = {"opus": OpusDecoder, "g729": G729Decoder}
+DECODE_EVERY_S = 0.01
+
+
 def coding_of(name: str, clock_hz: int, channels: int = 1) -> Coding | None:
     """The coding that an rtpmap names; None for one that we do not take."""
     name = name.lower()
@@ -52,19 +62,12 @@ def coding_of(name: str, clock_hz: int, channels: int = 1) -> Coding | None:
     return Coding(name, clock_hz)  # type: ignore[arg-type]
 
 
-class SrtpKeys(msgspec.Struct, frozen=True):
-    """Keys by SDES (RFC 4568): 16 bytes of key and 14 of salt. theirs: of what they send; ours: of our reports."""
-
-    theirs: bytes
-    ours: bytes | None = None
-    suite: Literal["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"] = "AES_CM_128_HMAC_SHA1_80"
-
-
 class StreamCounts(msgspec.Struct, frozen=True):
     """What came to a stream's port. The playout's own counts say what of it was lost, late or a duplicate.
 
     strays: from an address that is not the stream's. other_source: of a second SSRC while the first one sends.
-    masked: audio while a key sounded. source: where packets come from, HOST:PORT.
+    masked: audio while a key sounded. transit_ms: from the sender's wall clock, by its reports, to ours, NaN where it
+    says nothing; its difference is how far two legs of one sender are apart. source: HOST:PORT that packets come from.
     """
 
     packets: int = 0
@@ -85,6 +88,9 @@ class StreamCounts(msgspec.Struct, frozen=True):
     aside_dropped: int = 0
     rtcp: int = 0
     rtcp_malformed: int = 0
+    sender_reports: int = 0
+    reports_sent: int = 0
+    transit_ms: float = math.nan
     stun: int = 0
     ssrc: int = 0
     source: str = ""
@@ -112,9 +118,19 @@ class MediaEvent(msgspec.Struct, frozen=True):
 class RtpStream:
     """One stream that is received; `MediaPlane.open` makes it. port, rtcp_port: where it is to be sent."""
 
-    def __init__(self, native: _native.Stream, plane: "MediaPlane", playout: Playout) -> None:
+    def __init__(
+        self,
+        native: _native.Stream,
+        plane: "MediaPlane",
+        playout: Playout,
+        payloads: Mapping[int, Coding],
+        keys: SrtpKeys | None,
+    ) -> None:
         self._native = native
         self._plane = plane
+        self._payloads = dict(payloads)
+        self._keys = keys
+        self._orders: dict[CodingName, InOrder] = {}
         self.playout = playout
         self.number: int = native.number
         self.port: int = native.port
@@ -132,14 +148,43 @@ class RtpStream:
             self._native.set_remote(remote)
         if payloads is not None:
             self._native.set_payloads(_given(payloads))
-        if keys is not None:
-            self._native.set_srtp(_srtp(keys))
+            self._payloads = dict(payloads)
+            self._plane.look_aside(self)
+        if keys is not None and keys != self._keys:
+            # The same keys again go on as they are: their packets' count is part of the cipher.
+            self._native.set_keys(_sessions(keys))
+            self._keys = keys
         if is_held is not None:
             self._native.set_held(is_held)
 
     @property
     def counts(self) -> StreamCounts:
         return StreamCounts(**self._native.counts())
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether some of it is decoded here, not in the native part."""
+        return any(coding.name in _ASIDE for coding in self._payloads.values())
+
+    @property
+    def undecodable(self) -> int:
+        return sum(one.undecodable for one in list(self._orders.values()))
+
+    def decode(self, now_ms: float) -> None:
+        """What was set aside for PyAV since the last time."""
+        for payload_type, sequence, timestamp, ssrc, arrival_ms, payload in self._native.take_aside():
+            coding = self._payloads.get(payload_type)
+            if coding is None or coding.name not in _ASIDE:
+                continue
+            if coding.name not in self._orders:
+                decoder = _ASIDE[coding.name]()
+                self._orders[coding.name] = InOrder(decoder, self._play, self._plane.wait_ms, 8000)
+            self._orders[coding.name].push(Coded(sequence, timestamp, ssrc, payload, arrival_ms))
+        for order in self._orders.values():
+            order.release(now_ms)
+
+    def _play(self, packet: Coded, samples: NDArray[np.float32]) -> None:
+        self.playout.push(packet.sequence, packet.timestamp, samples, packet.arrival_ms, packet.ssrc)
 
     def close(self) -> None:
         """Its ports are free again, and its playout is closed: what waits is played."""
@@ -149,13 +194,22 @@ class RtpStream:
 
 
 class MediaPlane:
-    """The receiving threads. All calls may come from any thread. clock: `Live.media_clock`."""
+    """The receiving threads. All calls may come from any thread. clock: `Live.media_clock`; playout: of its playouts.
 
-    def __init__(self, config: RtpConfig, clock: _native.Clock) -> None:
+    Opus and G.729 are decoded in a thread of Python's, 10 ms late at most; all else is native.
+    """
+
+    def __init__(self, config: RtpConfig, clock: _native.Clock, playout: PlayoutConfig = PlayoutConfig()) -> None:
         self._config = config
         threads = config.threads or min(4, len(os.sched_getaffinity(0)))
         self._native = _native.Plane(clock, threads, config.first_port, config.last_port, config.receive_bytes)
+        self._name = f"vocal-{os.urandom(6).hex()}"
+        self._clock = clock
+        self.wait_ms = max(0.0, playout.lag_ms - 25.0)  # for a missing packet, before decoding
         self._streams: dict[int, RtpStream] = {}
+        self._aside: dict[int, RtpStream] = {}
+        self._decoding: threading.Thread | None = None
+        self._closed = threading.Event()
 
     def open(
         self,
@@ -178,9 +232,11 @@ class MediaPlane:
                 _given(payloads),
                 host,
                 remote or ("", 0),
-                _srtp(keys),
+                _sessions(keys),
                 mux,
                 1000.0 * self._config.timeout_s,
+                1000.0 * self._config.report_s,
+                self._name,
                 self._config.latches,
             )
         except (ValueError, RuntimeError) as error:
@@ -188,8 +244,9 @@ class MediaPlane:
         if native is None:
             ports = f"{self._config.first_port}-{self._config.last_port}"
             raise CapacityError(f"no RTP port is left of {ports} (settings [rtp])", 10.0)
-        stream = RtpStream(native, self, playout)
+        stream = RtpStream(native, self, playout, payloads, keys)
         self._streams[stream.number] = stream
+        self.look_aside(stream)
         return stream
 
     def take_events(self) -> list[MediaEvent]:
@@ -209,13 +266,30 @@ class MediaPlane:
         """CPU time of the receiving threads."""
         return float(self._native.cpu_s)
 
+    def look_aside(self, stream: RtpStream) -> None:
+        if stream.is_aside:
+            self._aside[stream.number] = stream
+            if self._decoding is None:
+                self._decoding = threading.Thread(target=self._decode, name="vocal-decode", daemon=True)
+                self._decoding.start()
+
+    def _decode(self) -> None:
+        while not self._closed.wait(DECODE_EVERY_S):
+            now_ms = self._clock.now_ms()
+            for stream in list(self._aside.values()):
+                stream.decode(now_ms)
+
     def forget(self, stream: RtpStream) -> None:
         self._streams.pop(stream.number, None)
+        self._aside.pop(stream.number, None)
 
     def close(self) -> None:
         """Every stream, and the threads."""
         for stream in self.streams:
             stream.close()
+        self._closed.set()
+        if self._decoding is not None:
+            self._decoding.join()
         self._native.close()
 
 
@@ -223,7 +297,8 @@ def _given(payloads: Mapping[int, Coding]) -> list[tuple[int, str, int]]:
     return [(number, coding.name, coding.clock_hz) for number, coding in payloads.items()]
 
 
-def _srtp(keys: SrtpKeys | None) -> tuple[int, int, int]:
+def _sessions(keys: SrtpKeys | None) -> tuple[int, int]:
     if keys is None:
-        return 0, 0, 0
-    raise UsageError("SRTP: not yet")
+        return 0, 0
+    theirs = new_session(keys.theirs, keys.suite, is_inbound=True)
+    return theirs, new_session(keys.ours, keys.suite, is_inbound=False) if keys.ours is not None else 0

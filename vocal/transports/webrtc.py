@@ -1,4 +1,4 @@
-"""WebRTC: offers and answers, packets in and out, Opus. aiortc does ICE, DTLS and SRTP.
+"""WebRTC: offers and answers, packets in and out. aiortc does ICE, DTLS and SRTP.
 
     aiortc: UDP ─► ICE ─► DTLS ─► SRTP ─► router ─► PacketReceiver ─► Inlet ─► Playout
                                                          └─► PacketSender of the other side
@@ -14,7 +14,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-import av
 import numpy as np
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
 from aiortc.rtcconfiguration import RTCBundlePolicy
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 
 from vocal.errors import MediaError
 from vocal.playout import Playout
+from vocal.transports.codecs import Coded, InOrder, OpusDecoder
 
 Coding = Literal["opus", "pcmu", "pcma"]
 CODINGS: dict[str, int] = {"opus": 48000, "pcmu": 8000, "pcma": 8000}
@@ -474,85 +474,13 @@ class Peer:
                     await one.transport.stop()
 
 
-# Opus
-
-TAPS = 240
-_DECIMATION = 6
-MOST_SAMPLES = 5760
-
-
-def _low_pass() -> NDArray[np.float32]:
-    """3.5 kHz pass, 60 dB from 4.3 kHz on, at 48 kHz; 2.5 ms late."""
-    at = np.arange(TAPS) - (TAPS - 1) / 2
-    taps = np.sinc(2.0 * 3900.0 / 48000.0 * at) * np.kaiser(TAPS, 6.5)
-    found: NDArray[np.float32] = (taps / taps.sum()).astype(np.float32)
-    return found
-
-
-_LOW_PASS = _low_pass()
-
-
-class OpusDecoder:
-    """Packets in the order they were sent -> audio at 8 kHz. Raises MediaError for what is no Opus."""
-
-    def __init__(self) -> None:
-        self._codec: Any = self._open()
-        self._audio = np.zeros(TAPS - _DECIMATION + MOST_SAMPLES, np.float32)
-        # Each row: what one sample at 8 kHz is made of.
-        shape = MOST_SAMPLES // _DECIMATION, TAPS
-        self._rows = np.lib.stride_tricks.as_strided(self._audio, shape, (4 * _DECIMATION, 4), writeable=False)
-
-    def _open(self) -> Any:
-        # Not FFmpeg's own decoder, whose packets become longer and shorter where the sender changes its mode.
-        codec = av.CodecContext.create("libopus", "r")
-        codec.sample_rate, codec.layout, codec.format = 48000, "mono", "s16"
-        return codec
-
-    def decode(self, payload: bytes) -> NDArray[np.float32]:
-        if not payload:
-            raise MediaError("Opus: wanted a packet, got nothing")  # would end the decoder for good
-        try:
-            decoded = self._codec.decode(av.Packet(payload))
-            frames = [np.frombuffer(one.planes[0], np.int16, one.samples) for one in decoded]
-        except (av.FFmpegError, EOFError, ValueError) as error:
-            if isinstance(error, EOFError):
-                self._codec = self._open()
-            raise MediaError(f"Opus: {error}") from None
-        if not frames or sum(map(len, frames)) > MOST_SAMPLES:
-            raise MediaError("Opus: wanted a packet of at most 120 ms")
-        return self._decimate(frames[0] if len(frames) == 1 else np.concatenate(frames))
-
-    def _decimate(self, audio: NDArray[np.int16]) -> NDArray[np.float32]:
-        count, kept = len(audio), TAPS - _DECIMATION
-        np.multiply(audio, np.float32(1.0 / 32768.0), out=self._audio[kept : kept + count])
-        narrow: NDArray[np.float32] = np.einsum("ij,j->i", self._rows[: count // _DECIMATION], _LOW_PASS)
-        self._audio[:kept] = self._audio[count : count + kept]
-        return narrow
-
-
-def warm_up() -> None:
-    """The first decoder takes 40 ms to be there; no call is to wait for it."""
-    OpusDecoder().decode(bytes((0xF8, 0xFF, 0xFE)))
-
-
 # Into a playout
-
-
-MOST_WAITING = 8
-
-
-class _Waiting(NamedTuple):
-    packet: RtpPacket
-    arrival_ms: float
-    until_ms: float
 
 
 class Inlet:
     """One track's packets into playouts. `attach(clock_hz)` gives a playout for the channel when audio comes.
 
-    Opus decodes in the order of sending: after a gap packets wait for the missing one, but only as long as they
-    themselves can still be played in time: `wait_ms` from when the fastest of packets would have come.
-    call_later(seconds, function) is the event loop's.
+    wait_ms: how long Opus waits for a missing packet. call_later(seconds, function) is the event loop's.
     """
 
     def __init__(
@@ -566,19 +494,21 @@ class Inlet:
         self._call_later = call_later
         self._playout: Playout | None = None
         self._clock_hz = 0
-        self._decoder: OpusDecoder | None = None
-        self._waiting: dict[int, _Waiting] = {}
-        self._next: int | None = None
+        self._order: InOrder | None = None
         self._timer: Any = None
         self._is_closed = False
-        # The newest packet's time at its sender, and how fast the fastest came.
-        self._ssrc = self._timestamp = 0
-        self._sent_ms = self._fastest_ms = self._seen_ms = 0.0
-        self.undecodable = self.out_of_order = 0
 
     @property
     def playout(self) -> Playout | None:
         return self._playout
+
+    @property
+    def undecodable(self) -> int:
+        return self._order.undecodable if self._order is not None else 0
+
+    @property
+    def out_of_order(self) -> int:
+        return self._order.out_of_order if self._order is not None else 0
 
     def push(self, coding: Coding, packet: RtpPacket) -> None:
         if self._is_closed:
@@ -597,18 +527,9 @@ class Inlet:
                     packet.sequence_number, packet.timestamp, packet.payload, _G711[coding], arrival_ms, packet.ssrc
                 )
             return
-        step = 0 if self._next is None else _signed(packet.sequence_number - self._next)
-        if self._next is None or packet.ssrc != self._ssrc or abs(step) > 500:
-            self._flush()
-            self._ssrc, self._timestamp, self._next, step = packet.ssrc, packet.timestamp, packet.sequence_number, 0
-            self._sent_ms, self._fastest_ms = 0.0, float("inf")
-        behind_ms = self._behind_ms(packet.timestamp, arrival_ms)
-        if step < 0:
-            # Too late for its turn, but not for its place: better a crackle than a hole.
-            self.out_of_order += 1
-            self._decode(packet, arrival_ms)
-            return
-        self._waiting[packet.sequence_number] = _Waiting(packet, arrival_ms, arrival_ms + self._wait_ms - behind_ms)
+        if self._order is None:
+            self._order = InOrder(OpusDecoder(), self._play, self._wait_ms, CODINGS["opus"])
+        self._order.push(Coded(packet.sequence_number, packet.timestamp, packet.ssrc, packet.payload, arrival_ms))
         self._release(arrival_ms)
 
     def close(self) -> None:
@@ -618,35 +539,17 @@ class Inlet:
         if self._playout is not None:
             self._playout.close()
 
+    def _play(self, packet: Coded, samples: NDArray[np.float32]) -> None:
+        assert self._playout is not None
+        self._playout.push(packet.sequence, packet.timestamp, samples, packet.arrival_ms, packet.ssrc)
+
     def _release(self, now_ms: float) -> None:
-        while self._waiting:
-            assert self._next is not None
-            found = self._waiting.pop(self._next, None)
-            if found is None:
-                left_ms = min(one.until_ms for one in self._waiting.values()) - now_ms
-                if left_ms > 0.0 and len(self._waiting) < MOST_WAITING:
-                    if self._timer is None:
-                        self._timer = self._call_later(left_ms / 1000.0, self._give_up)
-                    return
-                self._next = self._in_order()[0].packet.sequence_number
-                continue
-            self._next = (self._next + 1) & 0xFFFF
-            self._decode(found.packet, found.arrival_ms)
-        self._stop_timer()
-
-    def _behind_ms(self, timestamp: int, arrival_ms: float) -> float:
-        """How much longer a packet was under way than the fastest one; the fastest ages, since clocks drift."""
-        sent_ms = self._sent_ms + _signed32(timestamp - self._timestamp) / 48.0
-        if sent_ms > self._sent_ms:
-            self._timestamp, self._sent_ms = timestamp, sent_ms
-        aged_ms = self._fastest_ms + 0.0005 * (arrival_ms - self._seen_ms)
-        self._seen_ms = arrival_ms
-        self._fastest_ms = min(aged_ms, arrival_ms - sent_ms)
-        return arrival_ms - sent_ms - self._fastest_ms
-
-    def _in_order(self) -> "list[_Waiting]":
-        first = self._next or 0
-        return sorted(self._waiting.values(), key=lambda one: _signed(one.packet.sequence_number - first))
+        assert self._order is not None
+        left_ms = self._order.release(now_ms)
+        if left_ms is None:
+            self._stop_timer()
+        elif self._timer is None:
+            self._timer = self._call_later(left_ms / 1000.0, self._give_up)
 
     def _give_up(self) -> None:
         self._timer = None
@@ -659,25 +562,5 @@ class Inlet:
 
     def _flush(self) -> None:
         self._stop_timer()
-        for one in self._in_order():
-            self._decode(one.packet, one.arrival_ms)
-        self._waiting.clear()
-
-    def _decode(self, packet: RtpPacket, arrival_ms: float) -> None:
-        if self._decoder is None:
-            self._decoder = OpusDecoder()
-        try:
-            samples = self._decoder.decode(packet.payload)
-        except MediaError:
-            self.undecodable += 1
-            return
-        assert self._playout is not None
-        self._playout.push(packet.sequence_number, packet.timestamp, samples, arrival_ms, packet.ssrc)
-
-
-def _signed(step: int) -> int:
-    return (step + 0x8000 & 0xFFFF) - 0x8000
-
-
-def _signed32(step: int) -> int:
-    return (step + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+        if self._order is not None:
+            self._order.flush()
