@@ -59,7 +59,9 @@ def serve(contender: str) -> None:
 
     from vocal.config import Config, LiveConfig
     from vocal.live import Live
-    from vocal.server import Service, build_app, listen, load_live_emotion, uvicorn_config
+    from vocal.running import listen, uvicorn_config
+    from vocal.server import build_app
+    from vocal.service import Service, load_live_emotion
 
     os.sched_setaffinity(0, {SERVER_CORE})
     sys.setswitchinterval(0.0005)

@@ -9,11 +9,24 @@ from contextlib import contextmanager
 import uvicorn
 
 from vocal.access import Access, Principal
+from vocal.answers import Answers
 from vocal.client import Client
-from vocal.config import Config, LiveConfig, PlayoutConfig, RtpConfig, ServerConfig, SipConfig, WebrtcConfig
+from vocal.config import (
+    Config,
+    LiveConfig,
+    MediaConfig,
+    OidcConfig,
+    PlayoutConfig,
+    RtpConfig,
+    ServerConfig,
+    SipConfig,
+    WebrtcConfig,
+)
 from vocal.emotion import EmotionModel
 from vocal.live import Live
-from vocal.server import Service, build_app, listen, uvicorn_config
+from vocal.running import listen, uvicorn_config
+from vocal.server import build_app
+from vocal.service import Service
 
 # Fast clocks make a machine's short breaks long: what is played waits for longer.
 PATIENT = PlayoutConfig(stream_lag_ms=5000.0)
@@ -48,19 +61,30 @@ def serving(
     access: Access | None = None,
     store: object = None,
     webrtc: WebrtcConfig | None = None,
+    media: MediaConfig | None = None,
+    answers: Answers | None = None,
+    oidc: OidcConfig | None = None,
     sip: SipConfig | None = None,
     rtp: RtpConfig | None = None,
 ) -> Iterator[Served]:
     config = Config(
         server=server or ServerConfig(),
+        oidc=oidc or OidcConfig(),
         live=live or LiveConfig(),
         playout=playout,
         webrtc=webrtc or WebrtcConfig(),
+        media=media or MediaConfig(),
         sip=sip or SipConfig(),
         rtp=rtp or RtpConfig(first_port=0),
     )
     emotion = EmotionModel()
-    service = Service(config, access, lambda sink: Live(sink, config, emotion, speed=speed), store)  # type: ignore[arg-type]
+    service = Service(
+        config,
+        access,
+        lambda sink: Live(sink, config, emotion, speed=speed),
+        store,  # type: ignore[arg-type]
+        answers=answers,
+    )
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
     settings = uvicorn_config(build_app(service), "127.0.0.1", port)

@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "utterance": {"types", "bank"},
     "contract": {"errors"},
     "emotion": {"types", "errors", "utterance", "contract"},
+    "estimates": {"types", "emotion", "utterance"},
     "conversation": {"types", "config"},
     "rules": {"types", "errors", "conversation"},
     "sinks": set(),
@@ -39,9 +40,17 @@ ROOMS: dict[str, set[str]] = {
     "terminal": {"types", "texts"},
     "sinks.hub": {"types", "policy"},
     "access": {"types", "errors", "policy"},
-    "answers": set(),
+    "answers": {"errors", "policy"},
     "guard": set(),
-    "transports.pcm": {"types", "errors"},
+    "signatures": {"errors"},
+    "transports.dialect": {"types", "errors"},
+    "transports.pcm": {"types", "errors", "transports.dialect"},
+    "transports.twilio": {"errors", "transports.dialect"},
+    "transports.audiohook": {"types", "errors", "transports.dialect"},
+    "transports.chan_websocket": {"errors", "transports.dialect"},
+    "transports.audiosocket": {"errors", "transports.dialect"},
+    "senders": {"types", "errors", "signatures", "transports.audiosocket", "transports.pcm"},
+    "oidc": {"config", "errors", "access", "guard"},
     "transports.codecs": {"errors"},
     "transports.webrtc": {"errors", "playout", "transports.codecs"},
     "transports.srtp": {"errors"},
@@ -51,14 +60,18 @@ ROOMS: dict[str, set[str]] = {
     "transports.sip_net": {"transports.sip", "transports.sip_message"},
     "transports.sdp": {"errors"},
     "transports.siprec": {"errors", "transports.sip_message"},
-    "client": {"types", "errors", "transports.pcm"},
-    "whip": {"types", "errors", "client", "transports.webrtc"},
+    "client": {"types", "errors", "senders", "transports.pcm"},
+    "whip": {"types", "errors", "senders", "client", "transports.webrtc"},
     "watch": {"types", "texts", "client"},
     "demo": set(),
     "demo.stage": {"errors"},  # makes the bundled call; nothing imports it
 }
 # They put the rooms together, so they may know any; but only the composers above them.
-COMPOSERS = ("engine", "analysis", "doctor", "live", "calling", "telephony", "server", "cli")
+COMPOSERS = (
+    *("engine", "analysis", "doctor", "live", "service", "calling", "telephony", "media"),
+    *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages"),
+    *("running", "server", "cli"),
+)
 # What is installed into the package from elsewhere in the repository.
 BESIDE = {"cli": {"benchmarks.bench"}}
 # The package's own face: lazily, for `vocal.analyze` and `vocal.Engine`.
@@ -69,11 +82,16 @@ HOMES: dict[str, dict[str, str]] = {
     "onnxruntime": {"emotion": "run"},
     "soundfile": {"transports.files": "run", "demo.stage": "run", "doctor": "run"},
     "soxr": {"transports.files": "run", "transports.pcm": "run", "demo.stage": "run", "emotion": "run"},
-    "fastapi": {"calling": "run", "server": "run"},
+    "http_message_signatures": {"signatures": "run"},
+    "fastapi": {
+        **dict.fromkeys(("api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures"), "run"),
+        **dict.fromkeys(("api.pages", "calling", "media", "server"), "run"),
+    },
     "aiortc": {"transports.webrtc": "run"},
     "pylibsrtp": {"transports.srtp": "run"},
-    "uvicorn": {"server": "run"},
-    "prometheus_client": {"server": "run", "telephony": "run"},
+    "uvicorn": {"running": "run"},
+    "prometheus_client": {"api.figures": "run"},
+    "joserfc": {"oidc": "run"},
     "argon2": {"access": "run"},
     "websockets": {"client": "run"},
     "av": {"transports.files": "run", "transports.codecs": "run", "whip": "run", "doctor": "run"},
@@ -260,7 +278,8 @@ def test_its_answer_is_the_only_way_to_an_emotion_stage() -> None:
 
 
 def test_only_the_engine_asks_the_model() -> None:
-    assert [module for module in VOCAL if "estimate" in names_in(module) and module != "emotion"] == ["engine"]
+    assert [module for module in VOCAL if "estimate" in names_in(module) and module != "emotion"] == ["estimates"]
+    assert [module for module in VOCAL if "Estimates" in names_in(module) and module != "estimates"] == ["engine"]
 
 
 def test_no_setting_reaches_it() -> None:

@@ -24,14 +24,17 @@ from vocal.client import Client, replay
 from vocal.config import LiveConfig, PlayoutConfig, ServerConfig
 from vocal.demo import call_path
 from vocal.errors import InputError, UsageError
-from vocal.server import check_exposure
+from vocal.running import check_exposure
 from vocal.transports.files import open_call
 from vocal.types import (
+    AlertsMuted,
+    AlertsSeen,
     CallEnded,
     CallStarted,
     Channel,
     Cue,
     Event,
+    HelpAnswered,
     HelpOffered,
     Levels,
     LiveEvent,
@@ -277,6 +280,59 @@ def test_agents_see_their_own_calls_and_leads_their_teams_without_names(
     assert http_(closed, "GET", "/metrics", Authorization=f"Bearer {tokens['ann']}")[0] == 403
 
 
+def test_alerts_are_acknowledged_and_muted_for_the_whole_team(closed: Served, pcm: NDArray[np.float32]) -> None:
+    """What one lead does, the other lead of the team is told, at once and after coming back; nobody else is."""
+    ingest = closed.client(closed.token("ingest"))
+    lea, leo = (Principal(name, "lead", None, "t1") for name in ("Lea", "Leo"))
+    leads = [closed.client(closed.service.access.issue(one, "token")) for one in (lea, leo)]
+    ann = closed.client(closed.token("agent", "ann", "t1"))
+    others = {"other": closed.client(closed.token("lead", team="t2")), "ann": ann}
+    sent = ingest.send_call(BOTH, Metadata(team="t1", agent="ann", notice=True), call="alerted")
+    sent.push(pcm[:2000])
+    closed.wait_until(lambda: closed.service.hub.started("alerted"))
+    texts = {"de": "Hilfe anbieten.", "en": "Offer help."}
+    told = {"call": "alerted", "at_s": 1.0, "evidence": {}, "text_key": "", "text": texts, "expires_s": 9.0}
+    cues = [
+        Cue(**told, seq=seq, cue="x", kind="x", severity="alert", audience=audience)  # type: ignore[arg-type]
+        for seq, audience in ((101, "coach"), (102, "agent"), (103, "coach"))
+    ]
+    assert closed.service._loop is not None
+    closed.service._loop.call_soon_threadsafe(closed.service.take, cues)
+    closed.wait_until(lambda: len(closed.service.hub.cues_of("alerted")) == 3)
+    path = "/v1/calls/alerted"
+    assert leads[0].request("POST", f"{path}/cues/103/seen") == {"call": "alerted", "last": 103}
+    assert leads[1].request("POST", f"{path}/cues/101/seen") == {"call": "alerted", "last": 103}
+    leads[1].request("POST", f"{path}/mute", {"seconds": 60})
+    for number in (102, 104):
+        with pytest.raises(InputError, match=f"404 call 'alerted' has no alert {number}"):
+            leads[0].request("POST", f"{path}/cues/{number}/seen")
+    for name, status in (("other", "404"), ("ann", "403")):
+        for way in ("/cues/103/seen", "/mute", "/help"):
+            with pytest.raises(InputError, match=status):
+                others[name].request("POST", path + way, {} if way == "/help" else None)
+    with pytest.raises(InputError, match="422"):
+        leads[0].request("POST", f"{path}/mute", {"seconds": -1})
+    # The agent's answer to an offer.
+    with pytest.raises(InputError, match="409 call 'alerted' was offered no help"):
+        ann.request("POST", f"{path}/help/answer", {"wanted": True})
+    with pytest.raises(InputError, match="403"):
+        leads[0].request("POST", f"{path}/help/answer", {"wanted": True})
+    leads[0].request("POST", f"{path}/help", {"text": "Soll ich?"})
+    ann.request("POST", f"{path}/help/answer", {"wanted": True})
+    ingest.request("POST", f"{path}/end", {"reason": "hangup"})
+    heard = [listen(one, "alerted", since=0) for one in leads]
+    for events in heard:
+        assert [(one.last, one.by) for one in of_kind(events, AlertsSeen)] == [(103, "Lea")]
+        assert [(one.until_s - one.at_s, one.by) for one in of_kind(events, AlertsMuted)] == [(60.0, "Leo")]
+        assert [one.wanted for one in of_kind(events, HelpAnswered)] == [True]
+        assert b'"ann"' not in msgspec.json.encode(events)
+    anns = listen(ann, "alerted", since=0)
+    assert not of_kind(anns, AlertsSeen)
+    assert not of_kind(anns, AlertsMuted)
+    with pytest.raises(InputError, match="409 call 'alerted' has ended"):
+        leads[0].request("POST", f"{path}/mute")
+
+
 def test_forged_expired_and_missing_tokens(closed: Served) -> None:
     good = closed.token("agent", "ann")
     principal = Principal("ann", "agent", "ann")
@@ -291,9 +347,11 @@ def test_forged_expired_and_missing_tokens(closed: Served) -> None:
         "ä".encode().decode("latin-1"),
     ):
         assert http_(closed, "GET", "/v1/me", Authorization=f"Bearer {token}")[0] == 401
-        for path in ("/v1/live", "/v1/media/pcm"):
-            with ws(closed, path, Authorization=f"Bearer {token}") as socket:
-                assert closed_with(socket) == 1008
+        with ws(closed, "/v1/live", Authorization=f"Bearer {token}") as socket:
+            assert closed_with(socket) == 1008
+        with pytest.raises(InvalidStatus) as refused:
+            ws(closed, "/v1/media/pcm", Authorization=f"Bearer {token}")
+        assert refused.value.response.status_code == 401
     for headers in ({}, {"Authorization": "Basic abc"}, {"Cookie": "vocal_session=x.y"}):
         status, answer, _ = http_(closed, "GET", "/v1/calls", **headers)
         assert (status, answer["www-authenticate"]) == (401, "Bearer")
@@ -329,7 +387,10 @@ def test_login_sessions_and_links(closed: Served) -> None:
         code = access.issue(Principal("demo", "lead", None, "t1"), "link", 60.0)
         status, headers, _ = http_(closed, "GET", f"/login/{code}?to=/coach")
         assert (status, headers["location"]) == (303, "/coach")
-        assert http_(closed, "GET", f"/login/{code}")[0] == 403
+        status, again, _ = http_(closed, "GET", f"/login/{code}")
+        assert (status, again["location"]) == (303, "/?failed=link")
+        assert "set-cookie" not in again
+        assert closed.service.refused["login_link"] == 1
         assert http_(closed, "GET", "/v1/me", Cookie=headers["set-cookie"].partition(";")[0])[0] == 200
         code = access.issue(Principal("demo", "lead", None, "t1"), "link", 60.0)
         assert http_(closed, "GET", f"/login/{code}?to=//evil.example")[1]["location"] == "/"

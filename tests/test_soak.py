@@ -17,9 +17,9 @@ from serving import Served, serving
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from vocal.client import encoded
 from vocal.config import PlayoutConfig, ServerConfig
 from vocal.demo import call_path
+from vocal.senders import encoded
 from vocal.sinks import hub
 from vocal.transports.files import open_call
 from vocal.transports.pcm import Hello, hello_text

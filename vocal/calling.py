@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import fastapi
 import msgspec
@@ -19,11 +19,10 @@ from fastapi import HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vocal.access import Principal, may_handle
-from vocal.config import Config
 from vocal.errors import AccessError, CapacityError, UsageError
 from vocal.guard import RateLimit, address
-from vocal.live import Live
 from vocal.playout import Playout
+from vocal.service import Service
 from vocal.transports.codecs import warm_up
 from vocal.transports.webrtc import (
     Coding,
@@ -35,7 +34,7 @@ from vocal.transports.webrtc import (
     parse_fragment,
     parse_offer,
 )
-from vocal.types import Call, Channel, Metadata, Role
+from vocal.types import Channel, Metadata, Role
 
 WHIP = "/v1/whip"
 SOFTPHONE = "/v1/softphone"
@@ -54,28 +53,6 @@ MOST_INVITES = 10_000
 State = Literal["connecting", "connected", "lost", "ended"]
 Who = Callable[[Request], Principal]
 Limit = Callable[[RateLimit, Request], None]
-
-
-class Host(Protocol):
-    """What of the server's service is needed here."""
-
-    config: Config
-    live: Live
-    opens: RateLimit
-
-    def open_call(
-        self,
-        principal: Principal,
-        transport: str,
-        source: str,
-        channels: tuple[Channel, ...],
-        metadata: Metadata,
-        call: str | None = None,
-    ) -> Call: ...
-
-    def metadata_of(self, call: str) -> Metadata | None: ...
-
-    def on_end(self, call: str, close: Callable[[str], None]) -> None: ...
 
 
 class Session:
@@ -173,7 +150,7 @@ class GivenIn(BaseModel):
 class Calling:
     """All WebRTC connections of a server. Its event loop owns it."""
 
-    def __init__(self, service: Host) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
         self._live = service.live
         self._config = service.config.webrtc
@@ -468,7 +445,7 @@ async def _forward(hearers: list[Session], coding: Coding, packet: Packet) -> No
 # HTTP
 
 
-def add_routes(api: fastapi.FastAPI, calling: Calling, service: Host, who: Who, limit: Limit) -> None:
+def add_routes(api: fastapi.FastAPI, calling: Calling, service: Service, who: Who, limit: Limit) -> None:
     """WHIP and the softphone, over the API's own ways to know who asks and how often."""
 
     def taken(kind: str, request: Request) -> None:

@@ -11,19 +11,18 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from vocal.access import Principal
-from vocal.config import Config, SipConfig
+from vocal.config import SipConfig
 from vocal.errors import CapacityError, ConfigError, MediaError, UsageError, VocalError
 from vocal.guard import RateLimit
-from vocal.live import Live
-from vocal.transports.rtp import Coding, MediaPlane, RtpStream, SrtpKeys
+from vocal.service import Service
+from vocal.transports.rtp import Coding, MediaPlane, RtpStream
 from vocal.transports.sdp import (
     Chosen,
     Media,
@@ -47,7 +46,8 @@ from vocal.transports.siprec import (
     parse_metadata,
     sides,
 )
-from vocal.types import Call, Channel, Metadata, Role
+from vocal.transports.srtp import SrtpKeys
+from vocal.types import Channel, Metadata, Role
 
 LOOK_S = 0.5
 STRANGERS_BURST, STRANGERS_PER_S = 5.0, 0.5
@@ -55,26 +55,6 @@ STRANGERS_BURST, STRANGERS_PER_S = 5.0, 0.5
 
 MOST_CHANNELS = 2
 _DTMF = ("application/dtmf-relay", "application/dtmf")
-
-
-class Host(Protocol):
-    """What of the server's service is needed here."""
-
-    config: Config
-    live: Live
-    listening: dict[str, str]
-
-    def open_call(
-        self,
-        principal: Principal,
-        transport: str,
-        source: str,
-        channels: tuple[Channel, ...],
-        metadata: Metadata,
-        call: str | None = None,
-    ) -> Call: ...
-
-    def on_end(self, call: str, close: Callable[[str], None]) -> None: ...
 
 
 class Refused(Exception):
@@ -119,7 +99,7 @@ class _Content(NamedTuple):
 class Telephony:
     """All SIP of a server. Its event loop owns it."""
 
-    def __init__(self, service: Host) -> None:
+    def __init__(self, service: Service) -> None:
         self._service, self._live = service, service.live
         self._config: SipConfig = service.config.sip
         self._endpoint = Endpoint()
@@ -625,19 +605,14 @@ class Telephony:
 
     # Figures
 
-    def collect(self) -> list[Metric]:
-        """What /metrics tells of SIP."""
-        if not self.is_on:
-            return []
-        now = GaugeMetricFamily("vocal_sip_now", "SIP legs, dialogs and connections", labels=["what"])
-        now.add_metric(["legs"], len(self._legs))
-        now.add_metric(["dialogs"], len(self._endpoint.dialogs))
-        now.add_metric(["connections"], self.doors.connections)
-        since = CounterMetricFamily("vocal_sip", "What became of SIP messages and calls", labels=["what"])
-        for counts in (self.counts, self._endpoint.counts, self.doors.counts):
-            for what, count in counts.items():
-                since.add_metric([what], count)
-        return [now, since]
+    def now(self) -> dict[str, int]:
+        """What there is of SIP at the moment."""
+        dialogs, connections = len(self._endpoint.dialogs), self.doors.connections
+        return {"legs": len(self._legs), "dialogs": dialogs, "connections": connections}
+
+    def since(self) -> dict[str, int]:
+        """What became of messages and calls."""
+        return {**self.counts, **self._endpoint.counts, **self.doors.counts}
 
 
 _SIDES: dict[str, Role] = {"internal": "agent", "external": "customer"}

@@ -16,8 +16,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from vocal.client import PACKET_SAMPLES, Faults, Recording, encoded
+from vocal.client import PACKET_SAMPLES, Faults, Recording
 from vocal.errors import InputError, UsageError, VocalError
+from vocal.senders import encoded
 from vocal.transports.webrtc import CODINGS, Coding, Peer
 from vocal.types import Metadata
 

@@ -7,13 +7,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from provider import CLIENT, SECRET, open_id_provider
 from serving import Served, serving
 
 from browser.stage import Staged, silent_call
 from vocal.access import Access, Principal
-from vocal.config import ServerConfig
+from vocal.config import OidcConfig, ServerConfig
 from vocal.policy import INFERRED_MEASURES
 from vocal.texts import catalogue
 
@@ -147,6 +149,23 @@ def test_who_has_an_account_signs_in_and_is_led_on(open_page: Open) -> None:
         page.goto(closed.url + "/agent")
         page.get_by_role("link", name="Zur Anmeldung").click()
         page.get_by_label("Name").wait_for()
+
+
+def test_who_is_known_to_a_provider_signs_in_there(open_page: Open) -> None:
+    with open_id_provider() as idp:
+        oidc = OidcConfig(idp.issuer, CLIENT, SECRET, name="Hausdienst", groups={"cc-agents": "agent"})
+        with serving(oidc=oidc) as closed:
+            page = open_page("/?to=/agent", url=closed.url)
+            assert not page.get_by_label("Passwort").count()
+            idp.claims["groups"] = ["others"]
+            page.get_by_role("link", name="Anmelden mit Hausdienst").click()
+            page.get_by_text("haben hier aber keine Rolle").wait_for()
+            assert violations(page) == []
+            idp.claims["groups"] = ["cc-agents"]
+            page.goto(f"{closed.url}/?to=/agent")
+            page.get_by_role("link", name="Anmelden mit Hausdienst").press("Enter")
+            page.get_by_text("Kein Gespräch").wait_for()
+            assert urlsplit(page.url).path == "/agent"
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ const LOUDER_DB = 3;
 const TEMPO_RANGE = [4.0, 5.2];
 const TEMPO_SCALE = [2, 8];
 const LEVEL_SCALE = [-50, -10];
-const SEEN = "vocal-help-seen";
+const ANSWERED_S = 8; // so long an answer to help stands
 const DONE = "vocal-done";
 
 class Scale {
@@ -117,6 +117,7 @@ export class VocalAgent extends Part {
       this.#kind = null;
       this.levels = { agent: new Smooth(), customer: new Smooth() };
       this.#show("live");
+      if (isPast) this.#recall(this.#call);
       return;
     }
     if (event.call !== this.#call?.id) return;
@@ -126,6 +127,13 @@ export class VocalAgent extends Part {
     }
     if (event.type === "call_ended") this.#end(isPast);
     else if (event.type !== "levels") this.#tick();
+  }
+
+  /** What was answered before a reload. */
+  async #recall(call) {
+    const { feedback = {} } = (await getJson(callPath(call.id)).catch(() => null)) ?? {};
+    for (const [seq, helpful] of Object.entries(feedback)) this.#answered.set(`${call.id} ${seq}`, helpful);
+    if (this.#call === call && this.cueBox) this.cueBox.shown = undefined;
   }
 
   /** Whether the shown call was heard of lately; another may take its place otherwise. */
@@ -397,25 +405,36 @@ export class VocalAgent extends Part {
 
   #buildHelp() {
     this.helpText = h("p");
-    const seen = () => {
-      sessionStorage.setItem(SEEN, String(this.#call?.help?.cursor ?? 0));
-      this.#tick();
-    };
     this.helpTitle = h("h2");
     this.helpNote = h("p", { class: "note" });
-    this.helpButton = h("button", { type: "button", onclick: seen });
+    const answer = (wanted) => async () => {
+      try {
+        await post(callPath(this.#call.id, "/help/answer"), { wanted });
+      } catch (error) {
+        say(this.helpError, failed(error));
+      }
+    };
+    this.helpError = h("p", { class: "error", role: "alert" });
+    this.helpButtons = h(
+      "div",
+      { class: "answers" },
+      h("button", { type: "button", class: "first", onclick: answer(true) }, t("web.help.yes")),
+      h("button", { type: "button", onclick: answer(false) }, t("web.help.no")),
+    );
     const said = h("div", { role: "status" }, this.helpTitle, this.helpText, this.helpNote);
-    return h("section", { class: "help card", hidden: true }, said, this.helpButton);
+    return h("section", { class: "help card", hidden: true }, said, this.helpButtons, this.helpError);
   }
 
   #showHelp() {
     const help = this.#phase === "live" ? this.#call?.help : null;
-    const isOpen = Boolean(help) && Number(sessionStorage.getItem(SEEN) ?? 0) < help.cursor;
-    show(this.help, isOpen);
-    say(this.helpTitle, isOpen ? t("web.agent.help") : "");
+    const isOpen = Boolean(help) && help.wanted === null;
+    const isAnswered = Boolean(help) && !isOpen && this.#call.atS(STALE_MS) - help.answeredS < ANSWERED_S;
+    if (!isOpen && !isAnswered) say(this.helpError, "");
+    show(this.help, isOpen || isAnswered);
+    show(this.helpButtons, isOpen);
+    say(this.helpTitle, isOpen ? t("web.agent.help") : isAnswered ? t(help.wanted ? "web.help.said_yes" : "web.help.said_no") : "");
     say(this.helpText, isOpen && help.text ? `«${help.text}»` : "");
-    say(this.helpNote, isOpen ? t("web.agent.help_text") : "");
-    say(this.helpButton, t("web.agent.help_seen"));
+    say(this.helpNote, isOpen || isAnswered ? t("web.agent.help_text") : "");
   }
 
   async #setNotice() {
