@@ -58,7 +58,7 @@ ROOMS: dict[str, set[str]] = {
     "transports.sip_message": set(),
     "transports.sip": {"transports.sip_message"},
     "transports.sip_net": {"transports.sip", "transports.sip_message"},
-    "transports.sdp": {"errors"},
+    "transports.sdp": {"errors", "transports.srtp"},
     "transports.siprec": {"errors", "transports.sip_message"},
     "client": {"types", "errors", "senders", "transports.pcm"},
     "whip": {"types", "errors", "senders", "client", "transports.webrtc"},

@@ -719,7 +719,7 @@ def _payloads(chosen: Chosen) -> dict[int, Coding]:
 def _keys(chosen: Chosen) -> SrtpKeys | None:
     if chosen.crypto is None or chosen.ours is None:
         return None
-    return SrtpKeys(chosen.crypto.key, chosen.ours.key, chosen.crypto.suite)  # type: ignore[arg-type]
+    return SrtpKeys(chosen.crypto.key, chosen.ours.key, chosen.crypto.suite)
 
 
 def _warning(text: str) -> tuple[str, str]:

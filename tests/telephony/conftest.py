@@ -10,7 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 from serving import Served, serving
 
-from telephony.programs import EXCERPT_S, PATIENT, SIP, Sipp
+from telephony.programs import EXCERPT_S, PATIENT, SIP, Sipp, until
 from vocal.analysis import analyze
 from vocal.config import LiveConfig
 from vocal.demo import call_path
@@ -71,3 +71,9 @@ def served(told: list[Any]) -> Iterator[Served]:
 @pytest.fixture
 def sipp(tmp_path: Path) -> Sipp:
     return Sipp(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def quiet(served: Served) -> None:
+    """What was before has come to its end."""
+    until(lambda: served.service.live.stats().calls == 0, 60.0)

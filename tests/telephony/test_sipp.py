@@ -45,7 +45,7 @@ def test_signalling_at_200_calls_a_second(served: Served, told: list[Any], sipp:
     since = len(told)
     before = served.service.live.stats().refused_calls
     sipp(sip_port(served), "signalling", calls=400, rate=200.0)
-    until(lambda: served.service.live.stats().calls == 0)
+    until(lambda: served.service.live.stats().calls == 0, 60.0)
     assert served.service.live.stats().refused_calls == before
     assert len(told) >= since
 

@@ -4,14 +4,13 @@ Every media line of an offer is answered, in order. Of its codecs we take the fi
 and comfort noise beside it; labels, names and packet times are echoed. We only ever receive.
 """
 
-import base64
-import binascii
 import re
 import secrets
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from vocal.errors import MediaError
+from vocal.transports.srtp import SUITES, Suite, inline, new_key, parse_inline
 
 MOST_SDP = 65_536
 MOST_MEDIA = 32
@@ -48,25 +47,17 @@ KNOWN: dict[tuple[str, int, int], Coding] = {
 }
 _NAMES = {"pcma": "PCMA", "pcmu": "PCMU", "g722": "G722", "l16": "L16", "g729": "G729", "cn": "CN"}
 
-# Key and salt, bytes (RFC 4568, RFC 7714).
-SUITES = {
-    "AES_CM_128_HMAC_SHA1_80": 30,
-    "AES_CM_128_HMAC_SHA1_32": 30,
-    "AEAD_AES_128_GCM": 28,
-    "AEAD_AES_256_GCM": 44,
-}
-
 
 class Crypto(NamedTuple):
     """One a=crypto line. key: with its salt."""
 
     tag: int
-    suite: str
+    suite: Suite
     key: bytes
 
     @property
     def line(self) -> str:
-        return f"a=crypto:{self.tag} {self.suite} inline:{base64.b64encode(self.key).decode()}"
+        return f"a=crypto:{self.tag} {self.suite} {inline(self.key)}"
 
 
 class Media(NamedTuple):
@@ -199,17 +190,15 @@ def _codecs(formats: Sequence[str], lines: Sequence[str]) -> tuple[Codec, ...]:
 
 
 def _crypto(line: str) -> Crypto | None:
-    """A line that we can use; one with several keys or a key for every packet (MKI) is none."""
-    found = re.fullmatch(r"a=crypto:(\d{1,9})\s+(\S+)\s+inline:([A-Za-z0-9+/=]+)(?:\|[0-9^]+)?(?:\s.*)?", line)
-    if found is None or found[2] not in SUITES:
-        return None
-    if re.search(r"UNENCRYPTED|UNAUTHENTICATED", line):
+    """A line that we can use; one with parameters that weaken it, with several keys or another suite is none."""
+    found = re.fullmatch(r"a=crypto:(\d{1,9})\s+(\S+)\s+(\S+)(?:\s+(.*))?", line)
+    suite = next((one for one in SUITES if found is not None and one == found[2]), None)
+    if found is None or suite is None or re.search(r"UNENCRYPTED|UNAUTHENTICATED", found[4] or ""):
         return None
     try:
-        key = base64.b64decode(found[3] + "=" * (-len(found[3]) % 4), validate=True)
-    except binascii.Error:
+        return Crypto(int(found[1]), suite, parse_inline(found[3]))
+    except MediaError:
         return None
-    return Crypto(int(found[1]), found[2], key) if len(key) == SUITES[found[2]] else None
 
 
 class Chosen(NamedTuple):
@@ -239,7 +228,7 @@ def choose(media: Media, wanted: Sequence[Coding]) -> Chosen | None:
     if audio is None or (media.is_secure and crypto is None):
         return None
     beside = [one for one in media.codecs if one.coding in ("telephone-event", "cn") and one.clock_hz == audio.clock_hz]
-    ours = None if crypto is None else Crypto(crypto.tag, crypto.suite, secrets.token_bytes(SUITES[crypto.suite]))
+    ours = None if crypto is None else Crypto(crypto.tag, crypto.suite, new_key())
     return Chosen((audio, *beside), crypto, ours)
 
 
@@ -313,7 +302,3 @@ def offer_media(
     lines += [crypto.line] if crypto else []
     lines += [f"a=label:{label}"] if label else []
     return "\r\n".join([*lines, ""])
-
-
-def new_crypto(suite: str = "AES_CM_128_HMAC_SHA1_80") -> Crypto:
-    return Crypto(1, suite, secrets.token_bytes(SUITES[suite]))
