@@ -110,7 +110,7 @@ def parse_sdp(body: bytes) -> Description:
         raise MediaError(f"SDP: wanted at most {MOST_MEDIA} media lines, got {len(starts)}")
     session = lines[: starts[0]] if starts else lines
     origin = next((line[2:] for line in session if line.startswith("o=")), "")
-    ends = [*starts[1:], len(lines)]
+    ends = [*starts[1:], len(lines)][: len(starts)]
     return Description(origin, tuple(_media(lines[a:b], session) for a, b in zip(starts, ends, strict=True)))
 
 

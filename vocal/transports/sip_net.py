@@ -16,6 +16,7 @@ from vocal.transports.sip import Flow
 from vocal.transports.sip_message import Framer, TooLarge
 
 OnMessage = Callable[[bytes, Flow], None]
+RECEIVE_BYTES = 4_194_304
 MOST_UNSENT = 1_048_576
 MOST_HALF_S = 10.0
 """How long a message may take to become whole."""
@@ -95,6 +96,8 @@ class Doors:
                     raise
                 continue
             self._udp = transport
+            # A burst waits here rather than be lost: what is lost comes again, and again.
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
             self.bound["udp"] = (found[0], found[1])
             return
 
