@@ -62,6 +62,17 @@ ROOMS: dict[str, set[str]] = {
     "transports.siprec": {"errors", "transports.sip_message"},
     "client": {"types", "errors", "senders", "transports.pcm"},
     "whip": {"types", "errors", "senders", "client", "transports.webrtc"},
+    "sender": {"errors", "senders", "client", "transports.rtp", "transports.srtp"},
+    "caller": {
+        *("types", "errors", "sender", "client", "transports.rtp", "transports.sdp", "transports.sip"),
+        *("transports.sip_message", "transports.sip_net"),
+    },
+        "types",
+        "errors",
+        "sender",
+        "client",
+        *(f"transports.{one}" for one in ("rtp", "sdp", "sip", "sip_message", "sip_net")),
+    },
     "watch": {"types", "texts", "client"},
     "demo": set(),
     "demo.stage": {"errors"},  # makes the bundled call; nothing imports it
@@ -81,7 +92,13 @@ FACE = {"": {"analysis", "engine"}}
 HOMES: dict[str, dict[str, str]] = {
     "onnxruntime": {"emotion": "run"},
     "soundfile": {"transports.files": "run", "demo.stage": "run", "doctor": "run"},
-    "soxr": {"transports.files": "run", "transports.pcm": "run", "demo.stage": "run", "emotion": "run"},
+    "soxr": {
+        "sender": "run",
+        "transports.files": "run",
+        "transports.pcm": "run",
+        "demo.stage": "run",
+        "emotion": "run",
+    },
     "http_message_signatures": {"signatures": "run"},
     "fastapi": {
         **dict.fromkeys(("api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures"), "run"),
@@ -94,7 +111,7 @@ HOMES: dict[str, dict[str, str]] = {
     "joserfc": {"oidc": "run"},
     "argon2": {"access": "run"},
     "websockets": {"client": "run"},
-    "av": {"transports.files": "run", "transports.codecs": "run", "whip": "run", "doctor": "run"},
+    "av": {"transports.files": "run", "transports.codecs": "run", "sender": "run", "whip": "run", "doctor": "run"},
     "pyarrow": {"sinks.schema": "run", "sinks.store": "run", "doctor": "run", "analysis": "typing only"},
     "rich": {"cli": "run", "terminal": "run", "watch": "run"},
     "numba": {},

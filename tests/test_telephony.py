@@ -6,15 +6,22 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
 import pytest
+import soundfile
 from serving import Served, serving
 
-from vocal.config import LiveConfig, SipConfig
+from vocal.analysis import analyze
+from vocal.caller import replay_sip, target_of
+from vocal.config import LiveConfig, PlayoutConfig, SipConfig
+from vocal.demo import call_path
+from vocal.errors import InputError, UsageError
+from vocal.transports.files import open_call
 from vocal.transports.sip_message import Request, Response, digest_answer, parse_message
-from vocal.types import CallEnded
+from vocal.types import CallEnded, CallStarted, Metadata, Utterance
 
 pytestmark = pytest.mark.flaky(reruns=2)
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n"
@@ -307,6 +314,49 @@ def test_who_calls_must_know_a_password() -> None:
         wrong = digest_answer(challenges, "sbc", "tell everybody", "INVITE", "sip:vocal@127.0.0.1")
         assert Phone(one).ask("INVITE", SDP, more=(f"Authorization: {wrong}",)).status == 401
         assert count(one, "failed_logins") >= 1
+
+
+# Recordings as calls
+
+
+@pytest.mark.parametrize("to", ["siprec:{};transport=tcp", "sip:{}"])
+def test_a_recording_is_played_to_the_server(to: str, tmp_path: Path) -> None:
+    """Both of its sides, with their roles and the notice; what arrives has the measures of the recording."""
+    with open_call(call_path()) as source:
+        source.read(6 * 8000)
+        pcm = source.read(10 * 8000)
+    path = tmp_path / "call.wav"
+    soundfile.write(path, pcm, 8000, subtype="ALAW")
+    expected = [one for one in analyze(path, notice=True).events if isinstance(one, Utterance)]
+    patient = PlayoutConfig(lag_ms=400.0, most_lag_ms=1000.0)
+    with serving(playout=patient, live=LiveConfig(most_busy=100.0), sip=SipConfig(listen="127.0.0.1:0")) as one:
+        host, port = place(one)
+        with open_call(path) as source:
+            call, lost = replay_sip(source, to.format(f"{host}:{port}"), Metadata(notice=True, agent="7301"))
+        hub = one.service.hub
+        one.wait_until(lambda: any(isinstance(event, CallEnded) for event in hub.events_of(call)))
+        events = hub.events_of(call)
+    assert lost == 0
+    started = next(event for event in events if isinstance(event, CallStarted))
+    assert [channel.role for channel in started.channels] == ["agent", "customer"]
+    assert started.metadata.notice
+    found = [event for event in events if isinstance(event, Utterance)]
+    assert [one.role for one in found] == [one.role for one in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert one.level_dbov == pytest.approx(other.level_dbov, abs=0.3)
+        assert one.end_s - one.start_s == pytest.approx(other.end_s - other.start_s, abs=0.1)
+
+
+def test_a_replay_that_is_refused_says_why() -> None:
+    sip = SipConfig(listen="127.0.0.1:0", passwords={"sbc": "tell nobody"})
+    with serving(live=LIVE, sip=sip) as one:
+        host, port = place(one)
+        for login, status in (("", "401"), ("sbc:wrong@", "401")):
+            with open_call(call_path()) as source, pytest.raises(InputError, match=status):
+                replay_sip(source, f"siprec:{login}{host}:{port}")
+    for bad in ("sip:", "sip:h:x", "sip:h;transport=sctp"):
+        with pytest.raises(UsageError):
+            target_of(bad)
 
 
 # Strangers, floods and broken ones

@@ -26,6 +26,7 @@ from vocal.types import CallEnded, CallStarted, Event, Language, Metadata
 if TYPE_CHECKING:
     from vocal.access import Access
     from vocal.analysis import Failure, Opener
+    from vocal.client import Faults
 
 OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)
@@ -164,7 +165,13 @@ def _parser() -> argparse.ArgumentParser:
         "want to connect) or whip:http://HOST:PORT (WebRTC).",
     )
     replay.add_argument("file", metavar="FILE")
-    replay.add_argument("--to", metavar="URL", required=True, help="ws://127.0.0.1:8765 or whip:http://127.0.0.1:8765")
+    replay.add_argument(
+        "--to",
+        metavar="URL",
+        required=True,
+        help="ws://127.0.0.1:8765, whip:http://127.0.0.1:8765, sip:127.0.0.1:5060, siprec:127.0.0.1:5060 (with "
+        ";transport=tcp or tls, NAME:PASSWORD@) or rtp:127.0.0.1:20000 (next channel: 20002)",
+    )
     replay.add_argument("--agent-channel", type=int, choices=(0, 1), default=0, help="channel of the agent (default 0)")
     replay.add_argument("--role", choices=("agent", "customer", "unknown"), help="whose side a one-channel file is")
     replay.add_argument("--notice", action="store_true", help="the customer was informed")
@@ -174,8 +181,8 @@ def _parser() -> argparse.ArgumentParser:
         replay.add_argument(f"--{what}", help=f"{what} in the call's metadata")
     replay.add_argument(
         "--encoding",
-        choices=("pcm_s16le", "opus", "alaw", "mulaw"),
-        help="default: what the dialect is wont to, pcm_s16le over our own, opus over WebRTC",
+        choices=("pcm_s16le", "opus", "alaw", "mulaw", "g722"),
+        help="default: what the dialect is wont to, pcm_s16le over our own, opus over WebRTC, alaw over RTP and SIP",
     )
     replay.add_argument(
         "--dialect",
@@ -587,16 +594,22 @@ def _replay_once(given: argparse.Namespace) -> None:
         if not 0.0 <= getattr(given, name) <= 1.0:
             raise UsageError(f"--{name}: wanted a share, 0 to 1, got {getattr(given, name)}")
     is_whip = given.to.startswith("whip:")
-    if is_whip and given.dialect != "pcm":
+    scheme = given.to.partition(":")[0]
+    if scheme in ("whip", "rtp", "sip", "siprec") and given.dialect != "pcm":
         raise UsageError(f"--dialect {given.dialect}: wanted ws://HOST:PORT, got {given.to}")
-    encodings = ("opus", "alaw", "mulaw") if is_whip else encodings_of(given.dialect)
+    encodings: tuple[str, ...] = ("opus", "alaw", "mulaw") if is_whip else encodings_of(given.dialect)
+    if scheme in ("rtp", "sip", "siprec"):
+        encodings = ("alaw", "mulaw", "g722")
     encoding = given.encoding or encodings[0]
     if encoding not in encodings:
-        what = given.to if is_whip else given.dialect
+        what = given.dialect if scheme in ("ws", "wss") else given.to
         raise UsageError(f"--encoding {encoding}: wanted {', '.join(encodings)} for {what}")
     faults = Faults(given.jitter, given.loss, given.drift, given.reorder)
     metadata = Metadata(given.queue, given.team, given.agent, None, given.notice)
     token = given.token or os.environ.get("VOCAL_TOKEN")
+    if scheme in ("rtp", "sip", "siprec"):
+        _replay_native(given, faults, metadata)
+        return
     with open_call(given.file, given.agent_channel, given.role) as source:
         bars = _Bars(False)
         show = partial(bars.show, given.file, whole_s=source.duration_s)
@@ -630,6 +643,30 @@ def _replay_once(given: argparse.Namespace) -> None:
                     on_progress=show,
                     **common,
                 )
+    ERR.print(f"call: {call}", markup=False, soft_wrap=True)
+
+
+def _replay_native(given: argparse.Namespace, faults: "Faults", metadata: Metadata) -> None:
+    from vocal.caller import replay_sip
+    from vocal.sender import replay_rtp
+    from vocal.transports.files import open_call
+
+    if given.speed != 1.0:
+        raise UsageError("--speed: RTP is sent as people speak, 1")
+    coding: Any = {"mulaw": "pcmu", "g722": "g722"}.get(given.encoding, "pcma")
+    with open_call(given.file, given.agent_channel, given.role) as source:
+        bars = _Bars(False)
+        show = partial(bars.show, given.file, whole_s=source.duration_s)
+        with bars.progress:
+            if given.to.startswith("rtp:"):
+                counts = replay_rtp(source, given.to, coding=coding, faults=faults, on_progress=show)
+            else:
+                call, lost = replay_sip(source, given.to, metadata, coding=coding, faults=faults, on_progress=show)
+    if given.to.startswith("rtp:"):
+        ERR.print(f"packets sent: {counts.packets}, left out: {counts.lost}, reports that came: {counts.reports}")
+        return
+    if lost:
+        ERR.print(f"packets left out: {lost}")
     ERR.print(f"call: {call}", markup=False, soft_wrap=True)
 
 

@@ -177,15 +177,15 @@ class SipConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     realm: str = "vocal"
     passwords: dict[str, str] = {}
     codecs: tuple[SipCodec, ...] = ("pcma", "pcmu", "g722", "l16", "opus", "g729")
-    internal: tuple[str, ...] = ()
+    internal: tuple[str, ...] = ("Vocal-Side=internal",)
     external: tuple[str, ...] = ("*",)
     in_order: bool = False
     one_leg: Literal["agent", "customer", "unknown"] = "unknown"
-    side_by: str = ""
-    joined_by: str = ""
-    informed_by: str = ""
-    queue_by: str = ""
-    language_by: str = ""
+    side_by: str = "Vocal-Side"
+    joined_by: str = "Vocal-Call"
+    informed_by: str = "Vocal-Notice"
+    queue_by: str = "Vocal-Queue"
+    language_by: str = "Vocal-Language"
     most_call_s: float = 14_400.0
     most_connections: int = 1000
 

@@ -341,8 +341,8 @@ class Telephony:
         leg.party = _party(request, fields)
         is_ours = matches_any(config.internal, leg.party.aor, fields)
         role: Role = config.one_leg
-        if config.side_by:
-            role = _SIDES.get(fields.get(config.side_by.lower(), "").lower(), "unknown")
+        if config.side_by and (said := fields.get(config.side_by.lower())) is not None:
+            role = _SIDES.get(said.lower(), "unknown")
         role = "agent" if is_ours else role
         metadata = self._metadata(fields, leg.party.user if role == "agent" else None)
         join = fields.get(config.joined_by.lower()) if config.joined_by else None

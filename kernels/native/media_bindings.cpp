@@ -1,9 +1,12 @@
 // The Python face of the media plane.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <array>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -11,6 +14,7 @@
 
 #include "faces.hpp"
 #include "media.hpp"
+#include "sender.hpp"
 
 namespace {
 
@@ -59,35 +63,63 @@ struct StreamFace {
     int port, rtcp_port;
 };
 
+nb::dict receiver_counts(const vocal::ReceiverCounts& counts, const vocal::Reception& reception) {
+    nb::dict found;
+    found["packets"] = counts.packets;
+    found["octets"] = counts.octets;
+    found["malformed"] = counts.malformed;
+    found["unknown_payload"] = counts.unknown;
+    found["other_source"] = counts.other_source;
+    found["sources"] = counts.sources;
+    found["payload_changes"] = counts.payload_changes;
+    found["comfort_noise"] = counts.comfort_noise;
+    found["keys"] = counts.keys;
+    found["masked"] = counts.masked;
+    found["held"] = counts.held;
+    found["aside_dropped"] = counts.aside_dropped;
+    found["jitter_ms"] = reception.jitter_ms;
+    found["lost"] = reception.lost();
+    found["ssrc"] = reception.ssrc;
+    return found;
+}
+
 nb::dict counts_of(StreamFace& self) {
     const auto report = self.stream->report();
-    nb::dict found;
-    found["packets"] = report.receiver.packets;
-    found["octets"] = report.receiver.octets;
+    auto found = receiver_counts(report.receiver, report.reception);
     found["malformed"] = report.receiver.malformed + report.counts.unknown;
-    found["unknown_payload"] = report.receiver.unknown;
     found["strays"] = report.counts.strays;
     found["unauthenticated"] = report.counts.unauthenticated;
-    found["other_source"] = report.receiver.other_source;
-    found["sources"] = report.receiver.sources;
-    found["payload_changes"] = report.receiver.payload_changes;
-    found["comfort_noise"] = report.receiver.comfort_noise;
-    found["keys"] = report.receiver.keys;
-    found["masked"] = report.receiver.masked;
-    found["held"] = report.receiver.held;
-    found["aside_dropped"] = report.receiver.aside_dropped;
     found["rtcp"] = report.counts.rtcp;
     found["rtcp_malformed"] = report.counts.rtcp_malformed;
     found["sender_reports"] = report.counts.sender_reports;
     found["reports_sent"] = report.counts.reports_sent;
     found["transit_ms"] = report.transit_ms;
     found["stun"] = report.counts.stun;
-    found["jitter_ms"] = report.reception.jitter_ms;
-    found["lost"] = report.reception.lost();
-    found["ssrc"] = report.reception.ssrc;
     found["source"] = report.source.known() ? report.source.host() + ":" + std::to_string(report.source.port()) : "";
     return found;
 }
+
+struct ReceiverFace {
+    vocal::Receiver receiver;
+};
+
+struct RecordingFace {
+    std::shared_ptr<const vocal::Recording> shared;
+};
+
+vocal::FlowSettings flow_of(int payload_type, int clock_hz, int timestamps, std::size_t first_packet, std::size_t packets, double start_ms,
+                            double loss, double reorder, double duplicates, double jitter_ms, double drift_ppm,
+                            std::size_t change_source_at, int key_payload_type, const std::vector<std::pair<std::size_t, int>>& keys,
+                            std::uint32_t seed) {
+    if (clock_hz < 1000 || timestamps < 1) throw nb::value_error("wanted clock_hz >= 1000 and timestamps >= 1");
+    return {payload_type, clock_hz, timestamps, first_packet, packets, start_ms, loss, reorder, duplicates, jitter_ms,
+            drift_ppm, change_source_at, key_payload_type, keys, seed};
+}
+
+#define FLOW_ARGUMENTS                                                                                                        \
+    nb::arg("payload_type"), nb::arg("clock_hz"), nb::arg("timestamps"), nb::arg("first_packet"), nb::arg("packets"),         \
+        nb::arg("start_ms"), nb::arg("loss"), nb::arg("reorder"), nb::arg("duplicates"), nb::arg("jitter_ms"),                \
+        nb::arg("drift_ppm"), nb::arg("change_source_at"), nb::arg("key_payload_type"), nb::arg("keys"), nb::arg("seed")
 
 struct ClockFace {
     std::shared_ptr<vocal::Clock> shared;
@@ -171,4 +203,98 @@ void bind_media(nb::module_& module) {
         .def_prop_ro("events_dropped", [](PlaneFace& self) { return self.shared->events_dropped(); })
         .def_prop_ro("cpu_s", [](PlaneFace& self) { return self.shared->cpu_s(); })
         .def("close", [](PlaneFace& self) { self.shared->stop(); }, nb::call_guard<nb::gil_scoped_release>());
+
+    nb::class_<ReceiverFace>(module, "Receiver", "A stream's packets, in the clear, into its playout; see receiver.hpp.")
+        .def("__init__",
+             [](ReceiverFace* self, PlayoutFace& playout, const GivenPayloads& payloads) {
+                 new (self) ReceiverFace{vocal::Receiver(playout.shared, payloads_of(payloads))};
+             },
+             nb::arg("playout"), nb::arg("payloads"))
+        .def("push",
+             [](ReceiverFace& self, nb::bytes packet, double arrival_ms) {
+                 return self.receiver.push(static_cast<const std::uint8_t*>(packet.data()), packet.size(), arrival_ms);
+             },
+             nb::arg("packet"), nb::arg("arrival_ms"))
+        .def("set_held", [](ReceiverFace& self, bool is_held) { self.receiver.set_held(is_held); }, nb::arg("is_held"))
+        .def("take_keys",
+             [](ReceiverFace& self, double now_ms) {
+                 self.receiver.sweep(now_ms);
+                 nb::list found;
+                 for (const auto& key : self.receiver.take_keys())
+                     found.append(nb::make_tuple(std::string(1, key.key), key.at_ms, key.duration_ms));
+                 return found;
+             },
+             nb::arg("now_ms"))
+        .def("counts", [](ReceiverFace& self) { return receiver_counts(self.receiver.counts(), self.receiver.reception()); });
+
+    nb::class_<RecordingFace>(module, "Recording", "Coded packets of equal time; an empty one is not sent.")
+        .def("__init__",
+             [](RecordingFace* self, const std::vector<nb::bytes>& packets) {
+                 auto recording = std::make_shared<vocal::Recording>();
+                 for (const auto& packet : packets) {
+                     if (packet.size() > vocal::MOST_PAYLOAD) throw nb::value_error("packet: wanted at most 1400 bytes");
+                     const auto* bytes = static_cast<const std::uint8_t*>(packet.data());
+                     recording->bytes.insert(recording->bytes.end(), bytes, bytes + packet.size());
+                     recording->ends.push_back(recording->bytes.size());
+                 }
+                 if (packets.empty()) throw nb::value_error("packets: wanted at least one");
+                 new (self) RecordingFace{recording};
+             },
+             nb::arg("packets"));
+
+    module.def(
+        "flow_packets",
+        [](RecordingFace& recording, int payload_type, int clock_hz, int timestamps, std::size_t first_packet, std::size_t packets,
+           double start_ms, double loss, double reorder, double duplicates, double jitter_ms, double drift_ppm,
+           std::size_t change_source_at, int key_payload_type, const std::vector<std::pair<std::size_t, int>>& keys,
+           std::uint32_t seed) {
+            vocal::Flow flow(recording.shared, flow_of(payload_type, clock_hz, timestamps, first_packet, packets, start_ms, loss, reorder,
+                                                       duplicates, jitter_ms, drift_ppm, change_source_at, key_payload_type, keys, seed));
+            std::vector<vocal::Due> due;
+            while (!flow.is_done()) flow.next(due);
+            std::stable_sort(due.begin(), due.end(), [](const auto& a, const auto& b) { return a.at_ms < b.at_ms; });
+            nb::list found;
+            std::array<std::uint8_t, vocal::RTP_HEADER + vocal::MOST_PAYLOAD> bytes;
+            for (const auto& one : due) {
+                const auto size = flow.write(one, bytes.data());
+                found.append(nb::make_tuple(one.at_ms, nb::bytes(bytes.data(), size)));
+            }
+            return nb::make_tuple(found, nb::cast(flow.lost()));
+        },
+        nb::arg("recording"), FLOW_ARGUMENTS, "What a flow sends: (at_ms, packet) each in the order of their times; and the packets left out.");
+
+    nb::class_<vocal::Sender>(module, "Sender", "Sends many flows at their times; see sender.hpp.")
+        .def("__init__",
+             [](vocal::Sender* self, const std::string& host, bool own_ports, double report_ms) {
+                 new (self) vocal::Sender(host, own_ports, report_ms);
+             },
+             nb::arg("host"), nb::arg("own_ports"), nb::arg("report_ms"))
+        .def("add",
+             [](vocal::Sender& self, RecordingFace& recording, const GivenAddress& to, std::uintptr_t keys, int payload_type,
+                int clock_hz, int timestamps, std::size_t first_packet, std::size_t packets, double start_ms, double loss,
+                double reorder, double duplicates, double jitter_ms, double drift_ppm, std::size_t change_source_at,
+                int key_payload_type, const std::vector<std::pair<std::size_t, int>>& key_presses, std::uint32_t seed) {
+                 return self.add(vocal::Flow(recording.shared, flow_of(payload_type, clock_hz, timestamps, first_packet, packets,
+                                                                       start_ms, loss, reorder, duplicates, jitter_ms, drift_ppm,
+                                                                       change_source_at, key_payload_type, key_presses, seed)),
+                                 remote_of(to), session_of(keys));
+             },
+             nb::arg("recording"), nb::arg("to"), nb::arg("srtp"), FLOW_ARGUMENTS)
+        .def("port", &vocal::Sender::port, nb::arg("flow"))
+        .def("start", &vocal::Sender::start)
+        .def("stop", &vocal::Sender::stop, nb::call_guard<nb::gil_scoped_release>())
+        .def_prop_ro("is_done", &vocal::Sender::is_done)
+        .def("lost", &vocal::Sender::lost, nb::arg("flow"), nb::call_guard<nb::gil_scoped_release>())
+        .def("counts", [](vocal::Sender& self) {
+            const auto counts = self.counts();
+            nb::dict found;
+            found["packets"] = counts.packets;
+            found["octets"] = counts.octets;
+            found["lost"] = counts.lost;
+            found["refused"] = counts.refused;
+            found["late"] = counts.late;
+            found["reports"] = counts.reports;
+            found["cpu_s"] = counts.cpu_s;
+            return found;
+        });
 }

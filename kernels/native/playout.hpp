@@ -64,7 +64,10 @@ class Playout {
     }
 
     // Until audio comes again nothing is sent, so that nothing is lost either: a call on hold.
-    void rest() { rests_ = true; }
+    void rest() {
+        rests_ = true;
+        rested_number_ = newest_number_;
+    }
 
     void close() { closed_ = true; }
 
@@ -204,7 +207,7 @@ class Playout {
         const bool follows = number == newest_number_ + 1;
         const bool talkspurt = follows && position > newest_end_ + SLACK_SAMPLES;
         if (talkspurt) ++counts_.dtx;
-        if (follows && (talkspurt || quiet_samples_ >= QUIET_SAMPLES)) position = wait_longer(number, position);
+        if (talkspurt || (number > newest_number_ && newest_end_ - quiet_since_ >= QUIET_SAMPLES)) position = wait_longer(number, position);
         double margin_ms = next_pull_ms_ + static_cast<double>(position - play_) / SAMPLES_PER_MS - arrival_ms;
         const auto end = position + static_cast<std::int64_t>(count);
         bool is_late = begun_ && (end < play_ || (end == play_ && count > 0));
@@ -227,8 +230,9 @@ class Playout {
             newest_arrival_ms_ = arrival_ms;
             newest_end_ = position + static_cast<std::int64_t>(count);
             if (count > 0) rests_ = false;
-            listen(content);
+            if (rests_) rested_number_ = number;
         }
+        listen(content, position);
         if (is_late) {
             ++counts_.late;
             if (!is_late_run_) late_since_ms_ = arrival_ms;
@@ -310,11 +314,12 @@ class Playout {
         return settings_.reliable || (is_late_run_ && arrival_ms - late_since_ms_ >= MOVED_MS);
     }
 
-    void listen(const Content& content) {
-        float loudest = content.coding == Wide::none ? 0.0f : 1.0f;  // not known yet
+    // How long it has been quiet, as far as is known: what waits at 16 kHz is not decoded yet.
+    void listen(const Content& content, std::int64_t position) {
+        float loudest = content.coding == Wide::none ? 0.0f : 1.0f;
         if (content.coding == Wide::none)
             for (std::size_t i = 0; i < content.count; ++i) loudest = std::max(loudest, std::abs(content.samples[i]));
-        quiet_samples_ = loudest < QUIET ? quiet_samples_ + static_cast<int>(content.count) : 0;
+        if (loudest >= QUIET) quiet_since_ = std::max(quiet_since_, position + static_cast<std::int64_t>(content.count));
     }
 
     void keep(Packet packet) {
@@ -378,7 +383,7 @@ class Playout {
             if (is_open) {
                 if (length > 0 && !closed_ && !rests_) lost_until = end + static_cast<std::int64_t>(settings_.hold_ms * SAMPLES_PER_MS);
             } else {
-                const auto missing = next->number - number - 1;
+                const auto missing = number == rested_number_ ? 0 : next->number - number - 1;
                 const auto usual = length > 0 ? length : std::max<std::int64_t>(1, static_cast<std::int64_t>(next->samples.size()));
                 lost_until = missing > 0 ? end + missing * usual : end;
                 if (missing > 0 && next->position - lost_until < usual / 2) lost_until = next->position;
@@ -396,7 +401,7 @@ class Playout {
         play_ += count;
         while (!waiting_.empty() && waiting_.front().end() <= play_ && waiting_.front().position <= play_) {
             auto& packet = waiting_.front();
-            if (played_number_ != NONE) counts_.lost += std::max<std::int64_t>(0, packet.number - played_number_ - 1);
+            if (played_number_ != NONE && played_number_ != rested_number_) counts_.lost += std::max<std::int64_t>(0, packet.number - played_number_ - 1);
             played_number_ = packet.number;
             played_end_ = std::max(played_end_, packet.end());
             played_length_ = static_cast<std::int64_t>(packet.samples.size());
@@ -468,7 +473,8 @@ class Playout {
     std::int64_t newest_number_ = 0, newest_time_ = 0, newest_end_ = 0, base_time_ = 0, base_position_ = 0;
     std::int64_t shift_ = 0, shift_before_ = 0, shift_from_ = NONE;
     double newest_arrival_ms_ = 0.0;
-    int quiet_samples_ = 0;
+    std::int64_t rested_number_ = NONE;  // behind which nothing was sent
+    std::int64_t quiet_since_ = 0;  // a position
     std::array<std::int64_t, 1024> seen_{};
 
     // What was played last, and what waits.

@@ -291,6 +291,7 @@ class Receiver {
             key_ssrc_ = packet.ssrc;
             key_told_ = key_ended_ = false;
             key_covered_ = 0;
+            key_apart_ = static_cast<std::uint32_t>(payload.clock_hz / 20);
         }
         key_heard_ms_ = arrival_ms;
         key_.duration_ms = std::max(key_.duration_ms, 1000.0 * event.duration / payload.clock_hz);
@@ -311,8 +312,8 @@ class Receiver {
         if (key_ssrc_ != ssrc_) return key_heard_ms_ >= 0.0 && !key_ended_ && arrival_ms - key_heard_ms_ < KEY_GONE_MS;
         const auto since = static_cast<std::int32_t>(timestamp - key_timestamp_);
         if (key_heard_ms_ < 0.0 || since < 0) return false;
-        if (static_cast<std::uint32_t>(since) < key_covered_) return true;
-        return !key_ended_ && arrival_ms - key_heard_ms_ < KEY_GONE_MS;
+        // Their packets may be 50 ms apart (RFC 4733, 2.5.1.2).
+        return static_cast<std::uint32_t>(since) < key_covered_ + (key_ended_ ? 0u : key_apart_);
     }
 
     void tell_key() {
@@ -344,7 +345,7 @@ class Receiver {
     double candidate_ms_ = 0.0;
 
     Key key_;
-    std::uint32_t key_timestamp_ = 0, key_ssrc_ = 0, key_covered_ = 0;
+    std::uint32_t key_timestamp_ = 0, key_ssrc_ = 0, key_covered_ = 0, key_apart_ = 0;
     double key_heard_ms_ = -1.0;
     bool key_told_ = true, key_ended_ = true;
 
