@@ -67,12 +67,6 @@ ROOMS: dict[str, set[str]] = {
         *("types", "errors", "sender", "client", "transports.rtp", "transports.sdp", "transports.sip"),
         *("transports.sip_message", "transports.sip_net"),
     },
-        "types",
-        "errors",
-        "sender",
-        "client",
-        *(f"transports.{one}" for one in ("rtp", "sdp", "sip", "sip_message", "sip_net")),
-    },
     "watch": {"types", "texts", "client"},
     "demo": set(),
     "demo.stage": {"errors"},  # makes the bundled call; nothing imports it
