@@ -10,7 +10,7 @@ from rich.console import Console
 from .drawings import Drawing
 from .rows import Row, show
 
-PARTS = ("speed", "live", "accuracy")
+PARTS = ("speed", "live", "rtp", "accuracy")
 
 
 class Asked(NamedTuple):
@@ -40,6 +40,10 @@ def _rows(part: str, asked: Asked, say: Callable[[str], None], drawings: list[Dr
         from . import live
 
         yield from live.rows()
+    elif part == "rtp":
+        from . import rtp
+
+        yield from rtp.rows()
     else:
         from . import accuracy
 
@@ -66,7 +70,7 @@ def run(asked: Asked, as_json: bool, html: Path | None) -> None:
 
     def keeping() -> Iterator[Row]:
         for part in asked.parts:
-            with one_core() if part != "live" else contextlib.nullcontext():
+            with one_core() if part not in ("live", "rtp") else contextlib.nullcontext():
                 for row in _told(part, asked, drawings):
                     kept.append(row)
                     yield row

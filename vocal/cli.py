@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         help="measure speed and accuracy on this machine, beside the known peers",
         description="Measures on one core, live calls on all; peers too, where installed: pip install 'vocal[peers]'.",
     )
-    bench.add_argument("part", choices=("speed", "live", "accuracy", "all"))
+    bench.add_argument("part", choices=("speed", "live", "rtp", "accuracy", "all"))
     bench.add_argument(
         "topics",
         nargs="*",

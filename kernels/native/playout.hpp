@@ -148,6 +148,7 @@ class Playout {
     static constexpr double MOVED_MS = 200.0;          // late for so long without a break: the path has changed
     static constexpr int SLACK_SAMPLES = 8;            // a clock's rounding is no gap
     static constexpr int QUIET_SAMPLES = 1600;
+    static constexpr int MOST_BEFORE_SAMPLES = 8000;   // that an overtaken packet lies before the first one
     static constexpr float QUIET = 0.005f;
     static constexpr double WINDOW_MS = 2000.0;        // the fastest packet in it tells where the clocks stand
     static constexpr std::size_t WINDOWS = 3, TREND_WINDOWS = 60;
@@ -201,6 +202,7 @@ class Playout {
         const std::int64_t time = newest_time_ + static_cast<std::int32_t>(timestamp - newest_timestamp_);
         std::int64_t position = position_of(time, number);
         if (position + static_cast<std::int64_t>(count) > play_ + most_ahead()) return refuse();
+        if (!begun_ && position < play_ - MOST_BEFORE_SAMPLES) return refuse();
         if (!begun_) play_ = std::min(play_, position);
         seen = number;
         if (number < newest_number_) ++counts_.reordered;
@@ -383,7 +385,7 @@ class Playout {
             if (is_open) {
                 if (length > 0 && !closed_ && !rests_) lost_until = end + static_cast<std::int64_t>(settings_.hold_ms * SAMPLES_PER_MS);
             } else {
-                const auto missing = number == rested_number_ ? 0 : next->number - number - 1;
+                const auto missing = number == NONE || number == rested_number_ ? 0 : next->number - number - 1;
                 const auto usual = length > 0 ? length : std::max<std::int64_t>(1, static_cast<std::int64_t>(next->samples.size()));
                 lost_until = missing > 0 ? end + missing * usual : end;
                 if (missing > 0 && next->position - lost_until < usual / 2) lost_until = next->position;
