@@ -1,6 +1,7 @@
 """A server on a free port of this machine, in a thread of its own, for tests with real sockets."""
 
 import asyncio
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -32,13 +33,17 @@ from vocal.service import Service
 PATIENT = PlayoutConfig(stream_lag_ms=5000.0)
 
 
+Certificate = tuple[str, str]
+"""The files of a certificate and its key."""
+
+
 class Served:
     def __init__(self, service: Service, url: str) -> None:
         self.service = service
         self.url = url
 
     def client(self, token: str | None = None) -> Client:
-        return Client(self.url, token)
+        return Client(self.url, token, ssl._create_unverified_context() if self.url.startswith("https") else None)
 
     def token(self, role: str, agent: str | None = None, team: str | None = None) -> str:
         principal = Principal(f"{role}-{agent or team}", role, agent, team)  # type: ignore[arg-type]
@@ -66,6 +71,7 @@ def serving(
     oidc: OidcConfig | None = None,
     sip: SipConfig | None = None,
     rtp: RtpConfig | None = None,
+    certificate: Certificate | None = None,
 ) -> Iterator[Served]:
     config = Config(
         server=server or ServerConfig(),
@@ -83,11 +89,12 @@ def serving(
         access,
         lambda sink: Live(sink, config, emotion, speed=speed),
         store,  # type: ignore[arg-type]
+        is_tls=certificate is not None,
         answers=answers,
     )
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
-    settings = uvicorn_config(build_app(service), "127.0.0.1", port)
+    settings = uvicorn_config(build_app(service), "127.0.0.1", port, *(certificate or ()))
     running = uvicorn.Server(settings)
 
     def run() -> None:
@@ -102,7 +109,7 @@ def serving(
             assert thread.is_alive()
             assert time.monotonic() < until
             time.sleep(0.02)
-        yield Served(service, f"http://127.0.0.1:{port}")
+        yield Served(service, f"{'https' if certificate else 'http'}://127.0.0.1:{port}")
     finally:
         running.should_exit = True
         thread.join(30.0)

@@ -23,17 +23,9 @@ from vocal.errors import AccessError, CapacityError, UsageError
 from vocal.guard import RateLimit, address
 from vocal.playout import Playout
 from vocal.service import Service
-from vocal.transports.codecs import warm_up
-from vocal.transports.webrtc import (
-    Coding,
-    Inlet,
-    Offer,
-    Packet,
-    Peer,
-    RefusedOffer,
-    parse_fragment,
-    parse_offer,
-)
+from vocal.transports.offers import Coding, Offer, RefusedOffer, parse_fragment, parse_offer
+from vocal.transports.opus import warm_up
+from vocal.transports.webrtc import Inlet, Packet, Peer
 from vocal.types import Channel, Metadata, Role
 
 WHIP = "/v1/whip"
@@ -315,14 +307,16 @@ class Calling:
 
     # While it runs
 
-    def _take(self, session: Session, track: int, coding: Coding, packet: Packet) -> Any:
+    def _take(self, session: Session, track: int, coding: Coding, packet: Packet) -> None:
         if not session.inlets:
-            return None
+            return
         try:
             session.inlets[track].push(coding, packet)
         except UsageError:  # the call is ending
-            return None
-        return _forward(session.hearers, coding, packet) if session.hearers else None
+            return
+        for one in session.hearers:
+            if one.peer is not None and one.state == "connected":
+                one.peer.senders[0].forward(coding, packet)
 
     def _changed(self, session: Session, state: str) -> None:
         """Its connection has another state."""
@@ -434,12 +428,6 @@ class Calling:
     def invited(self, code: str) -> Invite | None:
         invite = self._invites.get(code)
         return invite if invite is not None and invite.until_s > time.monotonic() else None
-
-
-async def _forward(hearers: list[Session], coding: Coding, packet: Packet) -> None:
-    for one in hearers:
-        if one.peer is not None and one.state == "connected":
-            await one.peer.senders[0].forward(coding, packet)
 
 
 # HTTP

@@ -100,10 +100,11 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser(
         "bench",
-        help="measure speed and accuracy on this machine, beside the known peers",
-        description="Measures on one core, live calls on all; peers too, where installed: pip install 'vocal[peers]'.",
+        help="measure speed, latency and accuracy on this machine, beside the known peers",
+        description="Measures on one core, live calls and latency on all; peers too, where installed: "
+        "pip install 'vocal[peers]'.",
     )
-    bench.add_argument("part", choices=("speed", "live", "rtp", "accuracy", "all"))
+    bench.add_argument("part", choices=("speed", "live", "latency", "rtp", "accuracy", "all"))
     bench.add_argument(
         "topics",
         nargs="*",

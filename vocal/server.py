@@ -16,7 +16,7 @@ from vocal.api import API, calls, documents, feed, figures, login, pages
 from vocal.api.gate import Gate
 from vocal.calling import Calling, add_routes
 from vocal.errors import AccessError, CapacityError, MediaError, UsageError, VocalError
-from vocal.guard import LOOPBACK, App, Guard, Receive, Scope, Send
+from vocal.guard import LOOPBACK, App, Guard, Message, Receive, Scope, Send
 from vocal.media import MEDIA, MediaDoors, add_media_routes
 from vocal.service import Service
 from vocal.telephony import Telephony
@@ -71,6 +71,8 @@ def build_app(service: Service) -> App:
     pages.add_routes(api)
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            receive = _watching(service, receive)
         if scope["type"] == "websocket" and scope["path"].startswith(MEDIA):
             await media(scope, receive, send)
         else:
@@ -79,3 +81,15 @@ def build_app(service: Service) -> App:
     server = service.config.server
     hosts = server.hosts or (LOOPBACK if service.is_local else ())
     return Guard(dispatch, server.origins, server.frame_ancestors, hosts, server.most_body, service.is_tls)
+
+
+def _watching(service: Service, receive: Receive) -> Receive:
+    """Counts the frames for which a WebSocket was closed: broken, of no text, or too large (RFC 6455, 7.4.1)."""
+
+    async def watched() -> Message:
+        message = await receive()
+        if message["type"] == "websocket.disconnect" and message.get("code") in (1002, 1007, 1009):
+            service.count("frame")
+        return message
+
+    return watched
