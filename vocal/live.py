@@ -39,6 +39,10 @@ MOST_THREADS = 4
 MEASURED_TICKS = 500
 """Ticks over which their cost is judged: 10 s."""
 
+KNOWN_CALLS = 20
+CALL_MS = 0.05
+"""What a call adds to a tick where too few run to tell: what a tick costs without any is no call's."""
+
 MOST_BEHIND_TICKS = 100
 """Further behind than this, the clock does not catch up but goes on from now."""
 
@@ -82,6 +86,7 @@ class _Room:
         self.began_tick: int | None = None
         self.end_reason: str | None = None
         self.last_heard_ms = now_ms
+        self.is_held = False
 
     @property
     def begun(self) -> bool:
@@ -95,7 +100,7 @@ class _Room:
 
 
 class Live:
-    """The live engine. `open`, `attach`, `detach`, `end` and `set_notice` may be called from any thread.
+    """The live engine. `open`, `attach`, `detach`, `end`, `hold` and `set_notice` may be called from any thread.
 
     on_events is called in the clock's thread, at most once a tick. clock and sleep, in seconds, are injected in tests.
     speed: how much faster than people speak its clock runs, for trials with senders that are as fast.
@@ -198,6 +203,12 @@ class Live:
                     if playout is not None:
                         playout.close()
                 self._commands.append(lambda: self._close(room))
+
+    def hold(self, call: str, is_held: bool) -> None:
+        """Nothing comes by agreement: that alone does not end the call."""
+        with self._lock:
+            room = self._room(call)
+            room.is_held, room.last_heard_ms = is_held, self.now_ms()
 
     def set_notice(self, call: str, given: bool) -> None:
         """The customer was informed, or objects: takes effect with the next tick."""
@@ -354,7 +365,9 @@ class Live:
             self._engine.close(room.call.call, room.end_reason or "")
 
     def _is_idle(self, room: _Room, now_ms: float) -> bool:
-        if room.end_reason is not None or now_ms - room.last_heard_ms < 1000.0 * self._config.live.idle_s:
+        if room.end_reason is not None or room.is_held:
+            return False
+        if now_ms - room.last_heard_ms < 1000.0 * self._config.live.idle_s:
             return False
         self._timed_out += 1
         return True
@@ -389,9 +402,10 @@ class Live:
         if len(costs) < MEASURED_TICKS // 10 or not self._rooms:
             return
         now_ms = self.now_ms()
-        fresh = sum(now_ms - at_ms < 1000.0 for at_ms in self._opened)
-        share = float(costs.mean()) / max(1, len(self._rooms) - fresh)
-        expected_ms = float(np.quantile(costs, 0.95)) + min(1.0, share) * (fresh + 1)
+        fresh = min(len(self._rooms), sum(now_ms - at_ms < 1000.0 for at_ms in self._opened))
+        known = len(self._rooms) - fresh
+        share = float(costs.mean()) / known if known >= KNOWN_CALLS else CALL_MS
+        expected_ms = float(np.quantile(costs, 0.95)) + share * (fresh + 1)
         if expected_ms > config.most_busy * TICK_MS:
             raise CapacityError(
                 f"this machine is full: with one more call a tick would take {expected_ms:.1f} ms, "

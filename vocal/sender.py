@@ -207,12 +207,12 @@ def replay_rtp(
     if not host or port is None:
         raise UsageError(f"{url}: wanted rtp:HOST:PORT")
     payload_type, coded = next((number, one) for number, one in STATIC_PAYLOADS.items() if one.name == coding)
-    pcm = _whole(source)
+    pcm = whole(source)
     sender = RtpSender("0.0.0.0" if ":" not in host else "::")
     try:
         for column in range(pcm.shape[1]):
             packets = coded_packets(pcm[:, column], coded)
-            to = _numeric(host), port + 2 * column
+            to = resolved(host), port + 2 * column
             sender.add(packets, to, payload_type, coded, faults=faults, seed=seed + column)
         began = time.monotonic()
         sender.start()
@@ -222,7 +222,7 @@ def replay_rtp(
     return sender.counts
 
 
-def _whole(source: Recording) -> NDArray[np.float32]:
+def whole(source: Recording) -> NDArray[np.float32]:
     blocks = []
     while len(block := source.read(10 * RATE_HZ)):
         blocks.append(block)
@@ -231,7 +231,7 @@ def _whole(source: Recording) -> NDArray[np.float32]:
     return np.concatenate(blocks)
 
 
-def _numeric(host: str) -> str:
+def resolved(host: str) -> str:
     try:
         return str(socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)[0][4][0])
     except OSError as error:
