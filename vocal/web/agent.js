@@ -4,10 +4,10 @@
 //
 // A call that begins is shown at once, whatever was open. `call="ID"` holds the element to one call.
 
-import { ApiError, asked, callPath, getJson, post, signIn } from "./api.js";
+import { asked, callPath, getJson, post, signIn } from "./api.js";
 import { Call, median } from "./calls.js";
 import { h, put, s, say, show } from "./dom.js";
-import { isOut, sayLine } from "./line.js";
+import { failed, isOut, sayLine } from "./line.js";
 import { Live } from "./live.js";
 import { MoodLine, Sign, lineFrom, reading, words } from "./mood.js";
 import { Part } from "./part.js";
@@ -602,11 +602,6 @@ function row(name, scale) {
 function mark(kind) {
   const shape = kind === "own" ? s("circle", { class: "own-mark", r: 5, cx: 8, cy: 8 }) : s("path", { class: "their-mark", d: "M8 2 14 8 8 14 2 8Z" });
   return s("svg", { width: 16, height: 16 }, shape);
-}
-
-function failed(error) {
-  const why = error instanceof ApiError && error.status === 0 ? t("web.unreachable") : error.message;
-  return t("web.failed", { why });
 }
 
 customElements.define("vocal-agent", VocalAgent);

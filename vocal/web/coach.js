@@ -1,10 +1,10 @@
 // <vocal-coach>: the live calls of a team, those that need help now on top. Calls are ordered, never people: of the
 // agent's side there is a pseudonym and nothing else.
 
-import { ApiError, callPath, getJson, post } from "./api.js";
+import { callPath, getJson, post } from "./api.js";
 import { Call } from "./calls.js";
 import { h, put, say, show } from "./dom.js";
-import { sayLine } from "./line.js";
+import { failed, sayLine } from "./line.js";
 import { Live } from "./live.js";
 import { MoodLine, Sign, lineFrom, reading, words } from "./mood.js";
 import { Part } from "./part.js";
@@ -195,11 +195,6 @@ export class VocalCoach extends Part {
     });
     this.rules.replaceChildren(h("ul", {}, ...list));
   }
-}
-
-function failed(problem) {
-  const why = problem instanceof ApiError && problem.status === 0 ? t("web.unreachable") : problem.message;
-  return t("web.failed", { why });
 }
 
 const valueOf = (name, value) => evidence(name, value).slice(measure(name).length + 1);

@@ -19,6 +19,12 @@ export function sayLine(status, state, { seconds = 0, isHeld = false, page }) {
   }
 }
 
+/** What became of something that was asked of the server, in words. */
+export function failed(error) {
+  const known = { 0: "web.unreachable", 401: "web.line.expired" }[error.status];
+  return t("web.failed", { why: known ? t(known) : error.message });
+}
+
 /** A page elsewhere stays where it is, and so does a frame: the session is made within it. */
 function signInLink(page) {
   const elsewhere = isOurs ? {} : { target: "_blank", rel: "noopener" };
