@@ -1,6 +1,7 @@
 """A server on a free port of this machine, in a thread of its own, for tests with real sockets."""
 
 import asyncio
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,17 @@ import uvicorn
 from vocal.access import Access, Principal
 from vocal.answers import Answers
 from vocal.client import Client
-from vocal.config import Config, LiveConfig, MediaConfig, OidcConfig, PlayoutConfig, ServerConfig, WebrtcConfig
+from vocal.config import (
+    Config,
+    LiveConfig,
+    MediaConfig,
+    OidcConfig,
+    PlayoutConfig,
+    RtpConfig,
+    ServerConfig,
+    SipConfig,
+    WebrtcConfig,
+)
 from vocal.emotion import EmotionModel
 from vocal.live import Live
 from vocal.running import listen, uvicorn_config
@@ -22,13 +33,17 @@ from vocal.service import Service
 PATIENT = PlayoutConfig(stream_lag_ms=5000.0)
 
 
+Certificate = tuple[str, str]
+"""The files of a certificate and its key."""
+
+
 class Served:
     def __init__(self, service: Service, url: str) -> None:
         self.service = service
         self.url = url
 
     def client(self, token: str | None = None) -> Client:
-        return Client(self.url, token)
+        return Client(self.url, token, ssl._create_unverified_context() if self.url.startswith("https") else None)
 
     def token(self, role: str, agent: str | None = None, team: str | None = None) -> str:
         principal = Principal(f"{role}-{agent or team}", role, agent, team)  # type: ignore[arg-type]
@@ -54,6 +69,9 @@ def serving(
     media: MediaConfig | None = None,
     answers: Answers | None = None,
     oidc: OidcConfig | None = None,
+    sip: SipConfig | None = None,
+    rtp: RtpConfig | None = None,
+    certificate: Certificate | None = None,
 ) -> Iterator[Served]:
     config = Config(
         server=server or ServerConfig(),
@@ -62,6 +80,8 @@ def serving(
         playout=playout,
         webrtc=webrtc or WebrtcConfig(),
         media=media or MediaConfig(),
+        sip=sip or SipConfig(),
+        rtp=rtp or RtpConfig(first_port=0),
     )
     emotion = EmotionModel()
     service = Service(
@@ -69,11 +89,12 @@ def serving(
         access,
         lambda sink: Live(sink, config, emotion, speed=speed),
         store,  # type: ignore[arg-type]
+        is_tls=certificate is not None,
         answers=answers,
     )
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
-    settings = uvicorn_config(build_app(service), "127.0.0.1", port)
+    settings = uvicorn_config(build_app(service), "127.0.0.1", port, *(certificate or ()))
     running = uvicorn.Server(settings)
 
     def run() -> None:
@@ -88,7 +109,7 @@ def serving(
             assert thread.is_alive()
             assert time.monotonic() < until
             time.sleep(0.02)
-        yield Served(service, f"http://127.0.0.1:{port}")
+        yield Served(service, f"{'https' if certificate else 'http'}://127.0.0.1:{port}")
     finally:
         running.should_exit = True
         thread.join(30.0)

@@ -370,7 +370,8 @@ def test_login_sessions_and_links(closed: Served) -> None:
         assert (status, json.loads(body)["role"]) == (200, "agent")
         cookie = headers["set-cookie"]
         assert "HttpOnly" in cookie
-        assert "SameSite=lax" in cookie
+        assert "SameSite=Lax" in cookie
+        assert "Secure" not in cookie
         session = cookie.partition(";")[0]
         assert http_(closed, "GET", "/v1/me", Cookie=session)[0] == 200
         with ws(closed, "/v1/live", Cookie=session) as socket:
@@ -452,6 +453,113 @@ def test_oversized_and_malformed_frames_and_bodies(fast: Served, pcm: NDArray[np
         assert fast.service.refused["media"] >= 10
 
 
+BROKEN = {
+    "a reserved opcode": (b"\x83\x80\0\0\0\0", 1002),
+    "no mask": (b"\x81\x01a", 1002),
+    "reserved bits": (b"\xf1\x80\0\0\0\0", 1002),
+    "a ping of 200 bytes": (b"\x89\xfe\0\xc8" + bytes(204), 1002),
+    "the middle of nothing": (b"\x80\x80\0\0\0\0", 1002),
+    "no UTF-8": (b"\x81\x82\0\0\0\0\xff\xfe", 1007),
+    "too large": (b"\x82\xff" + (2**40).to_bytes(8, "big") + bytes(4), 1009),
+    "many parts, too large together": (b"\x02\xff" + (60_000).to_bytes(8, "big") + bytes(60_004)
+        + b"\x80\xff" + (60_000).to_bytes(8, "big") + bytes(60_004), 1009),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/v1/live", "/v1/media/pcm"])
+@pytest.mark.parametrize("what", BROKEN)
+def test_broken_frames_close_their_own_connection_only(fast: Served, path: str, what: str) -> None:
+    frame, code = BROKEN[what]
+    counted = fast.service.refused.get("frame", 0)
+    with ws(fast, "/v1/live") as bystander:
+        assert "hello" in bystander.recv(timeout=5)
+        with ws(fast, path) as socket:
+            if path == "/v1/media/pcm":
+                socket.send("{}")
+                assert json.loads(socket.recv(timeout=5))["type"] == "opened"
+            socket.socket.sendall(frame)
+            assert closed_with(socket) == code
+        fast.wait_until(lambda: fast.service.refused.get("frame", 0) == counted + 1)
+        with fast.client() as client:
+            sent = client.send_call((Channel(0, "agent"),))
+            sent.push(np.zeros((8000, 1), np.float32))
+            sent.end()
+            while sent.call not in bystander.recv(timeout=5):
+                pass
+    assert f'vocal_refused_total{{why="frame"}} {counted + 1}.0' in http_(fast, "GET", "/metrics")[2].decode()
+
+
+def test_what_a_reader_says_is_not_listened_to(fast: Served) -> None:
+    with ws(fast, "/v1/live") as socket:
+        for said in ("{", "[]", '{"type": "end"}', b"\0" * 1000, ""):
+            socket.send(said)
+        assert "hello" in socket.recv(timeout=5)
+
+
+def test_a_sign_in_that_ends_closes_what_is_open(closed: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a page that is left open over night: by its age, and by signing out elsewhere."""
+    monkeypatch.setattr("vocal.api.feed.BEAT_S", 0.1)
+    access, counted = closed.service.access, closed.service.refused.get("expired", 0)
+    ann = Principal("ann", "agent", "ann")
+    short, session = access.issue(ann, "token", 1.0), access.issue(ann)
+    with (
+        ws(closed, "/v1/live", Authorization=f"Bearer {short}") as aged,
+        ws(closed, "/v1/live", Cookie=f"vocal_session={session}") as left,
+        ws(closed, "/v1/live", Authorization=f"Bearer {closed.token('agent', 'ann')}") as stays,
+    ):
+        assert "hello" in left.recv(timeout=5)
+        assert http_(closed, "POST", "/v1/logout", Cookie=f"vocal_session={session}")[0] == 204
+        for socket in (aged, left):
+            assert closed_with(socket) == 4401
+            assert "sign in again" in socket.close_reason
+        assert "hello" in stays.recv(timeout=5)
+        assert "beat" in stays.recv(timeout=5)
+    assert closed.service.refused["expired"] == counted + 2
+    short = access.issue(ann, "token", 0.5)
+    with pytest.raises(InputError, match="sign in again"):
+        list(closed.client(short).events())
+
+
+def test_pages_elsewhere_sign_in_by_code_or_token(closed: Served) -> None:
+    operator, agent = (f"Bearer {closed.token(*given)}" for given in (("operator",), ("agent", "ann")))
+    wanted = {"name": "Ada", "role": "agent", "agent": "a1"}
+    assert http_(closed, "POST", "/v1/codes", wanted, Authorization=agent)[0] == 403
+    assert http_(closed, "POST", "/v1/codes", {"name": "Ada", "role": "agent"}, Authorization=operator)[0] == 422
+    assert http_(closed, "POST", "/v1/codes", {**wanted, "role": "operator"}, Authorization=operator)[0] == 422
+    code = json.loads(http_(closed, "POST", "/v1/codes", wanted, Authorization=operator)[2])["code"]
+    assert http_(closed, "GET", "/v1/me", Authorization=f"Bearer {code}")[0] == 401
+    token = json.loads(http_(closed, "POST", "/v1/login/code", {"code": code})[2])["token"]
+    assert http_(closed, "POST", "/v1/login/code", {"code": code})[0] == 401
+    assert json.loads(http_(closed, "GET", "/v1/me", Authorization=f"Bearer {token}")[2])["agent"] == "a1"
+    url = closed.url.replace("http", "ws") + "/v1/live"
+    with connect(url, subprotocols=["vocal", f"vocal.token.{token}"]) as socket:  # type: ignore[list-item]
+        assert json.loads(socket.recv())["hello"]["role"] == "agent"
+        assert socket.subprotocol == "vocal"
+    with connect(url, subprotocols=["vocal", f"vocal.token.{token}x"]) as socket:  # type: ignore[list-item]
+        assert closed_with(socket) == 1008
+
+
+@pytest.mark.parametrize(
+    ("is_tls", "ancestors", "wanted"),
+    [
+        (False, ("'self'",), "SameSite=Lax"),
+        (True, ("'self'",), "SameSite=Lax; Secure"),
+        (False, ("'self'", "https://crm.example"), "SameSite=Lax"),
+        (True, ("'none'",), "SameSite=Lax; Secure"),
+        (True, ("'self'", "https://crm.example"), "SameSite=None; Secure; Partitioned"),
+    ],
+)
+def test_where_a_session_holds(is_tls: bool, ancestors: tuple[str, ...], wanted: str) -> None:
+    with serving(server=ServerConfig(closed=True, frame_ancestors=ancestors)) as served:
+        served.service.is_tls = is_tls
+        code = served.service.access.issue(Principal("lea", "lead", None, "t1"), "link")
+        cookie = http_(served, "GET", f"/login/{code}")[1]["set-cookie"]
+        assert cookie.endswith(f"; HttpOnly; Max-Age=43200; Path=/; {wanted}")
+        status, headers, _ = http_(served, "POST", "/v1/logout", Cookie=cookie.partition(";")[0])
+        assert status == 204
+        assert headers["set-cookie"] == f"vocal_session=; HttpOnly; Max-Age=0; Path=/; {wanted}"
+
+
 def test_feedback_on_a_cue(fast: Served) -> None:
     with fast.client() as client, open_call(call_path()) as source:
         call = replay(source, fast.url, Metadata(notice=True), speed=1000.0)
@@ -471,6 +579,11 @@ def test_documents_and_pages(fast: Served) -> None:
     assert "'unsafe-inline'" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
     assert http_(fast, "GET", "/", If_None_Match=headers["etag"])[0] == 304
+    for path in ("/agent", "/coach", "/softphone", "/style.css", "/agent.js", "/icon.svg"):
+        assert http_(fast, "GET", path)[0] == 200
+        assert b"$" not in http_(fast, "GET", path)[2].partition(b"//")[0]
+    for path in ("/page.html", "/page", "/agent.html", "/agent/", "/web/agent.js", "/.git/config", "/AGENT"):
+        assert http_(fast, "GET", path)[0] == 404
     schema = json.loads(http_(fast, "GET", "/v1/schema")[2])
     kinds = {
         one["properties"]["type"]["enum"][0] for one in schema["$defs"].values() if "type" in one.get("properties", {})

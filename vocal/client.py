@@ -115,7 +115,7 @@ class Client:
                     self.cursor = cursor
                     yield cursor, event
             except (OSError, InvalidHandshake, ConnectionClosed) as error:
-                if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.code == 1008:
+                if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.code in (1008, 4401):
                     raise InputError(f"{self._ws}: {error.rcvd.reason}") from None
                 if not comes_back:
                     raise InputError(f"{self._ws}: {error or 'cannot be reached'}") from None

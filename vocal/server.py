@@ -16,9 +16,10 @@ from vocal.api import API, calls, documents, feed, figures, login, pages
 from vocal.api.gate import Gate
 from vocal.calling import Calling, add_routes
 from vocal.errors import AccessError, CapacityError, MediaError, UsageError, VocalError
-from vocal.guard import LOOPBACK, App, Guard, Receive, Scope, Send
+from vocal.guard import LOOPBACK, App, Guard, Message, Receive, Scope, Send
 from vocal.media import MEDIA, MediaDoors, add_media_routes
 from vocal.service import Service
+from vocal.telephony import Telephony
 
 
 def build_app(service: Service) -> App:
@@ -26,6 +27,7 @@ def build_app(service: Service) -> App:
 
     calling = Calling(service)
     media = MediaDoors(service)
+    telephony = Telephony(service)
     gate = Gate(service)
 
     @contextlib.asynccontextmanager
@@ -33,7 +35,9 @@ def build_app(service: Service) -> App:
         service.start()
         calling.start()
         await media.start()
+        await telephony.start()
         yield
+        await telephony.stop()
         await media.stop()
         await calling.stop()
         await service.stop()
@@ -63,10 +67,12 @@ def build_app(service: Service) -> App:
     add_media_routes(api, media, gate.who, gate.limit)
     feed.add_routes(api, service)
     documents.add_routes(api, service, gate)
-    figures.add_routes(api, service, calling, media, gate)
+    figures.add_routes(api, service, calling, media, telephony, gate)
     pages.add_routes(api)
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            receive = _watching(service, receive)
         if scope["type"] == "websocket" and scope["path"].startswith(MEDIA):
             await media(scope, receive, send)
         else:
@@ -75,3 +81,15 @@ def build_app(service: Service) -> App:
     server = service.config.server
     hosts = server.hosts or (LOOPBACK if service.is_local else ())
     return Guard(dispatch, server.origins, server.frame_ancestors, hosts, server.most_body, service.is_tls)
+
+
+def _watching(service: Service, receive: Receive) -> Receive:
+    """Counts the frames for which a WebSocket was closed: broken, of no text, or too large (RFC 6455, 7.4.1)."""
+
+    async def watched() -> Message:
+        message = await receive()
+        if message["type"] == "websocket.disconnect" and message.get("code") in (1002, 1007, 1009):
+            service.count("frame")
+        return message
+
+    return watched

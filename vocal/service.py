@@ -29,6 +29,8 @@ from vocal.types import Call, CallEnded, Channel, Event, LiveEvent, Metadata
 
 LOG = logging.getLogger("vocal")
 COOKIE = "vocal_session"
+PROTOCOL = "vocal"
+"""Of WebSockets; beside it a browser's page elsewhere may offer `vocal.token.TOKEN`, for it can send no header."""
 
 
 class Service:
@@ -60,6 +62,8 @@ class Service:
         self.logins = RateLimit(config.server.logins_burst, config.server.logins_per_s)
         self.opens = RateLimit(config.server.opens_burst, config.server.opens_per_s)
         self.refused: dict[str, int] = {}
+        self.listening: dict[str, str] = {}
+        """Where else than for HTTP, by what is spoken there."""
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -113,6 +117,9 @@ class Service:
             if scheme.lower() != "bearer":
                 raise AccessError("authorization: wanted a bearer token")
             return self.access.check(token.strip())
+        for offered in scope.get("subprotocols", ()):
+            if offered.startswith(f"{PROTOCOL}.token."):
+                return self.access.check(offered.removeprefix(f"{PROTOCOL}.token."))
         cookie = session_of(scope)
         if cookie is not None:
             try:
@@ -123,6 +130,11 @@ class Service:
         if self.is_open:
             return LOCAL
         raise AccessError("not logged in")
+
+    @property
+    def is_framed_elsewhere(self) -> bool:
+        """Whether a session is to hold in frames of other sites: only over TLS, else browsers would not keep it."""
+        return self.is_tls and bool(set(self.config.server.frame_ancestors) - {"'self'", "'none'"})
 
     @property
     def is_open(self) -> bool:

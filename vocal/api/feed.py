@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import time
 
 import fastapi
 import msgspec
@@ -11,9 +12,10 @@ from fastapi import WebSocket, WebSocketDisconnect
 from vocal import __version__
 from vocal.api import API
 from vocal.errors import AccessError, MediaError
-from vocal.service import Service
+from vocal.service import PROTOCOL, Service
 from vocal.sinks.hub import encode
 
+EXPIRED = 4401
 BEAT_S = 5.0
 """A reader of live events hears at least this often that the connection stands."""
 
@@ -31,7 +33,8 @@ async def live_feed(service: Service, socket: WebSocket) -> None:
     ?as=coach for this machine's user: what a coach would see.
     A reader that is too slow is told what it lost, {"lost": {"levels": n, "mood": n}}, and if that is not enough closed
     with 1013: it comes back with its last cursor. When nothing happens it is told {"beat": n} every five seconds, so
-    that a page can tell a quiet line from a dead one.
+    that a page can tell a quiet line from a dead one. Who may not listen is closed with 1008, and with 4401 who may no
+    more. A page elsewhere, whose browser sends no header, offers the protocols "vocal" and "vocal.token.TOKEN".
     """
     try:
         principal = service.principal(socket.scope)
@@ -47,7 +50,7 @@ async def live_feed(service: Service, socket: WebSocket) -> None:
     except MediaError as error:
         await _refuse(socket, 1008, str(error))
         return
-    await socket.accept()
+    await socket.accept(PROTOCOL if PROTOCOL in socket.scope["subprotocols"] else None)
     wanted = frozenset(kinds.split(",")) if kinds else None
     view = service.view(principal, socket.query_params.get("as") == "coach")
     reader = service.hub.join(view, call, wanted, None if since is None else int(since))
@@ -55,9 +58,18 @@ async def live_feed(service: Service, socket: WebSocket) -> None:
     leaving = asyncio.create_task(_until_gone(socket))
     leaving.add_done_callback(lambda _: reader.close())
     told = (0, 0)
+    checked_s = time.monotonic()
     try:
         await socket.send_text(msgspec.json.encode({"hello": hello}).decode())
         while not leaving.done():
+            if time.monotonic() - checked_s > BEAT_S:
+                checked_s = time.monotonic()
+                try:
+                    service.principal(socket.scope)
+                except AccessError:
+                    service.count("expired")
+                    await socket.close(EXPIRED, "the sign-in has expired: sign in again, and come back with since")
+                    return
             try:
                 async with asyncio.timeout(BEAT_S):
                     batch = await reader.take()

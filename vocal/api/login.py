@@ -10,7 +10,7 @@ from fastapi import Depends, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 
-from vocal.access import SESSION_S, Principal
+from vocal.access import LINK_S, SESSION_S, Kind, Principal
 from vocal.api import API
 from vocal.api.gate import Gate
 from vocal.errors import AccessError, LoginError, UsageError
@@ -43,6 +43,28 @@ class TokenIn(BaseModel):
     agent: str | None = Field(default=None, max_length=200)
     team: str | None = Field(default=None, max_length=200)
     days: float = Field(default=90, gt=0, le=3650)
+
+
+class CodeFor(BaseModel):
+    name: str = Field(max_length=200)
+    role: Literal["agent", "lead"]
+    agent: str | None = Field(default=None, max_length=200)
+    team: str | None = Field(default=None, max_length=200)
+
+
+class CodeOut(BaseModel):
+    code: str
+    path: str
+    expires_s: float
+
+
+class CodeIn(BaseModel):
+    code: str = Field(max_length=200)
+
+
+class SessionOut(BaseModel):
+    token: str
+    expires_s: float
 
 
 class TokenOut(BaseModel):
@@ -127,17 +149,38 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
         return RedirectResponse(f"/?failed={error.why}", 303)
 
     def set_cookie(response: Response, principal: Principal) -> None:
-        token = service.access.issue(principal)
-        response.set_cookie(
-            COOKIE, token, max_age=int(SESSION_S), httponly=True, samesite="lax", secure=service.is_tls, path="/"
-        )
+        session(response, service.access.issue(principal), int(SESSION_S))
+
+    def session(response: Response, token: str, lasts_s: int) -> None:
+        """Where pages elsewhere may hold ours in a frame, the session is the frame's too, in that site only (CHIPS)."""
+        where = "SameSite=None; Secure; Partitioned" if service.is_framed_elsewhere else "SameSite=Lax"
+        secure = "; Secure" if service.is_tls and not service.is_framed_elsewhere else ""
+        cookie = f"{COOKIE}={token}; HttpOnly; Max-Age={lasts_s}; Path=/; {where}{secure}"
+        response.headers.append("set-cookie", cookie)
+
+    @api.post(f"{API}/login/code", tags=["access"])
+    async def redeem(given: CodeIn, request: Request) -> SessionOut:
+        """A one-time code for a session's token, which a page elsewhere then sends along."""
+        gate.limit(service.logins, request)
+        try:
+            principal = service.access.redeem(given.code)
+        except AccessError as error:
+            service.count("login")
+            raise HTTPException(401, str(error)) from None
+        return SessionOut(token=service.access.issue(principal), expires_s=SESSION_S)
+
+    @api.post(f"{API}/codes", tags=["access"])
+    async def new_code(given: CodeFor, _: Principal = operator) -> CodeOut:
+        """A one-time code for somebody, for a quarter of an hour: for <vocal-agent code=...>, or as a link."""
+        code = issue(Principal(given.name, given.role, given.agent, given.team), "link", LINK_S)
+        return CodeOut(code=code, path=f"/login/{code}", expires_s=LINK_S)
 
     @api.post(f"{API}/logout", tags=["access"], status_code=204)
     async def logout(request: Request) -> Response:
         if (cookie := session_of(request.scope)) is not None:
             service.access.revoke(cookie)
         response = Response(status_code=204)
-        response.delete_cookie(COOKIE, path="/")
+        session(response, "", 0)
         return response
 
     @api.get(f"{API}/me", tags=["access"])
@@ -148,8 +191,11 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
     async def new_token(given: TokenIn, _: Principal = operator) -> TokenOut:
         """An API token; it is shown this once."""
         principal = Principal(given.name, given.role, given.agent, given.team)
+        return TokenOut(token=issue(principal, "token", given.days * 86400.0))
+
+    def issue(principal: Principal, kind: Kind, lasts_s: float) -> str:
         try:
-            return TokenOut(token=service.access.issue(principal, "token", given.days * 86400.0))
+            return service.access.issue(principal, kind, lasts_s)
         except UsageError as error:
             raise HTTPException(422, str(error)) from None
 

@@ -1,24 +1,28 @@
-"""WebRTC: offers and answers, packets in and out, Opus. aiortc does ICE, DTLS and SRTP.
+"""WebRTC: connections, packets in and out. aiortc makes the connection: ICE, DTLS, keys; packets of media pass it by.
 
-    aiortc: UDP ─► ICE ─► DTLS ─► SRTP ─► router ─► PacketReceiver ─► Inlet ─► Playout
-                                                         └─► PacketSender of the other side
+    UDP ─► _Intake ─┬─ media ─► SRTP ─► PacketReceiver ─► Inlet ─► Playout
+                    │                        └─► PacketSender of the other side
+                    └─ the rest ─► aiortc: STUN, DTLS, RTCP
 
-Packets leave aiortc before its jitter buffer, which stalls 280 ms on a lost packet, and before its decoder's thread.
-What of aiortc is not public and used here stands in `_swap` and in the two classes that take its places.
+What comes from a socket is in its playout in one step. aiortc's own way costs each packet a queue, a task's turn and a
+header made into objects; its jitter buffer stalls 280 ms on a lost one, and each track has a thread. What of aiortc is
+not public and used here stands in `_swap`, in `_Intake`, and in the two classes that take its places.
 """
 
 import asyncio
 import contextlib
 import re
+import struct
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import av
+import msgspec
 import numpy as np
-from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
+import pylibsrtp
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
 from aiortc.rtcconfiguration import RTCBundlePolicy
-from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpRouter
+from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpRouter, State
 from aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameters
 from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtcrtptransceiver import RTCRtpTransceiver
@@ -26,183 +30,51 @@ from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
 from aiortc.sdp import candidate_from_sdp
 from numpy.typing import NDArray
 
-from vocal.errors import MediaError
+from vocal.errors import CapacityError
 from vocal.playout import Playout
+from vocal.transports.codecs import Coded, InOrder
+from vocal.transports.ice import Ways, prepare
+from vocal.transports.offers import CODINGS, Coding, Fragment, Offer, RefusedOffer, with_rejected
+from vocal.transports.opus import OpusDecoder
 
-Coding = Literal["opus", "pcmu", "pcma"]
-CODINGS: dict[str, int] = {"opus": 48000, "pcmu": 8000, "pcma": 8000}
-"""What we take, and the clock of its timestamps."""
-
-_STATIC = {"0": "pcmu", "8": "pcma"}
 _G711 = {"pcmu": "ulaw", "pcma": "alaw"}
-MOST_SDP = 32_768
-MOST_SECTIONS = 16
+LEAST_DATAGRAM, MOST_DATAGRAM = 8, 1500
+"""In bytes. Outside of it nothing is meant for us, and aiortc would end the connection."""
+
 MOST_SOURCES = 16
 """SSRCs of one connection that are listened to."""
 
 
-class RefusedOffer(MediaError):
-    """An offer that we do not take; status: what HTTP calls it."""
-
-    def __init__(self, message: str, status: int = 422) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-# Offers
-
-
-class _Section(NamedTuple):
-    """A media section of an SDP."""
-
-    lines: tuple[str, ...]
-
-    @property
-    def kind(self) -> str:
-        return self.lines[0][2:].split(" ")[0]
-
-    def value(self, name: str) -> str | None:
-        return next((line[len(name) + 3 :] for line in self.lines if line.startswith(f"a={name}:")), None)
-
-    def has(self, line: str) -> bool:
-        return line in self.lines
-
-    @property
-    def sends(self) -> bool:
-        return not (self.has("a=recvonly") or self.has("a=inactive"))
-
-    @property
-    def codings(self) -> tuple[str, ...]:
-        """Of the codecs offered, those that we take, in the offerer's order."""
-        names = {}
-        for line in self.lines:
-            if found := re.fullmatch(r"a=rtpmap:(\d+) ([^/ ]+)/(\d+).*", line):
-                name = found[2].lower()
-                names[found[1]] = name if CODINGS.get(name) == int(found[3]) else ""
-        offered = [names.get(number, _STATIC.get(number, "")) for number in self.lines[0].split(" ")[3:]]
-        return tuple(dict.fromkeys(name for name in offered if name in CODINGS))
-
-
-class Offer(NamedTuple):
-    """An offer as aiortc is to see it: audio only, and we the DTLS server.
-
-    codings: of each audio section, in the offerer's order. rejected: sections that the answer refuses, by place.
-    """
-
-    sdp: str
-    codings: tuple[tuple[str, ...], ...]
-    rejected: tuple[tuple[int, _Section], ...]
-
-
-def parse_offer(text: str, most_tracks: int = 2, wanted: Sequence[str] = tuple(CODINGS)) -> Offer:
-    """Reads an offer of audio. Sections of another kind are refused in the answer, as broadcasting programs have them.
-
-    Raises RefusedOffer: 400 for what is no SDP, 406 for unknown codecs, 422 for what WebRTC wants and it lacks.
-    """
-    if len(text) > MOST_SDP:
-        raise RefusedOffer(f"SDP: wanted at most {MOST_SDP} characters, got {len(text)}", 413)
-    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line]
-    if not lines or lines[0] != "v=0" or not all(re.match(r"[a-z]=", line) for line in lines):
-        raise RefusedOffer("wanted an SDP offer, with lines such as «v=0» and «m=audio ...»", 400)
-    starts = [number for number, line in enumerate(lines) if line.startswith("m=")]
-    if not starts or len(starts) > MOST_SECTIONS:
-        raise RefusedOffer(f"SDP: wanted 1 to {MOST_SECTIONS} media sections, got {len(starts)}")
-    session = _Section(tuple(lines[: starts[0]]))
-    sections = [_Section(tuple(lines[a:b])) for a, b in zip(starts, [*starts[1:], len(lines)], strict=True)]
-    if any(not re.fullmatch(r"m=[a-z]+ \d{1,5} [A-Z/]+( [^ ]+)+", one.lines[0]) for one in sections):
-        raise RefusedOffer("SDP: wanted media lines such as «m=audio 9 UDP/TLS/RTP/SAVPF 111»", 400)
-    kept = [one for one in sections if one.kind == "audio" and one.sends]
-    if not 1 <= len(kept) <= most_tracks:
-        raise RefusedOffer(f"SDP: wanted 1 to {most_tracks} audio sections that send, got {len(kept)}")
-    codings = tuple(tuple(name for name in one.codings if name in wanted) for one in kept)
-    if not all(codings):
-        raise RefusedOffer(f"SDP: wanted one of {', '.join(wanted)} in each audio section", 406)
-    lender = _bundle_head(session, sections)
-    first = next(number for number, one in enumerate(sections) if one in kept)
-    sections[first] = _with_transport(sections[first], lender)
-    kept = [one for one in sections if one.kind == "audio" and one.sends]
-    for name in ("ice-ufrag", "ice-pwd", "fingerprint"):
-        if session.value(name) is None and any(one.value(name) is None for one in kept):
-            raise RefusedOffer(f"SDP: wanted a={name}")
-    if not all(one.has("a=rtcp-mux") for one in kept):
-        raise RefusedOffer("SDP: wanted a=rtcp-mux")
-    mids = {one.value("mid") for one in kept}
-    if len(mids) < len(kept) or any(sum(line.startswith("a=mid:") for line in one.lines) > 1 for one in kept):
-        raise RefusedOffer("SDP: wanted sections with a name each, a=mid")
-    group = [line for line in session.lines if not line.startswith("a=group:")]
-    group += [
-        " ".join(["a=group:BUNDLE", *(mid for mid in line.split(" ")[1:] if mid in mids)])
-        for line in session.lines
-        if line.startswith("a=group:BUNDLE ")
-    ]
-    shown = [*group, *(line for one in kept for line in one.lines)]
-    shown = ["a=setup:active" if line == "a=setup:actpass" else line for line in shown]
-    rejected = tuple((number, one) for number, one in enumerate(sections) if one not in kept)
-    return Offer("\r\n".join([*shown, ""]), codings, rejected)
-
-
-def _bundle_head(session: _Section, sections: Sequence[_Section]) -> _Section:
-    """The section whose ICE and DTLS a bundle uses: others may leave theirs out."""
-    for line in session.lines:
-        if line.startswith("a=group:BUNDLE "):
-            head = line.split(" ")[1]
-            return next((one for one in sections if one.value("mid") == head), sections[0])
-    return sections[0]
-
-
-_TRANSPORT = ("ice-ufrag", "ice-pwd", "fingerprint", "setup", "candidate")
-
-
-def _with_transport(section: _Section, lender: _Section) -> _Section:
-    lent = [
-        line
-        for name in _TRANSPORT
-        if section.value(name) is None
-        for line in lender.lines
-        if line.startswith(f"a={name}:")
-    ]
-    return _Section((*section.lines, *lent))
-
-
-def _with_rejected(answer: str, rejected: Sequence[tuple[int, _Section]]) -> str:
-    parts = re.split(r"(?m)^(?=m=)", answer)
-    for number, section in rejected:
-        kind, _, protocol, code, *_ = section.lines[0][2:].split(" ")
-        lines = [f"m={kind} 0 {protocol} {code}", "c=IN IP4 0.0.0.0", "a=inactive"]
-        if (mid := section.value("mid")) is not None:
-            lines.append(f"a=mid:{mid}")
-        parts.insert(number + 1, "\r\n".join([*lines, ""]))
-    return "".join(parts)
-
-
-class Fragment(NamedTuple):
-    """Trickled candidates (RFC 8840). ufrag: whose they are. candidates: with the section each belongs to."""
-
-    ufrag: str | None
-    candidates: tuple[tuple[str, str | None], ...]
-    is_end: bool
-
-
-def parse_fragment(text: str) -> Fragment:
-    """Raises RefusedOffer for what is no fragment."""
-    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line]
-    if len(text) > MOST_SDP or not lines or not all(re.match(r"[a-z]=", line) for line in lines):
-        raise RefusedOffer("wanted an SDP fragment of ICE candidates", 400)
-    whole = _Section(tuple(lines))
-    mid: str | None = None
-    candidates = []
-    for line in lines:
-        if line.startswith("a=mid:"):
-            mid = line[6:]
-        elif line.startswith("a=candidate:"):
-            candidates.append((line[12:], mid))
-    return Fragment(whole.value("ice-ufrag"), tuple(candidates), whole.has("a=end-of-candidates"))
-
-
 # Packets
 
-Packet = RtpPacket
-OnPacket = Callable[[int, Coding, Packet], Awaitable[None] | None]
+
+class Packet(msgspec.Struct):
+    """What of an RTP packet (RFC 3550) is used behind the socket."""
+
+    payload_type: int
+    marker: int
+    sequence_number: int
+    timestamp: int
+    ssrc: int
+    payload: bytes
+
+
+OnPacket = Callable[[int, Coding, Packet], None]
+_HEADER = struct.Struct("!BBHLL")
+
+
+def payload_of(data: bytes) -> bytes:
+    """Of an RTP packet, behind whatever header it has. Raises ValueError."""
+    first = data[0]
+    start = _HEADER.size + 4 * (first & 0x0F)
+    if first & 0x10:
+        if len(data) < start + 4:
+            raise ValueError("RTP: its header extension is cut off")
+        start += 4 + 4 * int.from_bytes(data[start + 2 : start + 4])
+    end = len(data) - (data[-1] if first & 0x20 else 0)
+    if end < start or (first & 0x20 and not data[-1]):
+        raise ValueError("RTP: it is shorter than its header says")
+    return data[start:end]
 
 
 class PacketReceiver:
@@ -245,7 +117,10 @@ class PacketReceiver:
             self.heard_s = time.monotonic()
             self._reported[packet.ssrc] = ((packet.sender_info.ntp_timestamp >> 16) & 0xFFFFFFFF, self.heard_s)
 
-    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+    async def _handle_rtp_packet(self, packet: Any, arrival_time_ms: int) -> None:
+        self.take(packet)
+
+    def take(self, packet: Packet) -> None:
         coding = self._codings.get(packet.payload_type)
         if coding is None:
             self.unknown += 1
@@ -256,12 +131,10 @@ class PacketReceiver:
                 self.unknown += 1
                 return
             source = self._sources[packet.ssrc] = StreamStatistics(CODINGS[coding])
-        source.add(packet)
+        source.add(packet)  # type: ignore[arg-type]
         self.packets += 1
         self.heard_s = time.monotonic()
-        handed = self._on_packet(self._number, coding, packet)
-        if handed is not None:
-            await handed
+        self._on_packet(self._number, coding, packet)
 
     async def report(self) -> None:
         """Tells the sender how its packets arrive."""
@@ -315,20 +188,18 @@ class PacketSender:
         if isinstance(packet, RtcpRrPacket):
             self.reports += 1
 
-    async def push(self, coding: str, sequence: int, timestamp: int, payload: bytes, marker: int = 0) -> bool:
+    def push(self, coding: str, sequence: int, timestamp: int, payload: bytes, marker: int = 0) -> bool:
         """A packet out; False where nobody is connected or the coding was not agreed on."""
         code = self.payload_types.get(coding)
-        if code is None:
+        pair = self.transport.transport._connection._nominated.get(1)
+        if code is None or pair is None or self.transport._state is not State.CONNECTED:
             return False
-        packet = RtpPacket(code, marker, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, self._ssrc, payload)
-        try:
-            await self.transport._send_rtp(packet.serialize())
-        except ConnectionError:
-            return False
+        header = _HEADER.pack(0x80, marker << 7 | code, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, self._ssrc)
+        pair.protocol.transport.sendto(self.transport._tx_srtp.protect(header + payload), pair.remote_addr)
         self.packets += 1
         return True
 
-    async def forward(self, coding: str, packet: RtpPacket) -> bool:
+    def forward(self, coding: str, packet: Packet) -> bool:
         """Another's packet, as part of one stream of ours: what was lost or put out of order on the way stays so."""
         if packet.ssrc != self._source:
             # The first of its stream: follow on what was sent before.
@@ -339,7 +210,7 @@ class PacketSender:
         self._sequence = (packet.sequence_number + self._sequence_shift) & 0xFFFF
         self._timestamp = (packet.timestamp + self._timestamp_shift) & 0xFFFFFFFF
         self._sent_s = time.monotonic()
-        return await self.push(coding, self._sequence, self._timestamp, packet.payload, packet.marker)
+        return self.push(coding, self._sequence, self._timestamp, packet.payload, packet.marker)
 
 
 class _Router(RtpRouter):
@@ -355,6 +226,50 @@ class _Router(RtpRouter):
         return super().route_rtp(packet)
 
 
+class _Intake:
+    """Stands before aiortc where one connection's datagrams come in, and takes those with media."""
+
+    def __init__(self, transport: RTCDtlsTransport) -> None:
+        self._transport = transport
+        self._receivers: dict[int, PacketReceiver] = {}
+        for protocol in transport.transport._connection._protocols:
+            vars(protocol)["datagram_received"] = self._before(protocol.datagram_received)
+
+    def _before(self, others: Callable[[bytes, Any], None]) -> Callable[[bytes, Any], None]:
+        def datagram_received(data: bytes, address: Any) -> None:
+            if not LEAST_DATAGRAM <= len(data) <= MOST_DATAGRAM:
+                return
+            # RFC 7983: 128 to 191 is RTP or RTCP; RFC 5761, 4: which of them, by the payload type.
+            if 128 <= data[0] < 192 and not 64 <= data[1] & 0x7F < 96:
+                self._take(data)
+            else:
+                others(data, address)
+
+        return datagram_received
+
+    def _take(self, data: bytes) -> None:
+        session = self._transport._rx_srtp
+        if session is None or self._transport._state is not State.CONNECTED:
+            return
+        try:
+            plain = session.unprotect(data)
+            first, marked, sequence, timestamp, ssrc = _HEADER.unpack_from(plain)
+            payload = plain[12:] if first == 0x80 else payload_of(plain)
+            receiver = self._receivers.get(ssrc) or self._route(plain, ssrc)
+        except (pylibsrtp.Error, ValueError, struct.error):
+            return  # forged, replayed or cut off
+        if receiver is not None:
+            receiver.take(Packet(marked & 0x7F, marked >> 7, sequence, timestamp, ssrc, payload))
+
+    def _route(self, plain: bytes, ssrc: int) -> PacketReceiver | None:
+        """A source that is new: whose it is may stand in its header's extension."""
+        packet = RtpPacket.parse(plain, self._transport._rtp_header_extensions_map)
+        found: Any = self._transport._rtp_router.route_rtp(packet)
+        if found is not None:
+            self._receivers[ssrc] = found
+        return found  # type: ignore[no-any-return]
+
+
 def _swap(transceiver: RTCRtpTransceiver, track: int, on_packet: OnPacket) -> tuple[PacketReceiver, PacketSender]:
     """Our receiver and sender instead of aiortc's, before they start: the one place that knows where they are."""
     receiver = PacketReceiver(transceiver.receiver, transceiver.sender._ssrc, track, on_packet)
@@ -366,7 +281,7 @@ def _swap(transceiver: RTCRtpTransceiver, track: int, on_packet: OnPacket) -> tu
     return receiver, sender
 
 
-async def _nothing(track: int, coding: Coding, packet: RtpPacket) -> None:
+def _nothing(track: int, coding: Coding, packet: Packet) -> None:
     pass
 
 
@@ -377,18 +292,25 @@ class Peer:
         self,
         on_packet: OnPacket = _nothing,
         on_state: Callable[[str], None] = lambda state: None,
-        stun: Sequence[str] = (),
+        ways: Ways = Ways(),
     ) -> None:
-        servers = [RTCIceServer(url) for url in stun]
+        self._ways = ways
         # Each section has its own transport until the offer says that they are bundled.
         self._connection = RTCPeerConnection(
-            RTCConfiguration(iceServers=servers, bundlePolicy=RTCBundlePolicy.MAX_COMPAT)
+            RTCConfiguration(iceServers=ways.servers, bundlePolicy=RTCBundlePolicy.MAX_COMPAT)
         )
         self._on_packet = on_packet
-        self._connection.on("connectionstatechange", lambda: on_state(self._connection.connectionState))
+        self._on_state = on_state
+        self._connection.on("connectionstatechange", self._changed)
         self.receivers: list[PacketReceiver] = []
         self.senders: list[PacketSender] = []
         self._transports: list[RTCDtlsTransport] = []
+        self._intakes: list[_Intake] = []
+
+    def _changed(self) -> None:
+        if self.state in ("connecting", "connected") and not self._intakes:
+            self._intakes = [_Intake(one) for one in {one.transport for one in self.receivers}]
+        self._on_state(self.state)
 
     @property
     def state(self) -> str:
@@ -406,13 +328,15 @@ class Peer:
         transceiver.setCodecPreferences([known[name] for name in codings])
         receiver, sender = _swap(transceiver, len(self.receivers), self._on_packet)
         self._transports.append(receiver.transport)
+        if not self._ways.are_plain:
+            prepare(receiver.transport.transport._connection, self._ways)
         self.receivers.append(receiver)
         self.senders.append(sender)
 
     async def answer(self, offer: Offer, sends: bool = False) -> str:
         """Takes an offer; returns the answer, with all our candidates. sends: we have audio for them, too.
 
-        Raises RefusedOffer.
+        Raises RefusedOffer, CapacityError where no port is free.
         """
         for codings in offer.codings:
             self._add("sendrecv" if sends else "recvonly", codings)
@@ -422,10 +346,12 @@ class Peer:
                 if not isinstance(transceiver.receiver.transport._rtp_router, _Router):
                     transceiver.receiver.transport._rtp_router = _Router()
             await self._connection.setLocalDescription(await self._connection.createAnswer())
+        except CapacityError:
+            raise
         except Exception as error:
             # aiortc has no error of its own for what it cannot read: all of them come from what was offered.
             raise RefusedOffer(f"SDP: {' '.join(str(error).split()) or type(error).__name__}"[:200]) from None
-        return _with_rejected(self._connection.localDescription.sdp, offer.rejected)
+        return with_rejected(self._connection.localDescription.sdp, offer.rejected)
 
     async def offer(self, codings: Sequence[str], tracks: int) -> str:
         """An offer of so many tracks that we send."""
@@ -463,6 +389,11 @@ class Peer:
         for receiver in self.receivers:
             await receiver.report()
 
+    async def vanish(self) -> None:
+        """As if the cable had been pulled: no word of farewell."""
+        for one in self._transports:
+            await one.transport.stop()
+
     async def close(self) -> None:
         with contextlib.suppress(TimeoutError, ConnectionError):
             try:
@@ -474,85 +405,13 @@ class Peer:
                     await one.transport.stop()
 
 
-# Opus
-
-TAPS = 240
-_DECIMATION = 6
-MOST_SAMPLES = 5760
-
-
-def _low_pass() -> NDArray[np.float32]:
-    """3.5 kHz pass, 60 dB from 4.3 kHz on, at 48 kHz; 2.5 ms late."""
-    at = np.arange(TAPS) - (TAPS - 1) / 2
-    taps = np.sinc(2.0 * 3900.0 / 48000.0 * at) * np.kaiser(TAPS, 6.5)
-    found: NDArray[np.float32] = (taps / taps.sum()).astype(np.float32)
-    return found
-
-
-_LOW_PASS = _low_pass()
-
-
-class OpusDecoder:
-    """Packets in the order they were sent -> audio at 8 kHz. Raises MediaError for what is no Opus."""
-
-    def __init__(self) -> None:
-        self._codec: Any = self._open()
-        self._audio = np.zeros(TAPS - _DECIMATION + MOST_SAMPLES, np.float32)
-        # Each row: what one sample at 8 kHz is made of.
-        shape = MOST_SAMPLES // _DECIMATION, TAPS
-        self._rows = np.lib.stride_tricks.as_strided(self._audio, shape, (4 * _DECIMATION, 4), writeable=False)
-
-    def _open(self) -> Any:
-        # Not FFmpeg's own decoder, whose packets become longer and shorter where the sender changes its mode.
-        codec = av.CodecContext.create("libopus", "r")
-        codec.sample_rate, codec.layout, codec.format = 48000, "mono", "s16"
-        return codec
-
-    def decode(self, payload: bytes) -> NDArray[np.float32]:
-        if not payload:
-            raise MediaError("Opus: wanted a packet, got nothing")  # would end the decoder for good
-        try:
-            decoded = self._codec.decode(av.Packet(payload))
-            frames = [np.frombuffer(one.planes[0], np.int16, one.samples) for one in decoded]
-        except (av.FFmpegError, EOFError, ValueError) as error:
-            if isinstance(error, EOFError):
-                self._codec = self._open()
-            raise MediaError(f"Opus: {error}") from None
-        if not frames or sum(map(len, frames)) > MOST_SAMPLES:
-            raise MediaError("Opus: wanted a packet of at most 120 ms")
-        return self._decimate(frames[0] if len(frames) == 1 else np.concatenate(frames))
-
-    def _decimate(self, audio: NDArray[np.int16]) -> NDArray[np.float32]:
-        count, kept = len(audio), TAPS - _DECIMATION
-        np.multiply(audio, np.float32(1.0 / 32768.0), out=self._audio[kept : kept + count])
-        narrow: NDArray[np.float32] = np.einsum("ij,j->i", self._rows[: count // _DECIMATION], _LOW_PASS)
-        self._audio[:kept] = self._audio[count : count + kept]
-        return narrow
-
-
-def warm_up() -> None:
-    """The first decoder takes 40 ms to be there; no call is to wait for it."""
-    OpusDecoder().decode(bytes((0xF8, 0xFF, 0xFE)))
-
-
 # Into a playout
-
-
-MOST_WAITING = 8
-
-
-class _Waiting(NamedTuple):
-    packet: RtpPacket
-    arrival_ms: float
-    until_ms: float
 
 
 class Inlet:
     """One track's packets into playouts. `attach(clock_hz)` gives a playout for the channel when audio comes.
 
-    Opus decodes in the order of sending: after a gap packets wait for the missing one, but only as long as they
-    themselves can still be played in time: `wait_ms` from when the fastest of packets would have come.
-    call_later(seconds, function) is the event loop's.
+    wait_ms: how long Opus waits for a missing packet. call_later(seconds, function) is the event loop's.
     """
 
     def __init__(
@@ -566,21 +425,23 @@ class Inlet:
         self._call_later = call_later
         self._playout: Playout | None = None
         self._clock_hz = 0
-        self._decoder: OpusDecoder | None = None
-        self._waiting: dict[int, _Waiting] = {}
-        self._next: int | None = None
+        self._order: InOrder | None = None
         self._timer: Any = None
         self._is_closed = False
-        # The newest packet's time at its sender, and how fast the fastest came.
-        self._ssrc = self._timestamp = 0
-        self._sent_ms = self._fastest_ms = self._seen_ms = 0.0
-        self.undecodable = self.out_of_order = 0
 
     @property
     def playout(self) -> Playout | None:
         return self._playout
 
-    def push(self, coding: Coding, packet: RtpPacket) -> None:
+    @property
+    def undecodable(self) -> int:
+        return self._order.undecodable if self._order is not None else 0
+
+    @property
+    def out_of_order(self) -> int:
+        return self._order.out_of_order if self._order is not None else 0
+
+    def push(self, coding: Coding, packet: Packet) -> None:
         if self._is_closed:
             return
         arrival_ms = self._now_ms()
@@ -597,18 +458,9 @@ class Inlet:
                     packet.sequence_number, packet.timestamp, packet.payload, _G711[coding], arrival_ms, packet.ssrc
                 )
             return
-        step = 0 if self._next is None else _signed(packet.sequence_number - self._next)
-        if self._next is None or packet.ssrc != self._ssrc or abs(step) > 500:
-            self._flush()
-            self._ssrc, self._timestamp, self._next, step = packet.ssrc, packet.timestamp, packet.sequence_number, 0
-            self._sent_ms, self._fastest_ms = 0.0, float("inf")
-        behind_ms = self._behind_ms(packet.timestamp, arrival_ms)
-        if step < 0:
-            # Too late for its turn, but not for its place: better a crackle than a hole.
-            self.out_of_order += 1
-            self._decode(packet, arrival_ms)
-            return
-        self._waiting[packet.sequence_number] = _Waiting(packet, arrival_ms, arrival_ms + self._wait_ms - behind_ms)
+        if self._order is None:
+            self._order = InOrder(OpusDecoder(), self._play, self._wait_ms, CODINGS["opus"])
+        self._order.push(Coded(packet.sequence_number, packet.timestamp, packet.ssrc, packet.payload, arrival_ms))
         self._release(arrival_ms)
 
     def close(self) -> None:
@@ -618,35 +470,17 @@ class Inlet:
         if self._playout is not None:
             self._playout.close()
 
+    def _play(self, packet: Coded, samples: NDArray[np.float32]) -> None:
+        assert self._playout is not None
+        self._playout.push(packet.sequence, packet.timestamp, samples, packet.arrival_ms, packet.ssrc)
+
     def _release(self, now_ms: float) -> None:
-        while self._waiting:
-            assert self._next is not None
-            found = self._waiting.pop(self._next, None)
-            if found is None:
-                left_ms = min(one.until_ms for one in self._waiting.values()) - now_ms
-                if left_ms > 0.0 and len(self._waiting) < MOST_WAITING:
-                    if self._timer is None:
-                        self._timer = self._call_later(left_ms / 1000.0, self._give_up)
-                    return
-                self._next = self._in_order()[0].packet.sequence_number
-                continue
-            self._next = (self._next + 1) & 0xFFFF
-            self._decode(found.packet, found.arrival_ms)
-        self._stop_timer()
-
-    def _behind_ms(self, timestamp: int, arrival_ms: float) -> float:
-        """How much longer a packet was under way than the fastest one; the fastest ages, since clocks drift."""
-        sent_ms = self._sent_ms + _signed32(timestamp - self._timestamp) / 48.0
-        if sent_ms > self._sent_ms:
-            self._timestamp, self._sent_ms = timestamp, sent_ms
-        aged_ms = self._fastest_ms + 0.0005 * (arrival_ms - self._seen_ms)
-        self._seen_ms = arrival_ms
-        self._fastest_ms = min(aged_ms, arrival_ms - sent_ms)
-        return arrival_ms - sent_ms - self._fastest_ms
-
-    def _in_order(self) -> "list[_Waiting]":
-        first = self._next or 0
-        return sorted(self._waiting.values(), key=lambda one: _signed(one.packet.sequence_number - first))
+        assert self._order is not None
+        left_ms = self._order.release(now_ms)
+        if left_ms is None:
+            self._stop_timer()
+        elif self._timer is None:
+            self._timer = self._call_later(left_ms / 1000.0, self._give_up)
 
     def _give_up(self) -> None:
         self._timer = None
@@ -659,25 +493,5 @@ class Inlet:
 
     def _flush(self) -> None:
         self._stop_timer()
-        for one in self._in_order():
-            self._decode(one.packet, one.arrival_ms)
-        self._waiting.clear()
-
-    def _decode(self, packet: RtpPacket, arrival_ms: float) -> None:
-        if self._decoder is None:
-            self._decoder = OpusDecoder()
-        try:
-            samples = self._decoder.decode(packet.payload)
-        except MediaError:
-            self.undecodable += 1
-            return
-        assert self._playout is not None
-        self._playout.push(packet.sequence_number, packet.timestamp, samples, arrival_ms, packet.ssrc)
-
-
-def _signed(step: int) -> int:
-    return (step + 0x8000 & 0xFFFF) - 0x8000
-
-
-def _signed32(step: int) -> int:
-    return (step + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+        if self._order is not None:
+            self._order.flush()

@@ -4,9 +4,10 @@
 //
 // A call that begins is shown at once, whatever was open. `call="ID"` holds the element to one call.
 
-import { ApiError, asked, callPath, getJson, post } from "./api.js";
+import { ApiError, asked, callPath, getJson, post, signIn } from "./api.js";
 import { Call, median } from "./calls.js";
 import { h, put, s, say, show } from "./dom.js";
+import { isOut, sayLine } from "./line.js";
 import { Live } from "./live.js";
 import { MoodLine, Sign, lineFrom, reading, words } from "./mood.js";
 import { Part } from "./part.js";
@@ -64,7 +65,7 @@ class Smooth {
 }
 
 export class VocalAgent extends Part {
-  static observedAttributes = ["call"];
+  static observedAttributes = ["call", "code", "token"];
 
   #call = null;
   #phase = "idle";
@@ -76,6 +77,7 @@ export class VocalAgent extends Part {
   #timer = 0;
 
   async build(root) {
+    await this.#signIn();
     const rules = await getJson("/v1/rules").catch(() => null);
     this.#budget = rules?.budget ?? null;
     const tempo = rules?.rule.find((one) => one.id === "tempo_high")?.when[0].above;
@@ -93,6 +95,20 @@ export class VocalAgent extends Part {
       onState: (state) => this.#onState(state),
     });
     this.resume();
+  }
+
+  /** Whom a page elsewhere speaks for; a code is used up thereby. */
+  async #signIn() {
+    const given = { code: this.getAttribute("code"), token: this.getAttribute("token") };
+    if (!given.code && !given.token) return;
+    this.removeAttribute("code");
+    await signIn(given).catch(() => null); // the line will say that nobody is signed in
+  }
+
+  async attributeChangedCallback(name, before, now) {
+    if (name === "call" || !now || now === before || !this.#live) return;
+    await this.#signIn();
+    if (this.isHere) this.#live.retry();
   }
 
   resume() {
@@ -143,6 +159,7 @@ export class VocalAgent extends Part {
 
   async #onState(state) {
     this.#tick();
+    if (isOut(state)) this.dispatchEvent(new CustomEvent("vocal-signed-out", { bubbles: true, composed: true, detail: { state } }));
     const call = this.#call;
     if (state !== "live" || !call || call.ended) return;
     // Back after a break: a call that a server knows no more, because it began anew, is over.
@@ -186,19 +203,9 @@ export class VocalAgent extends Part {
     const isStale = state === "live" && silenceMs > STALE_MS;
     const shown = isStale ? "stale" : state;
     put(this.view, "data-line", shown);
-    if (state === "live" && !isStale) {
-      say(this.status, "");
-    } else if (state === "refused") {
-      if (!this.status.querySelector("a")) {
-        const link = h("a", { href: "/?to=/agent", target: "_top" }, t("web.line.sign_in"));
-        this.status.replaceChildren(`${t("web.line.refused")}. `, link);
-      }
-    } else {
-      const held = this.#phase === "live" && this.#call ? ` ${t("web.line.held")}` : "";
-      // In steps, so that a screen reader is not told every second.
-      const seconds = Math.floor(silenceMs / 5000) * 5 || 3;
-      say(this.status, t(`web.line.${shown}`, { seconds }) + (state === "connecting" ? "" : `.${held}`));
-    }
+    // In steps, so that a screen reader is not told every second.
+    const seconds = Math.floor(silenceMs / 5000) * 5 || 3;
+    sayLine(this.status, shown, { seconds, isHeld: this.#phase === "live", page: "/agent" });
   }
 
   // Nothing runs

@@ -4,6 +4,7 @@
 import { ApiError, callPath, getJson, post } from "./api.js";
 import { Call } from "./calls.js";
 import { h, put, say, show } from "./dom.js";
+import { sayLine } from "./line.js";
 import { Live } from "./live.js";
 import { MoodLine, Sign, lineFrom, reading, words } from "./mood.js";
 import { Part } from "./part.js";
@@ -104,15 +105,7 @@ export class VocalCoach extends Part {
     const isStale = state === "live" && silenceMs > STALE_MS;
     const shown = isStale ? "stale" : state;
     put(this.list, "data-line", shown);
-    if (shown === "live") say(this.status, "");
-    else if (shown === "refused") {
-      if (!this.status.querySelector("a")) {
-        this.status.replaceChildren(`${t("web.line.refused")}. `, h("a", { href: "/?to=/coach", target: "_top" }, t("web.line.sign_in")));
-      }
-    } else {
-      const seconds = Math.floor(silenceMs / 5000) * 5;
-      say(this.status, `${t(`web.line.${shown}`, { seconds })}${shown === "connecting" ? "" : `. ${t("web.line.held")}`}`);
-    }
+    sayLine(this.status, shown, { seconds: Math.floor(silenceMs / 5000) * 5, isHeld: this.#cards.size > 0, page: "/coach" });
     const nowMs = Date.now();
     for (const [id, card] of this.#cards) {
       if (shown === "live" && performance.now() - card.call.heardMs > SILENT_MS) this.#remove(id);

@@ -36,10 +36,11 @@ export class VocalHome extends Part {
 
   #signIn({ password, provider }) {
     const query = new URLSearchParams(location.search);
-    const to = /^\/[a-z]+$/.test(query.get("to") ?? "") ? query.get("to") : null;
+    const page = /^\/[a-z]+$/.test(query.get("to") ?? "") ? query.get("to") : null;
+    const to = page && query.get("lang") ? `${page}?lang=${currentLanguage()}` : page;
     const why = query.get("failed");
     const past = why && has(`web.login.${why}`) ? h("p", { class: "error", role: "alert" }, t(`web.login.${why}`)) : null;
-    const elsewhere = provider && h("a", { class: "button first", href: `/login/oidc?to=${to ?? "/"}` }, t("web.home.by", { name: provider }));
+    const elsewhere = provider && h("a", { class: "button first", href: `/login/oidc?to=${encodeURIComponent(to ?? "/")}` }, t("web.home.by", { name: provider }));
     const card = h("div", { class: "card sign-in" }, h("h2", {}, t("web.home.sign_in")), past, elsewhere);
     this.box.replaceChildren(...this.#head(), card);
     if (password || !provider) card.append(this.#form(to, Boolean(provider)));
