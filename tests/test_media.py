@@ -40,7 +40,7 @@ pytestmark = pytest.mark.flaky(reruns=2)
 BOTH = (Channel(0, "agent"), Channel(1, "customer"))
 ONE_STREAM = [name for name, kind in SENDERS.items() if not kind.is_side]
 SIDES = [name for name, kind in SENDERS.items() if kind.is_side]
-FAST = 10.0
+FAST = 6.0
 KEY, SECRET = "the key", base64.b64encode(b"the client secret").decode()
 AUTH_TOKEN = "12345"
 
