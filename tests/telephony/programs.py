@@ -120,6 +120,8 @@ def running(command: list[str], cwd: Path, **more: Any) -> Iterator[subprocess.P
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
 
 
 def until(what: Callable[[], Any], seconds: float = 10.0) -> Any:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from vocal.transports.sip import Flow
+from vocal.transports.sip_dialog import Flow
 from vocal.transports.sip_message import Framer, TooLarge
 
 OnMessage = Callable[[bytes, Flow], None]
