@@ -82,7 +82,6 @@ class Telephony:
             self._take,
             self._turn_away,
             self._too_large,
-            self._lost,
         )
         kinds = (
             "calls",
@@ -162,9 +161,6 @@ class Telephony:
     def _too_large(self, head: bytes, flow: Flow) -> None:
         self._endpoint.refuse_bytes(head, flow, 413)
         self._pump()
-
-    def _lost(self, connection: int) -> None:
-        """Calls go on without it: their media do, and the peer may come by another connection."""
 
     def _pump(self) -> None:
         """Whatever happened is answered and sent, and the next timer is set."""
