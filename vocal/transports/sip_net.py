@@ -50,7 +50,7 @@ class Network:
 
 
 class Doors:
-    """The listening sockets and all connections. Strangers' datagrams go to `on_stranger`; their connections are cut."""
+    """Listening sockets and connections. Strangers' datagrams go to `on_stranger`, their connections are cut."""
 
     def __init__(
         self,
