@@ -42,14 +42,14 @@ def _rows(part: str, asked: Asked, say: Callable[[str], None], drawings: list[Dr
         from . import live
 
         yield from live.rows()
-    elif part == "rtp":
-        from . import rtp
-
-        yield from rtp.rows()
     elif part == "latency":
         from . import latency
 
         yield from latency.rows(say)
+    elif part == "rtp":
+        from . import rtp
+
+        yield from rtp.rows()
     else:
         from . import accuracy
 

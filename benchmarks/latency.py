@@ -4,7 +4,8 @@
        (writes down when it handed each packet to its socket)          └─► the agent's page in headless Chromium
 
 All on one machine, so on one clock; sender, browser and server share its cores. Part of each figure is by design: an
-utterance has ended once nothing more was said for 300 ms (endpointing), and packets wait 60 ms to be put in order.
+utterance has ended once nothing more was said for 300 ms (endpointing), the speech score looks 80 ms ahead, and packets
+wait 60 ms to be put in order.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ import numpy as np
 
 from vocal.analysis import analyze
 from vocal.client import Client
-from vocal.config import PlayoutConfig
+from vocal.config import BoundaryConfig, PlayoutConfig
 from vocal.demo import call_path
 from vocal.errors import InputError
 from vocal.transports.files import open_call
@@ -324,7 +325,13 @@ def rows(say: Callable[[str], None]) -> Iterator[Row]:
                 value = float(np.quantile(some, quantile))
                 its = target if shown == 95 else None
                 yield Row("latency", f"{name}, p{shown}", condition, "vocal", value, "ms", its, "lower")
-        if found.endpointing:
-            waited = float(np.median(found.endpointing))
-            yield Row("latency", "of it endpointing, p50", condition, "vocal", waited, "ms")
-        yield Row("latency", "of it the playout's lag", condition, "vocal", PlayoutConfig().lag_ms, "ms")
+        if found.event:
+            decided, hangover = float(np.median(found.endpointing)), float(BoundaryConfig().hangover_ms)
+            terms = {
+                "endpointing: silence waited for": hangover,
+                "what the speech score sees ahead": decided - hangover,
+                "the playout's lag": PlayoutConfig().lag_ms,
+            }
+            terms["all else, p50"] = float(np.median(found.event)) - sum(terms.values())
+            for name, value in terms.items():
+                yield Row("latency", f"last packet to utterance, of it {name}", condition, "vocal", value, "ms")

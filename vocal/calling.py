@@ -8,6 +8,8 @@ the other comes their channel is silent. One task looks after all connections.
 """
 
 import asyncio
+import ipaddress
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -19,10 +21,12 @@ from fastapi import HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vocal.access import Principal, may_handle
-from vocal.errors import AccessError, CapacityError, UsageError
+from vocal.config import WebrtcConfig
+from vocal.errors import AccessError, CapacityError, ConfigError, UsageError
 from vocal.guard import RateLimit, address
 from vocal.playout import Playout
 from vocal.service import Service
+from vocal.transports.ice import LOOPBACK, Ways, passing_credentials
 from vocal.transports.offers import Coding, Offer, RefusedOffer, parse_fragment, parse_offer
 from vocal.transports.opus import warm_up
 from vocal.transports.webrtc import Inlet, Packet, Peer
@@ -146,6 +150,7 @@ class Calling:
         self._service = service
         self._live = service.live
         self._config = service.config.webrtc
+        _check_ways(self._config)
         self._sessions: dict[str, Session] = {}
         self._invites: dict[str, Invite] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -254,7 +259,7 @@ class Calling:
         session.peer = Peer(
             lambda track, coding, packet: self._take(session, track, coding, packet),
             lambda state: self._changed(session, state),
-            self._config.stun,
+            self._ways("vocal"),
         )
         loop = asyncio.get_running_loop()
         wait_ms = self._service.config.playout.lag_ms - RELEASE_MS
@@ -304,6 +309,21 @@ class Calling:
         here = [one for one in self._of(call) if one.is_here]
         for one in here:
             one.hearers = [other for other in here if other is not one and other.is_softphone]
+
+    def _ways(self, who: str) -> Ways:
+        """How one connection may be reached; who: whose credentials at a relay."""
+        config = self._config
+        credentials = (config.turn_user, config.turn_password)
+        if config.turn_secret:
+            credentials = passing_credentials(config.turn_secret, who, time.time())
+        addresses = config.addresses or (LOOPBACK if self._service.is_local else ())
+        return Ways(addresses, config.ports, config.public, config.stun, config.turn, *credentials)
+
+    def ice_servers(self, who: str) -> list[dict[str, str]]:
+        """What an RTCPeerConnection wants to know of STUN and TURN servers."""
+        ways = self._ways(who)
+        relay = {"username": ways.username, "credential": ways.password}
+        return [{"urls": url} for url in ways.stun] + [{"urls": url, **relay} for url in ways.turn]
 
     # While it runs
 
@@ -430,6 +450,27 @@ class Calling:
         return invite if invite is not None and invite.until_s > time.monotonic() else None
 
 
+_SERVER = re.compile(r"(stun|turns?):(\[[0-9a-fA-F:]+\]|[^?:/\s]+)(:\d{1,5})?(\?transport=(udp|tcp))?")
+
+
+def _check_ways(config: WebrtcConfig) -> None:
+    """Raises ConfigError for settings by which no connection could be made."""
+    for name, addresses in (("addresses", config.addresses), ("public", tuple(filter(None, (config.public,))))):
+        for one in addresses:
+            try:
+                ipaddress.ip_address(one)
+            except ValueError:
+                raise ConfigError(f"[webrtc] {name}: wanted an IP address, got {one!r}") from None
+    if config.ports is not None and not 1 <= config.ports[0] <= config.ports[1] <= 65535:
+        raise ConfigError(f"[webrtc] ports: wanted first and last, such as [40000, 40999], got {list(config.ports)}")
+    for kind, urls in (("stun", config.stun), ("turn", config.turn)):
+        for url in urls:
+            if not _SERVER.fullmatch(url) or not url.startswith(kind):
+                raise ConfigError(f"[webrtc] {kind}: wanted a URL such as {kind}:HOST:3478, got {url!r}")
+    if config.turn and not (config.turn_secret or (config.turn_user and config.turn_password)):
+        raise ConfigError("[webrtc] turn: wanted turn_user and turn_password, or turn_secret")
+
+
 # HTTP
 
 
@@ -491,9 +532,14 @@ def add_routes(api: fastapi.FastAPI, calling: Calling, service: Service, who: Wh
             "Location": f"{WHIP}/{session.id}",
             "ETag": session.etag,
             "Vocal-Call": session.call,
-            "Access-Control-Expose-Headers": "Location, ETag, Vocal-Call",
+            "Access-Control-Expose-Headers": "Location, ETag, Link, Vocal-Call",
         }
-        return Response(answer, 201, headers, "application/sdp")
+        response = Response(answer, 201, headers, "application/sdp")
+        for one in calling.ice_servers(principal.name):
+            named = "".join(f'; {name}="{one[name]}"' for name in ("username", "credential") if name in one)
+            kind = '; credential-type="password"' if named else ""
+            response.headers.append("Link", f'<{one["urls"]}>; rel="ice-server"{named}{kind}')
+        return response
 
     @api.options(WHIP, include_in_schema=False)
     @api.options(f"{WHIP}/{{session}}", include_in_schema=False)
@@ -587,6 +633,14 @@ def add_routes(api: fastapi.FastAPI, calling: Calling, service: Service, who: Wh
         if invite is None:
             raise HTTPException(404, "the invitation is unknown or has expired")
         return {"call": invite.call, "expires_s": round(invite.until_s - time.monotonic(), 1)}
+
+    @api.get(f"{SOFTPHONE}/ice", tags=["webrtc"])
+    async def ice(request: Request, invite: str | None = None) -> dict[str, Any]:
+        """STUN and TURN servers for a connection to us; none where none are set."""
+        if invite is not None and calling.invited(invite) is None:
+            refuse(403, "the invitation is unknown or has expired")
+        name = "invited" if invite is not None else who(request).name
+        return {"iceServers": calling.ice_servers(name)}
 
     @api.get(f"{SOFTPHONE}/{{session}}", tags=["webrtc"])
     async def softphone_state(session: str) -> dict[str, Any]:

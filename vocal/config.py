@@ -136,7 +136,13 @@ class WebrtcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     connect_s: until a connection must stand. gone_s: nothing came for so long: it is lost. grace_s: until a lost one
     must be back, else its call ends. invite_s: how long an invitation serves. most_connecting: connections that do not
-    stand yet. stun: of servers that tell us our address, such as stun:HOST:PORT; none are asked unless named.
+    stand yet.
+
+    Where media come in: addresses: of this machine that are offered; none: all, or loopback alone where the server
+    listens there. ports: first and last UDP port. public: the address that others know this machine by, where a NAT
+    passes these ports through. stun: of servers that tell us that address, such as stun:HOST:PORT; none are asked
+    unless named. turn: of a relay, such as turn:HOST:3478?transport=udp, for us and for the softphone; with turn_user
+    and turn_password, or the turn_secret of which it and we make them for a day.
     """
 
     connect_s: float = 15.0
@@ -144,7 +150,14 @@ class WebrtcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grace_s: float = 10.0
     invite_s: float = 900.0
     most_connecting: int = 200
+    addresses: tuple[str, ...] = ()
+    ports: tuple[int, int] | None = None
+    public: str = ""
     stun: tuple[str, ...] = ()
+    turn: tuple[str, ...] = ()
+    turn_user: str = ""
+    turn_password: str = ""
+    turn_secret: str = ""
 
 
 SipCodec = Literal["pcma", "pcmu", "g722", "l16", "opus", "g729"]

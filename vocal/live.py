@@ -186,6 +186,13 @@ class Live:
         """A channel's media ended; what waits is played, and the call goes on."""
         playout.close()
 
+    def touch(self, call: str) -> None:
+        """The call's peer is there, though it sends no audio, as in a pause: the call is not idle."""
+        with self._lock:
+            room = self._rooms.get(call)
+            if room is not None:
+                room.last_heard_ms = self.now_ms()
+
     def end(self, call: str, reason: str) -> None:
         """The call ends after what was pushed has been played. A call that is not open is no mistake: it has ended."""
         with self._lock:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from serving import Served, serving
 
+from vocal.config import WebrtcConfig
 from vocal.types import Mood, Utterance
 
 # Real sockets in real time: a machine that stands still for a moment is not what is tested.
@@ -109,6 +110,24 @@ def test_what_is_wrong_with_the_microphone_is_said(open_page: Open, name: str, t
     page.get_by_role("button", name="Anrufen").click()
     page.get_by_text(text).wait_for()
     assert page.get_by_role("button", name="Anrufen").is_enabled()
+
+
+def test_a_connection_that_cannot_be_made_is_explained(open_page: Open) -> None:
+    """What a firewall does: offer and answer pass, media do not."""
+    with serving(webrtc=WebrtcConfig(connect_s=3.0)) as walled:
+        page = open_page("/softphone?processing=off", url=walled.url)
+        page.evaluate(
+            """() => {
+              const plain = RTCPeerConnection.prototype.setRemoteDescription;
+              RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
+                return plain.call(this, { type, sdp: sdp.replace(/a=ice-pwd:.{4}/g, "a=ice-pwd:none") });
+              };
+            }"""
+        )
+        page.get_by_role("button", name="Anrufen").click()
+        page.get_by_text("Die Tonverbindung kam nicht zustande. Meist sperrt eine Firewall UDP").wait_for()
+        assert page.get_by_role("button", name="Anrufen").is_enabled()
+        walled.wait_until(lambda: not walled.service.live.calls())
 
 
 def test_a_code_that_cannot_be_one(open_page: Open) -> None:

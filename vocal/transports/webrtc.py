@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pylibsrtp
-from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
 from aiortc.rtcconfiguration import RTCBundlePolicy
 from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpRouter, State
 from aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameters
@@ -30,8 +30,10 @@ from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
 from aiortc.sdp import candidate_from_sdp
 from numpy.typing import NDArray
 
+from vocal.errors import CapacityError
 from vocal.playout import Playout
 from vocal.transports.codecs import Coded, InOrder
+from vocal.transports.ice import Ways, prepare
 from vocal.transports.offers import CODINGS, Coding, Fragment, Offer, RefusedOffer, with_rejected
 from vocal.transports.opus import OpusDecoder
 
@@ -290,12 +292,12 @@ class Peer:
         self,
         on_packet: OnPacket = _nothing,
         on_state: Callable[[str], None] = lambda state: None,
-        stun: Sequence[str] = (),
+        ways: Ways = Ways(),
     ) -> None:
-        servers = [RTCIceServer(url) for url in stun]
+        self._ways = ways
         # Each section has its own transport until the offer says that they are bundled.
         self._connection = RTCPeerConnection(
-            RTCConfiguration(iceServers=servers, bundlePolicy=RTCBundlePolicy.MAX_COMPAT)
+            RTCConfiguration(iceServers=ways.servers, bundlePolicy=RTCBundlePolicy.MAX_COMPAT)
         )
         self._on_packet = on_packet
         self._on_state = on_state
@@ -326,13 +328,15 @@ class Peer:
         transceiver.setCodecPreferences([known[name] for name in codings])
         receiver, sender = _swap(transceiver, len(self.receivers), self._on_packet)
         self._transports.append(receiver.transport)
+        if not self._ways.are_plain:
+            prepare(receiver.transport.transport._connection, self._ways)
         self.receivers.append(receiver)
         self.senders.append(sender)
 
     async def answer(self, offer: Offer, sends: bool = False) -> str:
         """Takes an offer; returns the answer, with all our candidates. sends: we have audio for them, too.
 
-        Raises RefusedOffer.
+        Raises RefusedOffer, CapacityError where no port is free.
         """
         for codings in offer.codings:
             self._add("sendrecv" if sends else "recvonly", codings)
@@ -342,6 +346,8 @@ class Peer:
                 if not isinstance(transceiver.receiver.transport._rtp_router, _Router):
                     transceiver.receiver.transport._rtp_router = _Router()
             await self._connection.setLocalDescription(await self._connection.createAnswer())
+        except CapacityError:
+            raise
         except Exception as error:
             # aiortc has no error of its own for what it cannot read: all of them come from what was offered.
             raise RefusedOffer(f"SDP: {' '.join(str(error).split()) or type(error).__name__}"[:200]) from None

@@ -4,6 +4,7 @@ import { ApiError, getJson, post, request } from "./api.js";
 
 const GATHER_MS = 2000;
 const POLL_MS = 2000;
+const UNMADE = ["not connected", "connection failed"]; // why a session ended that never stood
 const STORED = "vocal-softphone";
 
 /** What went wrong, as a key of web.phone.error. */
@@ -72,7 +73,7 @@ export class Session {
   async open(replaces = null) {
     this.onState("connecting");
     this.#connection?.close();
-    const connection = new RTCPeerConnection({ iceServers: [] });
+    const connection = new RTCPeerConnection(await iceServers(this.asked.invite));
     this.#connection = connection;
     for (const track of this.microphone.getAudioTracks()) connection.addTrack(track, this.microphone);
     connection.ontrack = ({ track, streams }) => this.onTrack(streams[0] ?? new MediaStream([track]));
@@ -107,11 +108,15 @@ export class Session {
       this.onState("alone");
       this.#ask();
     } else if (state === "failed" || state === "closed") {
-      if (!this.wasConnected) {
-        this.hangUp();
-        this.onFail(new PhoneError("ice"));
-      } else this.#ask(true);
+      if (this.wasConnected) this.#ask(true);
+      else this.#unmade();
     } else if (state === "disconnected") this.onState("lost");
+  }
+
+  /** The audio never came to stand. */
+  #unmade() {
+    this.hangUp();
+    this.onFail(new PhoneError("ice"));
   }
 
   /** How the server sees it. isBroken: the connection is gone, so begin again if the call still stands. */
@@ -125,7 +130,8 @@ export class Session {
     }
     if (this.#isOver) return;
     this.notice = status.notice;
-    if (status.state === "ended") this.#over("ended", status);
+    if (status.state === "ended" && !this.wasConnected && UNMADE.includes(status.reason)) this.#unmade();
+    else if (status.state === "ended") this.#over("ended", status);
     else if (isBroken || status.state === "lost") {
       this.onState("lost", status);
       if (performance.now() - this.#lostMs < 3000) return;
@@ -178,6 +184,12 @@ function phoneError({ status, message, retryAfter }) {
   if (status === 409) return new PhoneError("taken");
   if (status === 429 || status === 503) return new PhoneError("full", { seconds: retryAfter ?? 10 });
   return new PhoneError(null, { why: message });
+}
+
+/** STUN and TURN servers, where the server has any; it is asked each time, for their passwords pass. */
+function iceServers(invite) {
+  const query = invite ? `?invite=${encodeURIComponent(invite)}` : "";
+  return getJson(`/v1/softphone/ice${query}`).catch(() => ({ iceServers: [] }));
 }
 
 /** All candidates are in the offer; where one network is slow to answer, those that are there have to do. */
