@@ -302,7 +302,8 @@ class Endpoint:
         self._send(server.flow, server.sent)
         if not is_final:
             return dialog
-        request.body = b""
+        # What is kept for copies is small, whatever came.
+        request.body, request.headers = b"", [one for one in request.headers if one[0] in ("call-id", "from", "cseq")]
         if dialog is not None and dialog.pending is server:
             dialog.pending = None
         if is_invite and is_yes and dialog is not None:
