@@ -60,8 +60,9 @@ class Voices:
         self._plane = MediaPlane(self._service.config.rtp, self._live.media_clock)
 
     def stop(self) -> None:
-        if self._plane is not None:
-            self._plane.close()
+        plane, self._plane = self._plane, None
+        if plane is not None:
+            plane.close()
 
     def look(self) -> None:
         """What happened on streams is counted."""
