@@ -179,10 +179,6 @@ class MediaDoors:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    @property
-    def audiosocket_port(self) -> int | None:
-        return None if self._listener is None else int(self._listener.sockets[0].getsockname()[1])
-
     def announce(self, principal: Principal, given: AudioSocketIn) -> None:
         """The stream of this UUID may come within `webrtc.invite_s`. Raises AccessError, CapacityError."""
         if principal.role not in ("local", "ingest", "agent"):

@@ -139,6 +139,9 @@ class Twilio(Dialect):
             return [message]
         if self._next is None:
             self._next = number
+        if number == self._next and not self._held:
+            self._next = number + 1
+            return [message]
         if number < self._next:
             return []  # given up, or there already
         self._held[number] = message
