@@ -66,8 +66,9 @@ ROOMS: dict[str, set[str]] = {
     "transports.srtp": {"errors"},
     "transports.rtp": {"config", "errors", "playout", "transports.codecs", "transports.opus", "transports.srtp"},
     "transports.sip_message": set(),
-    "transports.sip": {"transports.sip_message"},
-    "transports.sip_net": {"transports.sip", "transports.sip_message"},
+    "transports.sip_dialog": {"transports.sip_message"},
+    "transports.sip": {"transports.sip_dialog", "transports.sip_message"},
+    "transports.sip_net": {"transports.sip_dialog", "transports.sip_message"},
     "transports.sdp": {"errors", "transports.srtp"},
     "transports.siprec": {"errors", "transports.sip_message"},
     "client": {"types", "errors", "senders", "transports.pcm"},
@@ -75,7 +76,7 @@ ROOMS: dict[str, set[str]] = {
     "sender": {"errors", "client", "senders", "transports.rtp", "transports.srtp"},
     "caller": {
         *("types", "errors", "sender", "client", "transports.rtp", "transports.sdp", "transports.sip"),
-        *("transports.sip_message", "transports.sip_net"),
+        *("transports.sip_dialog", "transports.sip_message", "transports.sip_net"),
     },
     "watch": {"types", "texts", "client"},
     "demo": set(),
@@ -83,7 +84,7 @@ ROOMS: dict[str, set[str]] = {
 }
 # They put the rooms together, so they may know any; but only the composers above them.
 COMPOSERS = (
-    *("engine", "analysis", "doctor", "live", "service", "calling", "telephony", "media"),
+    *("engine", "analysis", "doctor", "live", "service", "calling", "voices", "telephony", "media"),
     *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages"),
     *("running", "server", "cli"),
 )

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vocal.transports.sip import GIVE_UP_S, Acked, Answered, Asked, Cancelled, Dialog, Ended, Endpoint, Flow
+from vocal.transports.sip import GIVE_UP_S, Endpoint
+from vocal.transports.sip_dialog import Acked, Answered, Asked, Cancelled, Dialog, Ended, Flow
 from vocal.transports.sip_message import Request, Response, parse_message
 
 UDP = Flow("udp", ("192.0.2.9", 5070), ("192.0.2.1", 5060))

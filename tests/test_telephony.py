@@ -16,7 +16,7 @@ from serving import Served, serving
 
 from vocal.analysis import analyze
 from vocal.caller import replay_sip, target_of
-from vocal.config import LiveConfig, PlayoutConfig, SipConfig
+from vocal.config import LiveConfig, PlayoutConfig, RtpConfig, SipConfig
 from vocal.demo import call_path
 from vocal.errors import InputError, UsageError
 from vocal.transports.files import open_call
@@ -296,6 +296,25 @@ def test_a_machine_that_is_full_says_when_to_come_again() -> None:
         assert int(answers[1].get("retry-after")) >= 1
 
 
+def test_without_ports_nothing_is_left_behind() -> None:
+    """Of two voices one got a port: it is given back, and the next call has it."""
+    with serving(live=LIVE, sip=SIP, rtp=RtpConfig(first_port=41_000, last_port=41_001)) as one:
+        for _ in range(3):
+            answer = Phone(one).record()
+            assert answer.status == 503
+            assert int(answer.get("retry-after")) >= 1
+        one.wait_until(lambda: one.service.live.stats().calls == 0)
+        assert Phone(one).ask("INVITE", SDP).status == 200
+
+
+def test_addresses_that_media_cannot_come_from(served: Served) -> None:
+    phone = Phone(served)
+    assert phone.ask("INVITE", SDP.replace("IP4 127.0.0.1\r\nt=", "IP4 somewhere.invalid\r\nt=")).status == 200
+    assert phone.ask("INVITE", SDP.replace("IN IP4 127.0.0.1\r\nt=", "IN IP6 2001:db8::1\r\nt=")).status in (200, 488)
+    assert phone.ask("INVITE", SDP).status == 200
+    assert phone.ask("BYE").status == 200
+
+
 def test_who_calls_must_know_a_password() -> None:
     sip = msgspec.structs.replace(SIP, passwords={"sbc": "tell nobody"})
     with serving(live=LIVE, sip=sip) as one:
@@ -432,13 +451,15 @@ def test_broken_datagrams_are_counted_and_others_go_on(served: Served) -> None:
     assert count(served, "malformed") >= before + 4
 
 
-def test_many_calls_torn_down_at_once() -> None:
-    """Whoever hangs up on 200 calls in one go gets 200 answers, and nothing is left of them."""
-    with serving(live=LiveConfig(most_busy=100.0), sip=msgspec.structs.replace(SIP, most_call_s=600.0)) as one:
-        phones = [Phone(one) for _ in range(200)]
+@pytest.mark.parametrize("calls", [200, pytest.param(2000, marks=pytest.mark.long)])
+def test_many_calls_torn_down_at_once(calls: int) -> None:
+    """Whoever hangs up on all calls in one go gets as many answers, and nothing is left of them."""
+    sip = msgspec.structs.replace(SIP, most_call_s=600.0)
+    with serving(live=LiveConfig(most_calls=calls, most_busy=100.0, idle_s=600.0), sip=sip) as one:
+        phones = [Phone(one) for _ in range(calls)]
         with ThreadPoolExecutor(20) as threads:
             begun = list(threads.map(lambda phone: phone.ask("INVITE", SDP), phones))
             ended = list(threads.map(lambda phone: phone.ask("BYE"), phones))
         assert {answer.status for answer in begun + ended} == {200}
-        one.wait_until(lambda: one.service.live.stats().calls == 0, 30.0)
-        assert count(one, "calls") == 200
+        one.wait_until(lambda: one.service.live.stats().calls == 0, 60.0)
+        assert count(one, "calls") == calls

@@ -16,7 +16,8 @@ from vocal.errors import InputError, UsageError
 from vocal.sender import RtpSender, coded_packets, resolved, whole
 from vocal.transports.rtp import STATIC_PAYLOADS
 from vocal.transports.sdp import Media, Origin, offer_media, parse_sdp
-from vocal.transports.sip import Answered, Asked, Dialog, Ended, Endpoint, Flow
+from vocal.transports.sip import Endpoint
+from vocal.transports.sip_dialog import Answered, Asked, Dialog, Ended, Flow
 from vocal.transports.sip_message import Response, Uri, digest_answer, join_host, parse_uri
 from vocal.transports.sip_net import Doors, Network
 from vocal.types import Metadata, Role

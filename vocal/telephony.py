@@ -22,17 +22,14 @@ from vocal.config import SipConfig
 from vocal.errors import CapacityError, ConfigError, MediaError, UsageError, VocalError
 from vocal.guard import RateLimit
 from vocal.service import Service
-from vocal.transports.rtp import Coding, MediaPlane, RtpStream
 from vocal.transports.sdp import (
-    Chosen,
     Media,
     Origin,
-    answer_media,
     choose,
-    offer_media,
     parse_sdp,
 )
-from vocal.transports.sip import Acked, Asked, Dialog, Ended, Endpoint, Flow, Server
+from vocal.transports.sip import Endpoint
+from vocal.transports.sip_dialog import Acked, Asked, Dialog, Ended, Flow, Server
 from vocal.transports.sip_message import Digest, Request, join_host, parse_address, parts_of, split_host
 from vocal.transports.sip_net import Doors, Network
 from vocal.transports.siprec import (
@@ -44,10 +41,9 @@ from vocal.transports.siprec import (
     matches_any,
     merged,
     parse_metadata,
-    sides,
 )
-from vocal.transports.srtp import SrtpKeys
 from vocal.types import Channel, Metadata, Role
+from vocal.voices import Leg, Refused, Voices
 
 LOOK_S = 0.5
 STRANGERS_BURST, STRANGERS_PER_S = 5.0, 0.5
@@ -55,38 +51,6 @@ STRANGERS_BURST, STRANGERS_PER_S = 5.0, 0.5
 
 MOST_CHANNELS = 2
 _DTMF = ("application/dtmf-relay", "application/dtmf")
-
-
-class Refused(Exception):
-    """A request that gets another answer than 200."""
-
-    def __init__(self, status: int, reason: str | None = None, headers: Sequence[tuple[str, str]] = ()) -> None:
-        super().__init__(reason)
-        self.status, self.reason, self.headers = status, reason, headers
-
-
-class Voice:
-    """One media line that is taken. sender: who speaks on it, as an address; is_away: now it is somebody whose role is
-    not that of its channel."""
-
-    def __init__(self, channel: int, role: Role, stream: RtpStream, chosen: Chosen, sender: str = "") -> None:
-        self.channel, self.role, self.stream, self.chosen, self.sender = channel, role, stream, chosen, sender
-        self.is_held = self.is_away = False
-
-
-class Leg:
-    """One dialog's part in a call. voices: of each media line, in order; None: it was refused."""
-
-    def __init__(self, call: str, is_recording: bool, origin: Origin) -> None:
-        self.call, self.is_recording, self.origin = call, is_recording, origin
-        self.dialog: Dialog | None = None
-        self.voices: list[Voice | None] = []
-        self.media: tuple[Media, ...] = ()
-        self.recording = Recording()
-        self.party: Participant | None = None
-        self.said = b""
-        self.awaits_answer = False
-        self.since_s = time.monotonic()
 
 
 class _Content(NamedTuple):
@@ -107,7 +71,7 @@ class Telephony:
         self._told = RateLimit(STRANGERS_BURST, STRANGERS_PER_S)
         self._legs: dict[Dialog, Leg] = {}
         self._joined: dict[str, str] = {}
-        self._plane: MediaPlane | None = None
+        self._voices = Voices(service, self._of)
         self._due: asyncio.TimerHandle | None = None
         self._due_s = float("inf")
         self._watching: asyncio.Task[None] | None = None
@@ -118,10 +82,18 @@ class Telephony:
             self._take,
             self._turn_away,
             self._too_large,
-            self._lost,
         )
-        kinds = ("calls", "recordings", "refused", "challenged", "failed_logins", "holds", "metadata", "keys")
-        self.counts = dict.fromkeys((*kinds, "away", "extra_streams", "timed_out", "media_timeouts"), 0)
+        kinds = (
+            "calls",
+            "recordings",
+            "refused",
+            "challenged",
+            "failed_logins",
+            "metadata",
+            "key_messages",
+            "timed_out",
+        )
+        self.counts = dict.fromkeys((*kinds, "key_messages", "timed_out"), 0)
 
     @property
     def is_on(self) -> bool:
@@ -133,7 +105,7 @@ class Telephony:
         """Raises UsageError, ConfigError."""
         if not self.is_on:
             return
-        self._plane = MediaPlane(self._service.config.rtp, self._live.media_clock)
+        self._voices.start()
         if self._config.listen:
             host, port = _place(self._config.listen, "listen")
             await _listening(self._config.listen, self.doors.listen(host, port))
@@ -156,8 +128,7 @@ class Telephony:
         self.doors.close()
         if self._due is not None:
             self._due.cancel()
-        if self._plane is not None:
-            self._plane.close()
+        self._voices.stop()
 
     async def _watch(self) -> None:
         while True:
@@ -170,12 +141,7 @@ class Telephony:
 
     def _look(self, now_s: float) -> None:
         self.doors.look(now_s)
-        if self._plane is not None:
-            for event in self._plane.take_events():
-                if event.kind == "key":
-                    self.counts["keys"] += 1
-                elif event.kind == "timeout":
-                    self.counts["media_timeouts"] += 1
+        self._voices.look()
         for leg in [one for one in self._legs.values() if now_s - one.since_s > self._config.most_call_s]:
             self.counts["timed_out"] += 1
             self._hang_up(leg, "too long")
@@ -195,9 +161,6 @@ class Telephony:
     def _too_large(self, head: bytes, flow: Flow) -> None:
         self._endpoint.refuse_bytes(head, flow, 413)
         self._pump()
-
-    def _lost(self, connection: int) -> None:
-        """Calls go on without it: their media do, and the peer may come by another connection."""
 
     def _pump(self) -> None:
         """Whatever happened is answered and sent, and the next timer is set."""
@@ -263,7 +226,7 @@ class Telephony:
         if asked.request.body and kind not in (*_DTMF, "application/media_control+xml"):
             raise Refused(415)
         if kind in _DTMF:
-            self.counts["keys"] += 1
+            self.counts["key_messages"] += 1
         self._endpoint.respond(asked.transaction, 200, time.monotonic())
 
     # A new call
@@ -288,9 +251,9 @@ class Telephony:
         else:
             self._open_plain(leg, request, content.media, principal, flow)
         try:
-            body = self._negotiate(leg, content.media, flow)
+            body = self._voices.negotiate(leg, content.media, flow)
         except BaseException:
-            self._close(leg)
+            self._voices.close(leg)
             self._leave(leg, "not answered")
             raise
         transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
@@ -320,12 +283,12 @@ class Telephony:
         wanted = [one for one in media if choose(one, self._config.codecs) is not None]
         if not wanted:
             raise Refused(488)
-        roles = self._roles(leg, wanted)
+        roles = self._voices.roles(leg, wanted)
         # Of more than two voices those whose roles are known; the agent's first.
         order = sorted(range(len(wanted)), key=lambda place: (roles[place] == "unknown", place))
         kept = sorted(order[:MOST_CHANNELS], key=lambda place: (roles[place] != "agent", place))
         channels = tuple(Channel(number, roles[place]) for number, place in enumerate(kept))
-        senders = [self._sender(leg, one) for one in wanted]
+        senders = [self._voices.sender(leg, one) for one in wanted]
         agents = [one.user for one, role in zip(senders, roles, strict=True) if role == "agent" and one is not None]
         metadata = self._metadata({**leg.recording.fields, **_fields(request)}, agents[0] if agents else None)
         leg.call = self._service.open_call(principal, "siprec", _source(flow), channels, metadata).call
@@ -381,149 +344,6 @@ class Telephony:
             notice=is_given(said(config.informed_by)),
         )
 
-    def _sender(self, leg: Leg, media: Media) -> Participant | None:
-        return None if media.label is None else leg.recording.sender(media.label, self._config.in_order)
-
-    # Media
-
-    def _negotiate(self, leg: Leg, media: Sequence[Media] | None, flow: Flow) -> bytes:
-        """What we say to an offer, with streams opened, moved, held and closed as it wants; without one, our offer."""
-        if media is None:
-            return self._offer(leg, flow)
-        sections = []
-        changed: list[Voice | None] = []
-        for place, offered in enumerate(media):
-            voice = leg.voices[place] if place < len(leg.voices) else None
-            chosen = choose(offered, self._config.codecs)
-            if chosen is not None and voice is not None and voice.chosen.ours is not None and chosen.ours is not None:
-                # The key that we send with stays: only theirs may change.
-                chosen = chosen._replace(ours=voice.chosen.ours._replace(tag=chosen.ours.tag, suite=chosen.ours.suite))
-            if chosen is not None:
-                voice = self._moved(leg, voice, offered, chosen, flow, [*changed, *leg.voices[place + 1 :]])
-            if (chosen is None or voice is None) and place < len(leg.voices) and leg.voices[place] is not None:
-                self._drop(leg.voices[place])
-            voice = voice if chosen is not None else None
-            changed.append(voice)
-            sections.append(answer_media(offered, chosen if voice else None, voice.stream.port if voice else 0))
-        for gone in leg.voices[len(media) :]:
-            self._drop(gone)
-        leg.voices, leg.media = changed, tuple(media)
-        if not any(changed) and leg.dialog is None:
-            raise Refused(488)
-        self._check_senders(leg)
-        self._tell_hold(leg)
-        leg.said = leg.origin.sdp("".join(sections))
-        return leg.said
-
-    def _moved(
-        self, leg: Leg, voice: Voice | None, offered: Media, chosen: Chosen, flow: Flow, others: Sequence[Voice | None]
-    ) -> Voice | None:
-        """A line's voice as the offer has it now: a new stream, or the one before, moved. None: there is no place."""
-        if voice is None:
-            voice = self._opened(leg, offered, chosen, flow, others)
-        else:
-            moved = voice.chosen != chosen
-            voice.stream.update(
-                remote=offered.remote,
-                payloads=_payloads(chosen) if moved else None,
-                keys=_keys(chosen) if moved else None,
-            )
-            voice.chosen = chosen
-        if voice is not None:
-            self.counts["holds"] += offered.is_held and not voice.is_held
-            voice.is_held = offered.is_held
-        return voice
-
-    def _opened(
-        self, leg: Leg, offered: Media, chosen: Chosen, flow: Flow, others: Sequence[Voice | None]
-    ) -> Voice | None:
-        state = self._live.call(leg.call)
-        if state is None or self._plane is None:
-            raise UsageError("the call has ended")
-        taken = {one.channel for one in others if one is not None}
-        free = [one for one in state.call.channels if one.channel not in taken]
-        sender = self._sender(leg, offered)
-        if leg.is_recording:
-            role = self._roles(leg, [offered])[0]
-            free = [one for one in free if one.role == role] or [one for one in free if one.role == "unknown"]
-        elif len(state.call.channels) == 2 and leg.party is not None:
-            free = [one for one in free if one.role == leg.party.id]
-        if not free:
-            self.counts["extra_streams"] += 1
-            return None
-        playout = self._live.attach(leg.call, free[0].channel)
-        stream = self._plane.open(
-            playout,
-            _payloads(chosen),
-            host=self._bind_host(flow),
-            remote=offered.remote,
-            keys=_keys(chosen),
-            mux=offered.is_muxed,
-        )
-        return Voice(free[0].channel, free[0].role, stream, chosen, sender.aor if sender is not None else "")
-
-    def _bind_host(self, flow: Flow) -> str:
-        """Where media come in: at the address that we have, which need not be the one that peers see."""
-        if not self._config.address:
-            return flow.local[0]
-        return "::" if ":" in flow.local[0] else "0.0.0.0"
-
-    def _roles(self, leg: Leg, media: Sequence[Media]) -> tuple[Role, ...]:
-        """Whose voices lines have, as all that is known of the session says it."""
-        lines = [self._sender(leg, one) for one in media]
-        labels = dict.fromkeys(leg.recording.labels.values())
-        everybody = [leg.recording.sender(label, self._config.in_order) for label in labels]
-        known = sides([*lines, *everybody], self._config.internal, self._config.external)
-        return tuple(_ROLES[one] for one in known[: len(lines)])
-
-    def _offer(self, leg: Leg, flow: Flow) -> bytes:
-        """Our offer, to an INVITE that has none; the answer comes with its ACK."""
-        leg.awaits_answer = True
-        if leg.dialog is not None:
-            return leg.said
-        state = self._live.call(leg.call)
-        if state is None or self._plane is None:
-            raise UsageError("the call has ended")
-        role = leg.party.id if leg.party is not None and len(state.call.channels) == 2 else state.call.channels[0].role
-        channel = next(one for one in state.call.channels if one.role == role)
-        codings = tuple(dict.fromkeys(self._config.codecs))
-        section = offer_media(1, codings)
-        offered = parse_sdp(b"v=0\r\n" + section.encode()).media[0]
-        chosen = choose(offered, codings)
-        assert chosen is not None
-        everything = Chosen(offered.codecs, None, None)
-        playout = self._live.attach(leg.call, channel.channel)
-        stream = self._plane.open(playout, _payloads(everything), host=self._bind_host(flow))
-        leg.voices = [Voice(channel.channel, channel.role, stream, everything)]
-        leg.said = leg.origin.sdp(offer_media(stream.port, codings))
-        return leg.said
-
-    def _drop(self, voice: Voice | None) -> None:
-        if voice is not None:
-            voice.stream.close()
-
-    def _check_senders(self, leg: Leg) -> None:
-        """A stream is taken as long as its sender has the role that its channel was opened with."""
-        for offered, voice in zip(leg.media, leg.voices, strict=False):
-            if voice is not None:
-                if leg.is_recording and voice.role != "unknown":
-                    self._check_sender(leg, offered, voice)
-                voice.stream.update(is_held=voice.is_held or voice.is_away)
-
-    def _check_sender(self, leg: Leg, offered: Media, voice: Voice) -> None:
-        sender = self._sender(leg, offered)
-        address = "" if sender is None else sender.aor
-        is_away = address != voice.sender or sender is None
-        if is_away and self._roles(leg, [offered])[0] == voice.role:
-            voice.sender, is_away = address, False
-        self.counts["away"] += is_away and not voice.is_away
-        voice.is_away = is_away
-
-    def _tell_hold(self, leg: Leg) -> None:
-        voices = [voice for one in [leg, *self._of(leg.call)] for voice in one.voices if voice is not None]
-        if self._live.call(leg.call) is not None and voices:
-            self._live.hold(leg.call, all(one.is_held or one.is_away for one in voices))
-
     # While it runs
 
     def _changed(self, asked: Asked, dialog: Dialog, now_s: float) -> None:
@@ -538,10 +358,9 @@ class Telephony:
         self._hear_notice(leg, request, content)
         body = b""
         if content.media is not None or request.method == "INVITE":
-            body = self._negotiate(leg, content.media, asked.transaction.came)
+            body = self._voices.negotiate(leg, content.media, asked.transaction.came)
         else:
-            self._check_senders(leg)
-            self._tell_hold(leg)
+            self._voices.check(leg)
         self._endpoint.respond(asked.transaction, 200, now_s, body=body, contact=dialog.contact)
 
     def _hear_notice(self, leg: Leg, request: Request, content: _Content) -> None:
@@ -558,16 +377,9 @@ class Telephony:
         leg.awaits_answer = False
         try:
             answered = _content(acked.request).media or ()
-            for voice, media in zip(leg.voices, answered, strict=False):
-                chosen = choose(media, self._config.codecs)
-                if voice is not None and chosen is not None:
-                    voice.stream.update(remote=media.remote, payloads=_payloads(chosen))
-                    voice.is_held = media.is_held
-            leg.media = tuple(answered[: len(leg.voices)]) if len(answered) >= len(leg.voices) else leg.media
             if not answered:
                 raise MediaError("wanted an answer in the ACK")
-            self._check_senders(leg)
-            self._tell_hold(leg)
+            self._voices.answered(leg, answered)
         except (MediaError, Refused):
             self._hang_up(leg, "no answer in the ACK")
 
@@ -583,13 +395,8 @@ class Telephony:
     def _ended(self, ended: Ended) -> None:
         leg = self._legs.pop(ended.dialog, None)
         if leg is not None:
-            self._close(leg)
+            self._voices.close(leg)
             self._leave(leg, "hangup" if ended.reason == "bye" else ended.reason)
-
-    def _close(self, leg: Leg) -> None:
-        for voice in leg.voices:
-            self._drop(voice)
-        leg.voices = []
 
     def _leave(self, leg: Leg, reason: str) -> None:
         """The last leg's going ends the call."""
@@ -612,13 +419,10 @@ class Telephony:
 
     def since(self) -> dict[str, int]:
         """What became of messages and calls."""
-        return {**self.counts, **self._endpoint.counts, **self.doors.counts}
+        return {**self.counts, **self._voices.counts, **self._endpoint.counts, **self.doors.counts}
 
 
 _SIDES: dict[str, Role] = {"internal": "agent", "external": "customer"}
-
-
-_ROLES: dict[bool | None, Role] = {True: "agent", False: "customer", None: "unknown"}
 
 
 def _place(value: str, name: str) -> tuple[str, int]:
@@ -710,16 +514,6 @@ def _party(request: Request, fields: Mapping[str, str]) -> Participant:
 
 def _source(flow: Flow) -> str:
     return f"{flow.transport}:{join_host(*flow.peer)}"
-
-
-def _payloads(chosen: Chosen) -> dict[int, Coding]:
-    return {one.payload: Coding(one.coding, one.clock_hz) for one in chosen.codecs}
-
-
-def _keys(chosen: Chosen) -> SrtpKeys | None:
-    if chosen.crypto is None or chosen.ours is None:
-        return None
-    return SrtpKeys(chosen.crypto.key, chosen.ours.key, chosen.crypto.suite)
 
 
 def _warning(text: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ Every media line of an offer is answered, in order. Of its codecs we take the fi
 and comfort noise beside it; labels, names and packet times are echoed. We only ever receive.
 """
 
+import ipaddress
 import re
 import secrets
 from collections.abc import Sequence
@@ -83,8 +84,12 @@ class Media(NamedTuple):
 
     @property
     def remote(self) -> tuple[str, int] | None:
-        """Where its packets come from; None where that is not said, as on hold (RFC 3264, 8.4)."""
-        return None if self.host in ("0.0.0.0", "::", "") or not self.port else (self.host, self.port)
+        """Where its packets come from; None where that is not said, as on hold (RFC 3264, 8.4), or by name only."""
+        try:
+            is_somewhere = not ipaddress.ip_address(self.host).is_unspecified
+        except ValueError:
+            return None
+        return (self.host, self.port) if is_somewhere and self.port else None
 
     @property
     def is_held(self) -> bool:

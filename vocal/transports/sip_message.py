@@ -352,26 +352,28 @@ def parts_of(message: Message) -> list[Part]:
     """A message's body, a multi-part one as its parts. Raises ValueError for a body that is not what it says."""
     if not message.body:
         return []
-    disposition = message.get("content-disposition").lower()
     kind = message.content_type
     if not kind.startswith("multipart/"):
-        return [Part(kind, message.body, "handling=optional" not in disposition.replace(" ", ""))]
+        return [Part(kind, message.body, _is_required(message.get("content-disposition")))]
     head = f"Content-Type: {message.get('content-type')}\r\n\r\n".encode("utf-8", "surrogateescape")
     try:
         whole = BytesParser(policy=HTTP).parsebytes(head + message.body)
         found = []
         for part in whole.iter_parts():
-            said = str(part.get("content-disposition", "")).lower().replace(" ", "")
             body = part.get_payload(decode=True)
             if not isinstance(body, bytes):
                 raise ValueError("wanted a flat multi-part body")
             its = str(part.get("content-type", "text/plain")).split(";")[0].strip().lower()
-            found.append(Part(its, body, "handling=optional" not in said))
+            found.append(Part(its, body, _is_required(str(part.get("content-disposition", "")))))
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"multi-part body: {error}") from None
     if not found or len(found) > MOST_PARTS:
         raise ValueError(f"multi-part body: wanted 1 to {MOST_PARTS} parts, got {len(found)}")
     return found
+
+
+def _is_required(disposition: str) -> bool:
+    return parameters_of(disposition.lower()).get("handling") != "optional"
 
 
 # Streams
@@ -397,7 +399,7 @@ class Framer:
     @property
     def is_amid(self) -> bool:
         """Whether a message has begun and is not whole."""
-        return bool(self._buffer)
+        return bool(self._buffer.strip(b"\r\n"))
 
     def push(self, data: bytes) -> list[bytes]:
         """Raises ValueError where no message can follow any more."""
@@ -417,8 +419,11 @@ class Framer:
         while self._buffer.startswith(b"\r\n"):
             if self._buffer.startswith(b"\r\n\r\n"):
                 self.pings += 1
+                del self._buffer[:4]
+            elif len(self._buffer) < 4:
+                return False
+            else:
                 del self._buffer[:2]
-            del self._buffer[:2]
         end = self._buffer.find(b"\r\n\r\n", 0, MOST_HEAD + 4)
         if end < 0:
             if len(self._buffer) > MOST_HEAD:

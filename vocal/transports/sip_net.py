@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from vocal.transports.sip import Flow
+from vocal.transports.sip_dialog import Flow
 from vocal.transports.sip_message import Framer, TooLarge
 
 OnMessage = Callable[[bytes, Flow], None]
@@ -50,10 +50,7 @@ class Network:
 
 
 class Doors:
-    """The listening sockets and all connections. on_lost: a connection is gone, with its number.
-
-    Strangers' datagrams go to `on_stranger`; strangers' connections are cut.
-    """
+    """Listening sockets and connections. Strangers' datagrams go to `on_stranger`, their connections are cut."""
 
     def __init__(
         self,
@@ -63,11 +60,10 @@ class Doors:
         on_message: OnMessage,
         on_stranger: OnMessage = lambda data, flow: None,
         on_too_large: OnMessage = lambda head, flow: None,
-        on_lost: Callable[[int], None] = lambda number: None,
     ) -> None:
         self.network, self._address, self._most = network, address, most
         self.on_message, self.on_stranger = on_message, on_stranger
-        self.on_too_large, self.on_lost = on_too_large, on_lost
+        self.on_too_large = on_too_large
         self._connections: dict[int, _Connection] = {}
         self._number = 0
         self._udp: asyncio.DatagramTransport | None = None
@@ -106,7 +102,10 @@ class Doors:
 
     async def _serve(self, kind: str, host: str, port: int, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Connection(self, kind), host, port, ssl=context)
+        patience = None if context is None else MOST_HALF_S
+        server = await loop.create_server(
+            lambda: _Connection(self, kind), host, port, ssl=context, ssl_handshake_timeout=patience
+        )
         self._servers.append(server)
         self.bound[kind] = server.sockets[0].getsockname()[:2]
 
@@ -252,8 +251,9 @@ class _Connection(asyncio.Protocol):
             self.half_since_s = self.heard_s
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self.flow is not None and self._doors._connections.pop(self.flow.connection, None) is not None:
-            self._doors.on_lost(self.flow.connection)
+        """Calls go on without it: their media do, and the peer may come by another one."""
+        if self.flow is not None:
+            self._doors._connections.pop(self.flow.connection, None)
 
     def write(self, data: bytes) -> bool:
         transport = self._transport
