@@ -119,6 +119,7 @@ inline int bound_socket(const Address& local, int receive_bytes) {
         const int error = errno;
         ::close(fd);
         if (error == EADDRINUSE || error == EACCES) return -1;
+        if (error == EADDRNOTAVAIL) throw std::invalid_argument("wanted an address of this machine");
         throw std::system_error(error, std::generic_category(), "bind");
     }
     return fd;
