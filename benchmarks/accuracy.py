@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vocal.errors import InputError, UsageError
 
-from . import calls, clarity, emotion, level, pitch, speech, tempo
+from . import calls, clarity, emotion, level, loss, pitch, speech, tempo
 from .drawings import Drawing
 from .rows import Row
 
@@ -17,6 +17,7 @@ NEEDS = {
     "clarity": ("emodb",),
     "emotion": ("emotion.csv",),
     "calls": ("calls/staged",),
+    "loss": ("calls/staged",),
 }
 TOPICS = tuple(NEEDS)
 
@@ -29,7 +30,7 @@ def check(topics: Sequence[str], data: Path | None) -> None:
     for topic in topics:
         if topic not in NEEDS:
             raise UsageError(f"{topic}: wanted a topic of {', '.join(TOPICS)}")
-        if data is None and topic != "calls":
+        if data is None and topic not in ("calls", "loss"):
             wanted = " with emotion.csv" if topic == "emotion" else ""
             raise InputError(f"{topic} needs --data DIR, a folder of corpora{wanted}")
     if data is not None:
@@ -56,6 +57,8 @@ def rows(
     for topic in topics or TOPICS:
         if topic == "calls":
             yield from calls.rows(data, folds)
+        elif topic == "loss":
+            yield from loss.rows(data, drawings)
         elif data is None:
             continue
         elif topic == "emotion":

@@ -10,7 +10,9 @@ from rich.console import Console
 from .drawings import Drawing
 from .rows import Row, show
 
-PARTS = ("speed", "live", "rtp", "accuracy")
+PARTS = ("speed", "live", "latency", "rtp", "accuracy")
+MACHINE = ("live", "latency", "rtp")
+"""Parts that are measured on all cores."""
 
 
 class Asked(NamedTuple):
@@ -40,6 +42,10 @@ def _rows(part: str, asked: Asked, say: Callable[[str], None], drawings: list[Dr
         from . import live
 
         yield from live.rows()
+    elif part == "latency":
+        from . import latency
+
+        yield from latency.rows(say)
     elif part == "rtp":
         from . import rtp
 
@@ -70,7 +76,7 @@ def run(asked: Asked, as_json: bool, html: Path | None) -> None:
 
     def keeping() -> Iterator[Row]:
         for part in asked.parts:
-            with one_core() if part not in ("live", "rtp") else contextlib.nullcontext():
+            with one_core() if part not in MACHINE else contextlib.nullcontext():
                 for row in _told(part, asked, drawings):
                     kept.append(row)
                     yield row

@@ -81,7 +81,9 @@ def hear(calls: Sequence[Signal]) -> list[Utterance]:
         first, until = tick * vk.TICK_SAMPLES, (tick + vk.MAX_TICKS) * vk.TICK_SAMPLES
         for span in bank.advance(vk.MAX_TICKS, {slot: call[first:until] for slot, (_, call) in speakers.items()}):
             if span.kind is Kind.ENDED:
-                found += [speakers[span.slot][0].hear(bank, span, "call").utterance]
+                speaker, _ = speakers[span.slot]
+                (measured,) = bank.measure([speaker.stretch(span)])
+                found.append(speaker.hear(bank, span, measured, "call").utterance)
     return found
 
 

@@ -21,4 +21,13 @@ class Confusion(NamedTuple):
     shares: list[list[float]]
 
 
-Drawing = Curve | Confusion
+class Course(NamedTuple):
+    """How a figure goes with what is done to it. lines: by name, (what is done, the figure) in order of the first."""
+
+    title: str
+    unit: str
+    done: str
+    lines: dict[str, list[tuple[float, float]]]
+
+
+Drawing = Curve | Confusion | Course

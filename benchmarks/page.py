@@ -12,7 +12,7 @@ from vocal import charts
 from vocal.charts import Words
 from vocal.report import PAGE_STYLE
 
-from .drawings import Confusion, Curve, Drawing
+from .drawings import Confusion, Course, Curve, Drawing
 from .emotional import PLAIN
 from .rows import Row
 
@@ -47,6 +47,8 @@ def page(rows: Sequence[Row], drawings: Sequence[Drawing], with_peers: bool, wit
     sections = [_header(rows, with_peers, with_folds), _targets(rows)]
     if is_emotion:
         sections.append(_emotion(rows, drawings))
+    if courses := [one for one in drawings if isinstance(one, Course)]:
+        sections.append(_section("courses", "On the way", _grid([_course(one) for one in courses])))
     sections += [_table(part, [row for row in rows if row.part == part]) for part in parts]
     if is_emotion:
         doubts = "".join(f"<li>{escape(doubt)}</li>" for doubt in DOUBTS)
@@ -351,6 +353,43 @@ def _square(curves: Sequence[Curve]) -> str:
             parts += [_point(curve.who, left + px * (right - left), top + SIDE * (1 - py)) for px, py in curve.points]
     told = f"{curves[0].kind} curves of " + ", ".join(curve.who for curve in curves)
     return _svg(Words(f"{curves[0].kind}-{curves[0].title}", curves[0].title, told), top + SIDE + 22, parts)
+
+
+def _course(one: Course) -> str:
+    top, left, right = 30.0, 14.0, 96.0
+    xs = [x for points in one.lines.values() for x, _ in points]
+    ys = [y for points in one.lines.values() for _, y in points]
+    y_ticks = charts.value_ticks(min(0.0, *ys), max(*ys, 1e-9), least=0.01)
+    low, high = min(y_ticks[0], *ys), max(y_ticks[-1], *ys)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return left + (right - left) * x / max(xs), top + SIDE * (high - y) / (high - low)
+
+    parts = [f'<text class="strong" x="0" y="14">{escape(one.title)}</text>']
+    for tick in y_ticks:
+        _, y = place(0.0, tick)
+        parts.append(f'<line class="grid" x1="{left}%" x2="{right}%" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{left}%" dx="-5" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    for tick in charts.value_ticks(0.0, max(xs)):
+        x, _ = place(tick, 0.0)
+        parts.append(f'<text x="{x:.1f}%" y="{top + SIDE + 15}" text-anchor="middle">{tick:g}</text>')
+    for number, (name, points) in enumerate(one.lines.items()):
+        at = [place(x, y) for x, y in points]
+        drawn = "L".join(f"{(x - left) / (right - left) * 1000:.0f} {(y - top) / SIDE * 1000:.0f}" for x, y in at)
+        parts.append(
+            f'<svg x="{left}%" y="{top}" width="{right - left}%" height="{SIDE}" viewBox="0 0 1000 1000" '
+            f'preserveAspectRatio="none"><path class="stroke w{2 * number}" d="M{drawn}"/></svg>'
+        )
+        parts += [f'<use href="#w{2 * number}" x="{x:.2f}%" y="{y:.1f}"/>' for x, y in at]
+        parts.append(
+            f'<use href="#w{2 * number}" x="{left + 40 * number + 2}%" y="{top + SIDE + 36:.1f}"/>'
+            f'<text x="{left + 40 * number + 2}%" dx="10" y="{top + SIDE + 40:.1f}">{escape(name)}</text>'
+        )
+    told = "; ".join(
+        f"{name}: " + ", ".join(f"{y:.3g} at {x:g} {one.done}" for x, y in points) for name, points in one.lines.items()
+    )
+    key = "course-" + "-".join(one.title.replace(",", "").split())
+    return _svg(Words(key, f"{one.title}, {one.unit} against {one.done}", told), top + SIDE + 46, parts)
 
 
 def _confusion(one: Confusion) -> str:

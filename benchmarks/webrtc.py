@@ -1,18 +1,21 @@
-"""What a WebRTC channel costs the server, beside aiortc's own receive path in the same run.
+"""What a WebRTC channel costs the server, beside aiortc's own receive path in the same run, and where it goes.
 
-A server process on one core, senders on another: CPU time of the server's process for each channel, by channels.
-Run it by hand: python -m vocal.benchmarks.webrtc [CHANNELS ...]
+A server process on one core, senders on another: CPU time of the server's process for each channel, by channels; then,
+with clocks around each stage, the stages of the last. By hand: python -m vocal.benchmarks.webrtc [CHANNELS ...]
 """
 
 import asyncio
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,13 +23,13 @@ from vocal.client import Client
 from vocal.demo import call_path
 from vocal.errors import InputError
 from vocal.transports.files import open_call
-from vocal.transports.webrtc import CODINGS, Coding
-from vocal.types import Utterance
+from vocal.transports.offers import CODINGS, Coding
 from vocal.whip import Encoder, WhipConnection
 
 SERVER_CORE, SENDER_CORE = 1, 0
 MEASURED_S = 12.0
 CONTENDERS = ("vocal", "vocal, no analysis", "aiortc")
+STAGED = "vocal, by stage"
 
 
 def stock_app() -> Any:
@@ -53,22 +56,70 @@ def stock_app() -> Any:
     return app
 
 
+def _stages() -> dict[str, float]:
+    """CPU time of each stage alone, counted from now on: without that of the stages within it."""
+    import pylibsrtp
+
+    from vocal.emotion import EmotionModel
+    from vocal.live import Live
+    from vocal.playout import Playout
+    from vocal.service import Service
+    from vocal.transports.opus import OpusDecoder
+    from vocal.transports.webrtc import Inlet, PacketReceiver, _Intake
+
+    spent: dict[str, float] = {}
+    inner = threading.local()
+
+    def watch(owner: Any, name: str, stage: str) -> None:
+        plain = getattr(owner, name)
+        spent[stage] = 0.0
+
+        def watched(*given: Any, **named: Any) -> Any:
+            outer = getattr(inner, "spent_s", 0.0)
+            inner.spent_s = 0.0
+            began = time.thread_time()
+            try:
+                return plain(*given, **named)
+            finally:
+                took = time.thread_time() - began
+                spent[stage] += took - inner.spent_s
+                inner.spent_s = outer + took
+
+        setattr(owner, name, watched)
+
+    watch(pylibsrtp.Session, "unprotect", "SRTP")
+    watch(_Intake, "_take", "header, routing")
+    watch(PacketReceiver, "take", "reports' statistics")
+    watch(Inlet, "push", "order")
+    watch(OpusDecoder, "decode", "Opus")
+    watch(Playout, "push", "playout")
+    watch(Live, "tick", "tick: kernels, utterances, conversation, rules")
+    watch(EmotionModel, "estimate", "emotion")
+    watch(Service, "take", "hub")
+    return spent
+
+
 def serve(contender: str) -> None:
     """In a process of its own, until it is killed; says its port."""
     import uvicorn
 
     from vocal.config import Config, LiveConfig
     from vocal.live import Live
-    from vocal.server import Service, build_app, listen, load_live_emotion, uvicorn_config
+    from vocal.running import listen, uvicorn_config
+    from vocal.server import build_app
+    from vocal.service import Service, load_live_emotion
 
     os.sched_setaffinity(0, {SERVER_CORE})
     sys.setswitchinterval(0.0005)
-    config = Config(live=LiveConfig(most_busy=1.0))
+    config = Config(live=LiveConfig(most_busy=1000.0))
+    if contender == STAGED:
+        spent = _stages()
+        signal.signal(signal.SIGUSR1, lambda *_: print(json.dumps(spent), flush=True))
     if contender == "aiortc":
         app = stock_app()
     else:
         service = Service(config, live=lambda sink: Live(sink, config, load_live_emotion(config)))
-        if contender != "vocal":
+        if contender not in ("vocal", STAGED):
             service.live._move = lambda now_ms: None  # type: ignore[method-assign]
         app = build_app(service)
     listening = listen("127.0.0.1", 0)
@@ -115,7 +166,7 @@ async def _load(
     for number in range(int(MEASURED_S / 0.02)):
         for place, one in enumerate(open_ones):
             # Each somewhere else in the recording.
-            await one.peer.senders[0].push(coding, number, number * step, coded[(number + 37 * place) % len(coded)])
+            one.peer.senders[0].push(coding, number, number * step, coded[(number + 37 * place) % len(coded)])
             if place % 10 == 9:
                 await asyncio.sleep(0)
         await asyncio.sleep(max(0.0, began + 0.02 * (number + 1) - time.monotonic()))
@@ -143,8 +194,16 @@ def _wait_for(port: int) -> None:
             time.sleep(0.2)
 
 
-def measure(contender: str, channels: int, coding: Coding = "opus") -> tuple[float, float, float]:
-    """The server's share of a core for so many channels, its share without any, and the sender's."""
+class Measured(NamedTuple):
+    """Shares of a core: the server's for the channels, without any, and the sender's. stages_s: CPU time of each."""
+
+    used: float
+    idle: float
+    sender: float
+    stages_s: dict[str, float]
+
+
+def measure(contender: str, channels: int, coding: Coding = "opus") -> Measured:
     command = [sys.executable, "-c", f"from vocal.benchmarks.webrtc import serve; serve({contender!r})"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -157,72 +216,32 @@ def measure(contender: str, channels: int, coding: Coding = "opus") -> tuple[flo
             time.sleep(2.0)
             idle = (cpu_s(server.pid) - before) / (time.monotonic() - at_s)
             used, sender = asyncio.run(_load(url, server.pid, idle, channels, coding, payloads(coding)))
+            stages_s = {}
+            if contender == STAGED:
+                server.send_signal(signal.SIGUSR1)
+                stages_s = json.loads(server.stdout.readline())
         finally:
             server.kill()
-    return used, idle, sender
-
-
-def latency(url: str, turns: int = 1) -> list[float]:
-    """From the sending of the last packet of an utterance to its event at a WebSocket client, in ms.
-
-    Part of it is by design: the playout's lag of 60 ms and the end of speech that is waited for, 300 ms.
-    """
-    import threading
-
-    from vocal.whip import send, whip_url
-
-    with open_call(call_path()) as source:
-        whole = source.read(89 * 8000)
-    found: list[tuple[float, Utterance]] = []
-    began = [0.0]
-
-    class Source:
-        def __init__(self) -> None:
-            self.at = 0
-            with open_call(call_path()) as source:
-                self.channels = source.channels
-
-        def read(self, samples: int) -> Any:
-            if not self.at:
-                began[0] = time.monotonic()
-            self.at += samples
-            return whole[self.at - samples : self.at]
-
-    def listen() -> None:
-        for _, event in Client(url).events(types=("utterance", "call_ended")):
-            if not isinstance(event, Utterance):
-                return
-            found.append((time.monotonic(), event))
-
-    async def run() -> None:
-        one = WhipConnection(whip_url(f"whip:{url}"))
-        await one.open("opus", 2, {"notice": "true"})
-        await send(Source(), [(one, 0), (one, 1)], "opus")
-        await one.close()
-
-    taken = []
-    for _ in range(turns):
-        found.clear()
-        thread = threading.Thread(target=listen)
-        thread.start()
-        time.sleep(0.5)
-        asyncio.run(run())
-        thread.join(10.0)
-        taken += [1000.0 * (at_s - began[0] - event.end_s) for at_s, event in found if event.end_s < 85.0]
-    return taken
+    return Measured(used, idle, sender, stages_s)
 
 
 def main(counts: Sequence[int]) -> None:
     os.sched_setaffinity(0, {SENDER_CORE})
-    for contender in CONTENDERS:
-        for channels in counts:
-            used, idle, sender = measure(contender, channels)
-            each = 100.0 * used / channels
+    for contender in (*CONTENDERS, STAGED):
+        for channels in counts if contender != STAGED else counts[-1:]:
+            found = measure(contender, channels)
+            each = 100.0 * found.used / channels
             print(
-                f"{contender:20} {channels:4} channels: {100 * used:5.1f} % of a core (and {100 * idle:.1f} idle), "
-                f"{each:.2f} % each, so {100 / each:.0f} a core; sender {100 * sender:.0f} %",
+                f"{contender:20} {channels:4} channels: {100 * found.used:5.1f} % of a core "
+                f"(and {100 * found.idle:.1f} idle), {each:.2f} % each, so {100 / each:.0f} a core; "
+                f"sender {100 * found.sender:.0f} %",
                 flush=True,
             )
+    whole_s = found.used * MEASURED_S
+    stages_s = {**found.stages_s, "socket, ICE, event loop, and these clocks": whole_s - sum(found.stages_s.values())}
+    for stage, spent_s in sorted(stages_s.items(), key=lambda one: -one[1]):
+        packet_us = 1e6 * spent_s / (channels * MEASURED_S * 50.0)
+        print(f"    {stage:48} {100 * spent_s / whole_s:5.1f} %  {packet_us:6.1f} us a packet")
 
 
 if __name__ == "__main__":

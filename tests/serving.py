@@ -1,6 +1,7 @@
 """A server on a free port of this machine, in a thread of its own, for tests with real sockets."""
 
 import asyncio
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -9,14 +10,21 @@ from contextlib import contextmanager
 import uvicorn
 
 from vocal.access import Access, Principal
+from vocal.answers import Answers
 from vocal.client import Client
-from vocal.config import Config, LiveConfig, PlayoutConfig, ServerConfig, WebrtcConfig
+from vocal.config import Config, LiveConfig, MediaConfig, OidcConfig, PlayoutConfig, ServerConfig, WebrtcConfig
 from vocal.emotion import EmotionModel
 from vocal.live import Live
-from vocal.server import Service, build_app, listen, uvicorn_config
+from vocal.running import listen, uvicorn_config
+from vocal.server import build_app
+from vocal.service import Service
 
 # Fast clocks make a machine's short breaks long: what is played waits for longer.
 PATIENT = PlayoutConfig(stream_lag_ms=5000.0)
+
+
+Certificate = tuple[str, str]
+"""The files of a certificate and its key."""
 
 
 class Served:
@@ -25,7 +33,7 @@ class Served:
         self.url = url
 
     def client(self, token: str | None = None) -> Client:
-        return Client(self.url, token)
+        return Client(self.url, token, ssl._create_unverified_context() if self.url.startswith("https") else None)
 
     def token(self, role: str, agent: str | None = None, team: str | None = None) -> str:
         principal = Principal(f"{role}-{agent or team}", role, agent, team)  # type: ignore[arg-type]
@@ -48,15 +56,31 @@ def serving(
     access: Access | None = None,
     store: object = None,
     webrtc: WebrtcConfig | None = None,
+    media: MediaConfig | None = None,
+    answers: Answers | None = None,
+    oidc: OidcConfig | None = None,
+    certificate: Certificate | None = None,
 ) -> Iterator[Served]:
     config = Config(
-        server=server or ServerConfig(), live=live or LiveConfig(), playout=playout, webrtc=webrtc or WebrtcConfig()
+        server=server or ServerConfig(),
+        oidc=oidc or OidcConfig(),
+        live=live or LiveConfig(),
+        playout=playout,
+        webrtc=webrtc or WebrtcConfig(),
+        media=media or MediaConfig(),
     )
     emotion = EmotionModel()
-    service = Service(config, access, lambda sink: Live(sink, config, emotion, speed=speed), store)  # type: ignore[arg-type]
+    service = Service(
+        config,
+        access,
+        lambda sink: Live(sink, config, emotion, speed=speed),
+        store,  # type: ignore[arg-type]
+        is_tls=certificate is not None,
+        answers=answers,
+    )
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
-    settings = uvicorn_config(build_app(service), "127.0.0.1", port)
+    settings = uvicorn_config(build_app(service), "127.0.0.1", port, *(certificate or ()))
     running = uvicorn.Server(settings)
 
     def run() -> None:
@@ -71,7 +95,7 @@ def serving(
             assert thread.is_alive()
             assert time.monotonic() < until
             time.sleep(0.02)
-        yield Served(service, f"http://127.0.0.1:{port}")
+        yield Served(service, f"{'https' if certificate else 'http'}://127.0.0.1:{port}")
     finally:
         running.should_exit = True
         thread.join(30.0)

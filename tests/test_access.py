@@ -13,7 +13,18 @@ from vocal.access import LOCAL, Access, Principal, may_handle, may_see, metadata
 from vocal.conversation import Conversation
 from vocal.errors import AccessError, UsageError
 from vocal.policy import INFERRED_MEASURES, pseudonym
-from vocal.types import ChannelLevels, Emotion, Levels, LiveEvent, Metadata, Utterance
+from vocal.types import (
+    AlertsMuted,
+    AlertsSeen,
+    ChannelLevels,
+    Emotion,
+    HelpAnswered,
+    HelpOffered,
+    Levels,
+    LiveEvent,
+    Metadata,
+    Utterance,
+)
 
 ANN = Principal("ann", "agent", "ann", "t1")
 LEAD = Principal("lea", "lead", None, "t1")
@@ -112,6 +123,15 @@ def test_what_each_role_sees() -> None:
     assert [one.role for one in narrowed.channels] == ["customer"]
     assert metadata_for(LEAD, CALL, access).agent == access.pseudonym("ann")
     assert metadata_for(ANN, CALL, access).agent == "ann"
+    beside: list[LiveEvent] = [
+        HelpOffered(call="c", at_s=1.0),
+        HelpAnswered(call="c", at_s=2.0, wanted=True),
+        AlertsSeen(call="c", at_s=3.0, last=4, by="lea"),
+        AlertsMuted(call="c", at_s=4.0, until_s=9.0, by="lea"),
+    ]
+    assert [seen_by(ANN, event, CALL, access) is not None for event in beside] == [True, True, False, False]
+    assert [seen_by(LEAD, event, CALL, access) for event in beside] == beside
+    assert [seen_by(Principal("l", "lead", None, "t2"), event, CALL, access) for event in beside] == [None] * 4
     operator = Principal("o", "operator")
     assert [seen_by(operator, event, CALL, access) is not None for event in theirs] == [True, *[False] * 4]
 

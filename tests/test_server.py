@@ -24,14 +24,17 @@ from vocal.client import Client, replay
 from vocal.config import LiveConfig, PlayoutConfig, ServerConfig
 from vocal.demo import call_path
 from vocal.errors import InputError, UsageError
-from vocal.server import check_exposure
+from vocal.running import check_exposure
 from vocal.transports.files import open_call
 from vocal.types import (
+    AlertsMuted,
+    AlertsSeen,
     CallEnded,
     CallStarted,
     Channel,
     Cue,
     Event,
+    HelpAnswered,
     HelpOffered,
     Levels,
     LiveEvent,
@@ -277,6 +280,59 @@ def test_agents_see_their_own_calls_and_leads_their_teams_without_names(
     assert http_(closed, "GET", "/metrics", Authorization=f"Bearer {tokens['ann']}")[0] == 403
 
 
+def test_alerts_are_acknowledged_and_muted_for_the_whole_team(closed: Served, pcm: NDArray[np.float32]) -> None:
+    """What one lead does, the other lead of the team is told, at once and after coming back; nobody else is."""
+    ingest = closed.client(closed.token("ingest"))
+    lea, leo = (Principal(name, "lead", None, "t1") for name in ("Lea", "Leo"))
+    leads = [closed.client(closed.service.access.issue(one, "token")) for one in (lea, leo)]
+    ann = closed.client(closed.token("agent", "ann", "t1"))
+    others = {"other": closed.client(closed.token("lead", team="t2")), "ann": ann}
+    sent = ingest.send_call(BOTH, Metadata(team="t1", agent="ann", notice=True), call="alerted")
+    sent.push(pcm[:2000])
+    closed.wait_until(lambda: closed.service.hub.started("alerted"))
+    texts = {"de": "Hilfe anbieten.", "en": "Offer help."}
+    told = {"call": "alerted", "at_s": 1.0, "evidence": {}, "text_key": "", "text": texts, "expires_s": 9.0}
+    cues = [
+        Cue(**told, seq=seq, cue="x", kind="x", severity="alert", audience=audience)  # type: ignore[arg-type]
+        for seq, audience in ((101, "coach"), (102, "agent"), (103, "coach"))
+    ]
+    assert closed.service._loop is not None
+    closed.service._loop.call_soon_threadsafe(closed.service.take, cues)
+    closed.wait_until(lambda: len(closed.service.hub.cues_of("alerted")) == 3)
+    path = "/v1/calls/alerted"
+    assert leads[0].request("POST", f"{path}/cues/103/seen") == {"call": "alerted", "last": 103}
+    assert leads[1].request("POST", f"{path}/cues/101/seen") == {"call": "alerted", "last": 103}
+    leads[1].request("POST", f"{path}/mute", {"seconds": 60})
+    for number in (102, 104):
+        with pytest.raises(InputError, match=f"404 call 'alerted' has no alert {number}"):
+            leads[0].request("POST", f"{path}/cues/{number}/seen")
+    for name, status in (("other", "404"), ("ann", "403")):
+        for way in ("/cues/103/seen", "/mute", "/help"):
+            with pytest.raises(InputError, match=status):
+                others[name].request("POST", path + way, {} if way == "/help" else None)
+    with pytest.raises(InputError, match="422"):
+        leads[0].request("POST", f"{path}/mute", {"seconds": -1})
+    # The agent's answer to an offer.
+    with pytest.raises(InputError, match="409 call 'alerted' was offered no help"):
+        ann.request("POST", f"{path}/help/answer", {"wanted": True})
+    with pytest.raises(InputError, match="403"):
+        leads[0].request("POST", f"{path}/help/answer", {"wanted": True})
+    leads[0].request("POST", f"{path}/help", {"text": "Soll ich?"})
+    ann.request("POST", f"{path}/help/answer", {"wanted": True})
+    ingest.request("POST", f"{path}/end", {"reason": "hangup"})
+    heard = [listen(one, "alerted", since=0) for one in leads]
+    for events in heard:
+        assert [(one.last, one.by) for one in of_kind(events, AlertsSeen)] == [(103, "Lea")]
+        assert [(one.until_s - one.at_s, one.by) for one in of_kind(events, AlertsMuted)] == [(60.0, "Leo")]
+        assert [one.wanted for one in of_kind(events, HelpAnswered)] == [True]
+        assert b'"ann"' not in msgspec.json.encode(events)
+    anns = listen(ann, "alerted", since=0)
+    assert not of_kind(anns, AlertsSeen)
+    assert not of_kind(anns, AlertsMuted)
+    with pytest.raises(InputError, match="409 call 'alerted' has ended"):
+        leads[0].request("POST", f"{path}/mute")
+
+
 def test_forged_expired_and_missing_tokens(closed: Served) -> None:
     good = closed.token("agent", "ann")
     principal = Principal("ann", "agent", "ann")
@@ -291,9 +347,11 @@ def test_forged_expired_and_missing_tokens(closed: Served) -> None:
         "ä".encode().decode("latin-1"),
     ):
         assert http_(closed, "GET", "/v1/me", Authorization=f"Bearer {token}")[0] == 401
-        for path in ("/v1/live", "/v1/media/pcm"):
-            with ws(closed, path, Authorization=f"Bearer {token}") as socket:
-                assert closed_with(socket) == 1008
+        with ws(closed, "/v1/live", Authorization=f"Bearer {token}") as socket:
+            assert closed_with(socket) == 1008
+        with pytest.raises(InvalidStatus) as refused:
+            ws(closed, "/v1/media/pcm", Authorization=f"Bearer {token}")
+        assert refused.value.response.status_code == 401
     for headers in ({}, {"Authorization": "Basic abc"}, {"Cookie": "vocal_session=x.y"}):
         status, answer, _ = http_(closed, "GET", "/v1/calls", **headers)
         assert (status, answer["www-authenticate"]) == (401, "Bearer")
@@ -312,7 +370,8 @@ def test_login_sessions_and_links(closed: Served) -> None:
         assert (status, json.loads(body)["role"]) == (200, "agent")
         cookie = headers["set-cookie"]
         assert "HttpOnly" in cookie
-        assert "SameSite=lax" in cookie
+        assert "SameSite=Lax" in cookie
+        assert "Secure" not in cookie
         session = cookie.partition(";")[0]
         assert http_(closed, "GET", "/v1/me", Cookie=session)[0] == 200
         with ws(closed, "/v1/live", Cookie=session) as socket:
@@ -329,7 +388,10 @@ def test_login_sessions_and_links(closed: Served) -> None:
         code = access.issue(Principal("demo", "lead", None, "t1"), "link", 60.0)
         status, headers, _ = http_(closed, "GET", f"/login/{code}?to=/coach")
         assert (status, headers["location"]) == (303, "/coach")
-        assert http_(closed, "GET", f"/login/{code}")[0] == 403
+        status, again, _ = http_(closed, "GET", f"/login/{code}")
+        assert (status, again["location"]) == (303, "/?failed=link")
+        assert "set-cookie" not in again
+        assert closed.service.refused["login_link"] == 1
         assert http_(closed, "GET", "/v1/me", Cookie=headers["set-cookie"].partition(";")[0])[0] == 200
         code = access.issue(Principal("demo", "lead", None, "t1"), "link", 60.0)
         assert http_(closed, "GET", f"/login/{code}?to=//evil.example")[1]["location"] == "/"
@@ -391,6 +453,113 @@ def test_oversized_and_malformed_frames_and_bodies(fast: Served, pcm: NDArray[np
         assert fast.service.refused["media"] >= 10
 
 
+BROKEN = {
+    "a reserved opcode": (b"\x83\x80\0\0\0\0", 1002),
+    "no mask": (b"\x81\x01a", 1002),
+    "reserved bits": (b"\xf1\x80\0\0\0\0", 1002),
+    "a ping of 200 bytes": (b"\x89\xfe\0\xc8" + bytes(204), 1002),
+    "the middle of nothing": (b"\x80\x80\0\0\0\0", 1002),
+    "no UTF-8": (b"\x81\x82\0\0\0\0\xff\xfe", 1007),
+    "too large": (b"\x82\xff" + (2**40).to_bytes(8, "big") + bytes(4), 1009),
+    "many parts, too large together": (b"\x02\xff" + (60_000).to_bytes(8, "big") + bytes(60_004)
+        + b"\x80\xff" + (60_000).to_bytes(8, "big") + bytes(60_004), 1009),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/v1/live", "/v1/media/pcm"])
+@pytest.mark.parametrize("what", BROKEN)
+def test_broken_frames_close_their_own_connection_only(fast: Served, path: str, what: str) -> None:
+    frame, code = BROKEN[what]
+    counted = fast.service.refused.get("frame", 0)
+    with ws(fast, "/v1/live") as bystander:
+        assert "hello" in bystander.recv(timeout=5)
+        with ws(fast, path) as socket:
+            if path == "/v1/media/pcm":
+                socket.send("{}")
+                assert json.loads(socket.recv(timeout=5))["type"] == "opened"
+            socket.socket.sendall(frame)
+            assert closed_with(socket) == code
+        fast.wait_until(lambda: fast.service.refused.get("frame", 0) == counted + 1)
+        with fast.client() as client:
+            sent = client.send_call((Channel(0, "agent"),))
+            sent.push(np.zeros((8000, 1), np.float32))
+            sent.end()
+            while sent.call not in bystander.recv(timeout=5):
+                pass
+    assert f'vocal_refused_total{{why="frame"}} {counted + 1}.0' in http_(fast, "GET", "/metrics")[2].decode()
+
+
+def test_what_a_reader_says_is_not_listened_to(fast: Served) -> None:
+    with ws(fast, "/v1/live") as socket:
+        for said in ("{", "[]", '{"type": "end"}', b"\0" * 1000, ""):
+            socket.send(said)
+        assert "hello" in socket.recv(timeout=5)
+
+
+def test_a_sign_in_that_ends_closes_what_is_open(closed: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a page that is left open over night: by its age, and by signing out elsewhere."""
+    monkeypatch.setattr("vocal.api.feed.BEAT_S", 0.1)
+    access, counted = closed.service.access, closed.service.refused.get("expired", 0)
+    ann = Principal("ann", "agent", "ann")
+    short, session = access.issue(ann, "token", 1.0), access.issue(ann)
+    with (
+        ws(closed, "/v1/live", Authorization=f"Bearer {short}") as aged,
+        ws(closed, "/v1/live", Cookie=f"vocal_session={session}") as left,
+        ws(closed, "/v1/live", Authorization=f"Bearer {closed.token('agent', 'ann')}") as stays,
+    ):
+        assert "hello" in left.recv(timeout=5)
+        assert http_(closed, "POST", "/v1/logout", Cookie=f"vocal_session={session}")[0] == 204
+        for socket in (aged, left):
+            assert closed_with(socket) == 4401
+            assert "sign in again" in socket.close_reason
+        assert "hello" in stays.recv(timeout=5)
+        assert "beat" in stays.recv(timeout=5)
+    assert closed.service.refused["expired"] == counted + 2
+    short = access.issue(ann, "token", 0.5)
+    with pytest.raises(InputError, match="sign in again"):
+        list(closed.client(short).events())
+
+
+def test_pages_elsewhere_sign_in_by_code_or_token(closed: Served) -> None:
+    operator, agent = (f"Bearer {closed.token(*given)}" for given in (("operator",), ("agent", "ann")))
+    wanted = {"name": "Ada", "role": "agent", "agent": "a1"}
+    assert http_(closed, "POST", "/v1/codes", wanted, Authorization=agent)[0] == 403
+    assert http_(closed, "POST", "/v1/codes", {"name": "Ada", "role": "agent"}, Authorization=operator)[0] == 422
+    assert http_(closed, "POST", "/v1/codes", {**wanted, "role": "operator"}, Authorization=operator)[0] == 422
+    code = json.loads(http_(closed, "POST", "/v1/codes", wanted, Authorization=operator)[2])["code"]
+    assert http_(closed, "GET", "/v1/me", Authorization=f"Bearer {code}")[0] == 401
+    token = json.loads(http_(closed, "POST", "/v1/login/code", {"code": code})[2])["token"]
+    assert http_(closed, "POST", "/v1/login/code", {"code": code})[0] == 401
+    assert json.loads(http_(closed, "GET", "/v1/me", Authorization=f"Bearer {token}")[2])["agent"] == "a1"
+    url = closed.url.replace("http", "ws") + "/v1/live"
+    with connect(url, subprotocols=["vocal", f"vocal.token.{token}"]) as socket:  # type: ignore[list-item]
+        assert json.loads(socket.recv())["hello"]["role"] == "agent"
+        assert socket.subprotocol == "vocal"
+    with connect(url, subprotocols=["vocal", f"vocal.token.{token}x"]) as socket:  # type: ignore[list-item]
+        assert closed_with(socket) == 1008
+
+
+@pytest.mark.parametrize(
+    ("is_tls", "ancestors", "wanted"),
+    [
+        (False, ("'self'",), "SameSite=Lax"),
+        (True, ("'self'",), "SameSite=Lax; Secure"),
+        (False, ("'self'", "https://crm.example"), "SameSite=Lax"),
+        (True, ("'none'",), "SameSite=Lax; Secure"),
+        (True, ("'self'", "https://crm.example"), "SameSite=None; Secure; Partitioned"),
+    ],
+)
+def test_where_a_session_holds(is_tls: bool, ancestors: tuple[str, ...], wanted: str) -> None:
+    with serving(server=ServerConfig(closed=True, frame_ancestors=ancestors)) as served:
+        served.service.is_tls = is_tls
+        code = served.service.access.issue(Principal("lea", "lead", None, "t1"), "link")
+        cookie = http_(served, "GET", f"/login/{code}")[1]["set-cookie"]
+        assert cookie.endswith(f"; HttpOnly; Max-Age=43200; Path=/; {wanted}")
+        status, headers, _ = http_(served, "POST", "/v1/logout", Cookie=cookie.partition(";")[0])
+        assert status == 204
+        assert headers["set-cookie"] == f"vocal_session=; HttpOnly; Max-Age=0; Path=/; {wanted}"
+
+
 def test_feedback_on_a_cue(fast: Served) -> None:
     with fast.client() as client, open_call(call_path()) as source:
         call = replay(source, fast.url, Metadata(notice=True), speed=1000.0)
@@ -410,6 +579,11 @@ def test_documents_and_pages(fast: Served) -> None:
     assert "'unsafe-inline'" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
     assert http_(fast, "GET", "/", If_None_Match=headers["etag"])[0] == 304
+    for path in ("/agent", "/coach", "/softphone", "/style.css", "/agent.js", "/icon.svg"):
+        assert http_(fast, "GET", path)[0] == 200
+        assert b"$" not in http_(fast, "GET", path)[2].partition(b"//")[0]
+    for path in ("/page.html", "/page", "/agent.html", "/agent/", "/web/agent.js", "/.git/config", "/AGENT"):
+        assert http_(fast, "GET", path)[0] == 404
     schema = json.loads(http_(fast, "GET", "/v1/schema")[2])
     kinds = {
         one["properties"]["type"]["enum"][0] for one in schema["$defs"].values() if "type" in one.get("properties", {})

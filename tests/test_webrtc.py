@@ -1,15 +1,14 @@
 """WebRTC over real sockets: live equals offline, loss costs what was lost, two on one call, refusals, and ends."""
 
 import asyncio
-import contextlib
 import http.client
 import importlib.metadata
 import inspect
 import itertools
 import json
 import random
-import subprocess
-import sys
+import re
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,14 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aioice
+import aioice.ice
 import aiortc
 import aiortc.rtcdtlstransport
 import aiortc.rtcrtpreceiver
-import av
 import numpy as np
 import pytest
 import soundfile
-import soxr
 from aiortc.rtp import RtpPacket
 from numpy.typing import NDArray
 from serving import Served, serving
@@ -34,11 +33,12 @@ from vocal.analysis import analyze
 from vocal.client import Faults
 from vocal.config import Config, PlayoutConfig, ServerConfig, WebrtcConfig
 from vocal.demo import call_path
-from vocal.errors import InputError, MediaError
+from vocal.errors import MediaError
 from vocal.playout import Playout
-from vocal.transports.codecs import OpusDecoder
 from vocal.transports.files import open_call
-from vocal.transports.webrtc import Coding, Inlet, Peer, RefusedOffer, parse_fragment, parse_offer
+from vocal.transports.offers import Coding, RefusedOffer, parse_fragment, parse_offer
+from vocal.transports.opus import OpusDecoder
+from vocal.transports.webrtc import Inlet, Packet, Peer, payload_of
 from vocal.types import CallEnded, Metadata, Mood, Utterance
 from vocal.whip import Encoder, WhipConnection, replay_whip, send, whip_url
 
@@ -132,13 +132,14 @@ def test_g711_gives_the_events_of_the_recording(
 
 
 def test_opus_in_two_connections_stays_near_the_recording(pcm: NDArray[np.float32], tmp_path: Path) -> None:
-    """Within 30 ms, 0.5 dB and 3 % of F0. Pauses about as long as the hangover (300 ms) may be bridged."""
+    """Within 30 ms, 0.5 dB and 5 % of F0; mostly within 0.5 %, but a median between two pitches may hop from one to the
+    other. Pauses about as long as the hangover (300 ms) may be bridged."""
     path = recording(tmp_path, pcm)
     expected = utterances(analyze(path, notice=True).events)
     with serving(FAST, playout=PATIENT) as fast, open_call(path) as source:
         call, _ = replay_whip(source, f"whip:{fast.url}", Metadata(notice=True), speed=FAST, connections=2)
         found = utterances(ended(fast, call))
-    paired = 0
+    paired, off = 0, []
     for one in found:
         begins = [other for other in expected if one.role == other.role and abs(one.start_s - other.start_s) <= 0.03]
         ends = [other for other in expected if one.role == other.role and abs(one.end_s - other.end_s) <= 0.03]
@@ -147,10 +148,12 @@ def test_opus_in_two_connections_stays_near_the_recording(pcm: NDArray[np.float3
             paired += 1
             assert one.level_dbov == pytest.approx(begins[0].level_dbov, abs=0.5)
             assert begins[0].f0_median_hz is not None
-            assert one.f0_median_hz == pytest.approx(begins[0].f0_median_hz, rel=0.03)
+            assert one.f0_median_hz == pytest.approx(begins[0].f0_median_hz, rel=0.05)
+            off.append(abs(one.f0_median_hz / begins[0].f0_median_hz - 1.0))
         else:
             assert max(0.0, ends[0].start_s - begins[0].end_s) < 0.35
     assert paired >= len(expected) / 2
+    assert np.median(off) < 0.005
     assert {one.role for one in found if one.emotion is not None} == {"customer"}
 
 
@@ -197,69 +200,6 @@ def test_a_clock_that_runs_too_fast_is_followed(served: Served, pcm: NDArray[np.
     assert ended(served, call)[-1].lost_share == 0.0
 
 
-# A second real client
-
-
-def test_ffmpeg_as_whip_client(served: Served, pcm: NDArray[np.float32], tmp_path: Path) -> None:
-    if "whip" not in av.formats_available:
-        pytest.skip("PyAV's FFmpeg has no WHIP here")
-    for role, flags in (("agent", ()), ("customer", ("whip_flags=dtls_active",))):
-        column = 0 if role == "agent" else 1
-        wide = soxr.resample(pcm[: 8 * 8000, column], 8000, 48000)
-        path = tmp_path / f"{role}.wav"
-        soundfile.write(path, wide, 48000)
-        call = f"ffmpeg-{role}"
-        url = f"{served.url}/v1/whip?role={role}&call={call}"
-        pair = certificate(tmp_path)
-        run = subprocess.run(
-            [sys.executable, "-c", FFMPEG, str(path), url, f"cert_file={pair[0]}", f"key_file={pair[1]}", *flags],
-            capture_output=True,
-            text=True,
-            timeout=60.0,
-        )
-        assert run.returncode == 0, run.stderr[-2000:]
-        found = utterances(ended(served, call))
-        expected = analyze(recording(tmp_path, pcm[: 8 * 8000])).utterances
-        own = [one for one in expected if one.role == role]
-        assert {one.role for one in found} == {role}
-        spoken = [sum(one.end_s - one.start_s for one in some) for some in (found, own)]
-        assert spoken[0] == pytest.approx(spoken[1], abs=0.4)
-        assert found[0].level_dbov == pytest.approx(own[0].level_dbov, abs=2.0)
-
-
-FFMPEG = """
-import sys, time
-import av, soundfile
-import numpy as np
-path, url, *options = sys.argv[1:]
-out = av.open(url, "w", format="whip", options=dict(one.split("=", 1) for one in options))
-stream = out.add_stream("libopus", rate=48000, layout="stereo", options={"frame_duration": "20"})
-stream.bit_rate = 64000
-began, position = time.monotonic(), 0
-mono = np.round(soundfile.read(path, dtype="float64")[0] * 32767).astype(np.int16)
-for start in range(0, len(mono) - 959, 960):
-    both = np.repeat(mono[start : start + 960], 2).reshape(1, -1)
-    frame = av.AudioFrame.from_ndarray(both, format="s16", layout="stereo")
-    frame.sample_rate, frame.pts = 48000, start
-    time.sleep(max(0.0, began + start / 48000 - time.monotonic()))
-    for packet in stream.encode(frame):
-        out.mux(packet)
-out.close()
-"""
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """The one that FFmpeg makes itself, aiortc does not take."""
-    made = aiortc.RTCCertificate.generateCertificate()
-    from cryptography.hazmat.primitives import serialization
-
-    found, key = folder / "certificate.pem", folder / "key.pem"
-    found.write_bytes(made._cert.public_bytes(serialization.Encoding.PEM))
-    form = serialization.PrivateFormat.PKCS8
-    key.write_bytes(made._key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
-    return found, key
-
-
 # Two people on one call
 
 
@@ -284,10 +224,10 @@ class Phone:
     """A softphone: sends what it is given, keeps the packets that come back."""
 
     def __init__(self) -> None:
-        self.heard: list[RtpPacket] = []
+        self.heard: list[Packet] = []
         self.peer = Peer(self._hear)
 
-    def _hear(self, track: int, coding: Coding, packet: RtpPacket) -> None:
+    def _hear(self, track: int, coding: Coding, packet: Packet) -> None:
         self.heard.append(packet)
 
     async def say(self, pcm: NDArray[np.float32], skip: Sequence[int] = ()) -> None:
@@ -296,7 +236,7 @@ class Phone:
         for number, start in enumerate(range(0, len(pcm), 160)):
             for payload in encoder.push(pcm[start : start + 160, None]):
                 if number not in skip:
-                    await self.peer.senders[0].push("opus", 1000 + number, 960 * number, payload)
+                    self.peer.senders[0].push("opus", 1000 + number, 960 * number, payload)
             await asyncio.sleep(max(0.0, began + 0.02 * number - time.monotonic()))
 
 
@@ -377,7 +317,7 @@ def test_a_vanished_peer_ends_its_call(served: Served, pcm: NDArray[np.float32])
         await one.open("pcma", 1, {"role": "customer", "call": "vanished"})
         encoder = Encoder("pcma")
         for number in range(50):
-            await one.peer.senders[0].push("pcma", number, 160 * number, encoder.push(pcm[:160, 1:])[0])
+            one.peer.senders[0].push("pcma", number, 160 * number, encoder.push(pcm[:160, 1:])[0])
             await asyncio.sleep(0.02)
         return one.call  # and nothing more, not even a word of farewell
 
@@ -480,33 +420,145 @@ def test_who_may(pcm: NDArray[np.float32]) -> None:
         assert post(closed, offer, Authorization=f"Bearer {token}")[0] == 201
 
 
-def test_a_flood_of_bogus_posts_leaves_other_calls_alone(
-    served: Served, pcm: NDArray[np.float32], tmp_path: Path
-) -> None:
-    path = recording(tmp_path, pcm[: 8 * 8000])
-    flooded = threading.Event()
-    statuses: list[int] = []
+def counter(served: Served, what: str) -> float:
+    """Of WebRTC, as an operator reads it."""
+    lines = ask(served, "GET", "/metrics")[2].splitlines()
+    line = next(one for one in lines if one.startswith(f'vocal_webrtc_total{{what="{what}"'))
+    return float(line.split(" ")[1])
 
-    def flood() -> None:
-        offer = an_offer()
-        bodies = (offer[: number % len(offer)] if number % 2 else "junk" for number in range(1000))
-        statuses.extend(post(served, body)[0] for body in bodies)
-        flooded.set()
 
-    thread = threading.Thread(target=flood)
-    thread.start()
-    with open_call(path) as source:
-        while not flooded.is_set():
-            with contextlib.suppress(InputError):  # its own post may find the rate used up
-                call, _ = replay_whip(source, f"whip:{served.url}", Metadata(notice=True), coding="pcma")
-                break
-            time.sleep(0.1)
-    thread.join()
-    # 503: the machine carries no more just now.
-    assert set(statuses) <= {400, 406, 413, 422, 429, 503}
-    assert 429 in statuses
-    assert ended(served, call)[-1].lost_share < 0.02
-    assert served.service.live.stats().calls <= 2
+class Another:
+    """A call that goes on while others do what they should not; it must hear nothing of them."""
+
+    def __init__(self, served: Served, path: Path) -> None:
+        self._served, self._path = served, path
+        self._thread = threading.Thread(target=self._run)
+        self.call = ""
+
+    def _run(self) -> None:
+        with open_call(self._path) as source:
+            self.call, _ = replay_whip(source, f"whip:{self._served.url}", Metadata(notice=True), coding="pcma")
+
+    def __enter__(self) -> "Another":
+        began = counter(self._served, "connected")
+        self._thread.start()
+        self._served.wait_until(lambda: counter(self._served, "connected") > began)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        end = ended(self._served, self.call)[-1]
+        assert end.reason == "hangup"
+        assert end.lost_share < 0.02
+        assert utterances(self._served.service.hub.events_of(self.call))
+
+
+def bogus(count: int) -> Iterator[str]:
+    """Offers that cannot be one: cut off, in pieces, or none at all."""
+    offer = an_offer()
+    needed = offer.index("a=setup:")
+    for number in range(count):
+        kind = number % 4
+        if kind == 0:
+            yield offer[: number % needed]
+        elif kind == 1:
+            yield "junk"
+        elif kind == 2:
+            yield offer.replace("opus", "speex")
+        else:
+            yield offer.replace("a=fingerprint:sha-256 ", f"a=fingerprint:sha-256 {number}")
+
+
+def test_ten_thousand_bogus_posts_leave_another_call_alone(pcm: NDArray[np.float32], tmp_path: Path) -> None:
+    """Each is read and refused for what it is; none opens a call."""
+    generous = ServerConfig(opens_burst=1e6, opens_per_s=1e6)
+    patient = PlayoutConfig(lag_ms=400.0, most_lag_ms=1000.0)
+    with serving(server=generous, playout=patient, webrtc=QUICK) as served:
+        statuses: list[int] = []
+        with Another(served, recording(tmp_path, pcm)):
+            connection = http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=20.0)
+            for body in bogus(10_000):
+                connection.request("POST", "/v1/whip", body, {"Content-Type": "application/sdp"})
+                answer = connection.getresponse()
+                assert "detail" in json.loads(answer.read())
+                statuses.append(answer.status)
+            connection.close()
+        assert set(statuses) == {400, 406, 422}
+        assert counter(served, "refused") == len(statuses)
+        assert counter(served, "opened") == 1
+        assert served.service.live.stats().calls == 0
+
+
+def test_who_posts_too_often_is_told_when_to_come_back() -> None:
+    with serving(server=ServerConfig(opens_burst=20.0, opens_per_s=1.0), webrtc=QUICK) as served:
+        answers = [post(served, body) for body in bogus(100)]
+        assert {status for status, _, _ in answers[:20]} <= {400, 406, 422}
+        assert {status for status, _, _ in answers[30:]} == {429}
+        assert float(answers[-1][1]["retry-after"]) >= 1.0
+
+
+def test_bad_peers_leave_another_call_alone(served: Served, pcm: NDArray[np.float32], tmp_path: Path) -> None:
+    """DTLS with a wrong certificate, ICE that never connects, a vanished peer, rubbish at the media's door."""
+
+    async def forge() -> str:
+        one = WhipConnection(whip_url(f"whip:{served.url}"))
+        sdp = await one.peer.offer(["opus"], 1)
+        wrong = re.sub(r"(a=fingerprint:\S+ )..", lambda found: found[1] + "00", sdp)
+        assert wrong != sdp
+        status, headers, body = await one.request("POST", f"{served.url}/v1/whip", wrong, "application/sdp")
+        assert status == 201
+        await one.peer.accept(body.decode())
+        call = str(headers["Vocal-Call"])
+        await asyncio.to_thread(ended, served, call)
+        await one.peer.close()
+        return call
+
+    async def vanish() -> str:
+        one = WhipConnection(whip_url(f"whip:{served.url}"))
+        await one.open("pcma", 1, {"role": "customer"})
+        for number in range(25):
+            one.peer.senders[0].push("pcma", number, 160 * number, bytes(160))
+            await asyncio.sleep(0.02)
+        await one.peer.vanish()
+        await asyncio.to_thread(ended, served, one.call)
+        await one.peer.close()
+        return one.call
+
+    async def disturb() -> str:
+        """Rubbish from elsewhere to where a call's packets go."""
+        one = WhipConnection(whip_url(f"whip:{served.url}"))
+        await one.open("pcma", 1, {"role": "customer"})
+        chance = random.Random(4)
+        rubbish = [bytes([0x80]) + chance.randbytes(2000), b"", b"\x80", b"\x16\xfe\xfd" + chance.randbytes(60)]
+        rubbish += [bytes([0x80, 200]) + chance.randbytes(2000), bytes(3)]
+        rubbish += [bytes([chance.choice((0x80, 0x90, 0xA0))]) + chance.randbytes(171) for _ in range(20)]
+        address = one.peer._connection.getTransceivers()[0].receiver.transport.transport._connection._nominated[1]
+        family = socket.AF_INET6 if ":" in address.remote_addr[0] else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as door:
+            for number in range(100):
+                door.sendto(rubbish[number % len(rubbish)], address.remote_addr)
+                one.peer.senders[0].push("pcma", number, 160 * number, bytes(160))
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.5)
+        state = served.service.live.call(one.call)
+        assert state is not None
+        assert state.playouts[1] is not None
+        assert (state.playouts[1].received, state.playouts[1].refused) == (100, 0)
+        await one.close()
+        return one.call
+
+    before = {what: counter(served, what) for what in ("failed", "not_connected", "lost", "connected")}
+    with Another(served, recording(tmp_path, pcm)):
+        status, headers, _ = post(served, an_offer())
+        assert status == 201
+        reasons = {headers["vocal-call"]: "not connected"}
+        reasons[asyncio.run(forge())] = "connection failed"
+        reasons[asyncio.run(vanish())] = "connection lost"
+        reasons[asyncio.run(disturb())] = "hangup"
+        assert {call: ended(served, call)[-1].reason for call in reasons} == reasons
+    told = {what: counter(served, what) - before[what] for what in before}
+    assert told == {"failed": 1, "not_connected": 1, "lost": 1, "connected": 3}
+    assert served.service.live.stats().calls == 0
 
 
 def test_broken_offers_are_refused_and_nothing_else_happens() -> None:
@@ -582,6 +634,24 @@ def test_fragments() -> None:
         parse_fragment("no")
 
 
+def test_headers_are_read_as_aiortc_reads_them() -> None:
+    chance = random.Random(2)
+    read = 0
+    for _ in range(2000):
+        first = 0x80 | chance.choice((0, 0x10, 0x20, 0x30)) | chance.choice((0, 0, 1, 3, 15))
+        data = bytes([first, 111]) + chance.randbytes(10 + chance.choice((0, 4, 40)))
+        data += bytes([0x12, 0x34, 0, chance.randrange(3)]) + chance.randbytes(20) + bytes([chance.randrange(6)])
+        try:
+            expected = RtpPacket.parse(data).payload
+        except ValueError:
+            with pytest.raises(ValueError):
+                payload_of(data)
+            continue
+        read += 1
+        assert payload_of(data) == expected
+    assert 500 < read < 2000
+
+
 def opus(pcm: NDArray[np.float32]) -> list[bytes]:
     encoder = Encoder("opus")
     return [one for start in range(0, len(pcm) - 159, 160) for one in encoder.push(pcm[start : start + 160, None])]
@@ -628,7 +698,7 @@ def test_opus_is_decoded_in_order_and_no_packet_waits_beyond_its_time(pcm: NDArr
             now[0], work = timers.pop(0)
             work()
         now[0] = at_ms
-        inlet.push("opus", RtpPacket(111, 0, 65530 + number & 0xFFFF, 960 * number, 7, payloads[number]))
+        inlet.push("opus", Packet(111, 0, 65530 + number & 0xFFFF, 960 * number, 7, payloads[number]))
 
     for number, at_ms in [(0, 0), (1, 20), (3, 60), (2, 62), (4, 80), (6, 120), (7, 140), (8, 160), (5, 161)]:
         push(number, at_ms)
@@ -636,7 +706,7 @@ def test_opus_is_decoded_in_order_and_no_packet_waits_beyond_its_time(pcm: NDArr
     assert numbers[:5] == [0, 1, 2, 3, 4]  # 3 waited for 2
     assert numbers[5:] == [6, 7, 8, 5]  # 5 did not come in time; it is not thrown away, either
     assert inlet.out_of_order == 1
-    inlet.push("opus", RtpPacket(111, 0, 3, 9 * 960, 7, b"\xff"))
+    inlet.push("opus", Packet(111, 0, 3, 9 * 960, 7, b"\xff"))
     assert inlet.undecodable == 1
     inlet.close()
 
@@ -656,6 +726,11 @@ def test_aiortc_is_where_it_was() -> None:
     transport = aiortc.RTCDtlsTransport
     for name in ("_register_rtp_receiver", "_unregister_rtp_receiver", "_register_rtp_sender", "_send_rtp"):
         assert hasattr(transport, name), name
+    assert hasattr(aiortc.rtcdtlstransport.State, "CONNECTED")
+    made = aioice.Connection(ice_controlling=False)
+    assert (made._protocols, made._nominated) == ([], {})
+    assert list(inspect.signature(aioice.ice.StunProtocol.datagram_received).parameters) == ["self", "data", "addr"]
+    assert "_rx_srtp.unprotect(data)" in inspect.getsource(transport._recv_next)
     router = aiortc.rtcdtlstransport.RtpRouter()
     assert (router.ssrc_table, router.mid_table) == ({}, {})
     used = inspect.getsource(aiortc.RTCPeerConnection)

@@ -21,7 +21,7 @@ import msgspec
 
 from vocal.errors import AccessError, UsageError
 from vocal.policy import pseudonym
-from vocal.types import CallStarted, Cue, Levels, LiveEvent, Metadata, Utterance
+from vocal.types import AlertsMuted, AlertsSeen, CallStarted, Cue, Levels, LiveEvent, Metadata, Utterance
 
 AccountRole = Literal["agent", "lead", "operator", "ingest", "local"]
 Kind = Literal["session", "token", "link"]
@@ -211,7 +211,10 @@ def seen_by(principal: Principal, event: LiveEvent, call: Metadata, access: Acce
     if principal.role == "local":
         return event
     if principal.role == "agent":
-        return None if isinstance(event, Cue) and event.audience == "coach" else event
+        is_coachs = isinstance(event, AlertsSeen | AlertsMuted) or (
+            isinstance(event, Cue) and event.audience == "coach"
+        )
+        return None if is_coachs else event
     if isinstance(event, CallStarted):
         return msgspec.structs.replace(event, source="", metadata=metadata_for(principal, event.metadata, access))
     if principal.role == "operator":

@@ -27,6 +27,8 @@ STEPS_PER_S = round(1.0 / vk.HOP_S)
 KEPT_SAMPLES = vk.RING_ROWS * vk.HOP_SAMPLES
 """Of a channel that keeps audio: as far back as its features reach, 16.3 s, 255 kB."""
 
+TEMPO_WINDOW_S = 10.0
+
 _NEVER = np.iinfo(np.int64).max
 _FULL_SCALE = 32768.0
 
@@ -94,12 +96,24 @@ class Pulled(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """What is to be measured of a channel, in its steps. since: from where on `functionals` is asked; None: not."""
+    """What is to be measured of a channel, in its steps. since: from where on `functionals` are; None: not."""
 
     slot: Slot
     start_step: int
     end_step: int
     since_step: int | None
+
+
+class Measured(NamedTuple):
+    """What a stretch sounds like: its `vocal_kernels.measure`, and `functionals` where there is enough speech.
+
+    syllables (not rounded) and spoken_s: of the channel's last 10 s, up to where they are known.
+    """
+
+    measures: list[float]
+    functionals: NDArray[np.float64] | None
+    syllables: float
+    spoken_s: float
 
 
 class Bank:
@@ -114,9 +128,6 @@ class Bank:
         self._pool = ThreadPoolExecutor(threads - 1, "vocal-bank") if threads > 1 else None
         self._table = vk.Table()
         self._playouts: list[_native.Lanes] = []
-        # What was measured ahead for `measure` and `functionals`, until the next tick; by slot and steps.
-        self._measures: dict[tuple[Slot, int, int], NDArray[np.float64]] = {}
-        self._functionals: dict[tuple[Slot, int, int], NDArray[np.float64] | None] = {}
         self._boundary = _boundary(config)
         self._detectors: dict[Slot, webrtcvad.Vad] = {}
         self._blocks: list[_Block] = []
@@ -225,7 +236,6 @@ class Bank:
 
         The spans are handed out together: measure them before the next tick.
         """
-        self._measures, self._functionals = {}, {}
         if self._detectors:
             for block in self._blocks:
                 block.playouts.pull(now_ms)
@@ -249,33 +259,33 @@ class Bank:
         for other in others:
             other.result()
 
-    def measure_ahead(self, stretches: Sequence[Stretch]) -> None:
-        """What `measure` and `functionals` will be asked until the next tick, by all threads at once."""
-        if self._pool is None or len(stretches) < 2:
-            return
-        rows = [
-            (
-                slot.block,
-                slot.lane,
-                slot.origin + start,
-                slot.origin + end,
-                -1 if since is None else slot.origin + since,
-            )
-            for slot, start, end, since in stretches
-        ]
-        steps, measures = np.array(rows, np.int64), np.empty((len(rows), vk.MEASURES))
-        of_voice, speech_steps = np.empty((len(rows), vk.FUNCTIONALS)), np.zeros(len(rows), np.int64)
+    def measure(self, stretches: Sequence[Stretch]) -> list[Measured]:
+        """What some stretches sound like, by all threads at once; while the bank stands where they were decided."""
+        count = len(stretches)
+        rows = np.array([self._row(stretch) for stretch in stretches], np.int64).reshape(count, 7)
+        measures, of_voice = np.empty((count, vk.MEASURES)), np.empty((count, vk.FUNCTIONALS))
+        counts = np.zeros((count, 3))
 
         def work(share: int) -> None:
-            vk.measure_stretches(self._table, steps, share, self._threads, measures, of_voice, speech_steps)
+            vk.measure_stretches(self._table, rows, share, self._threads, measures, of_voice, counts)
 
-        self._share_out(len(rows), work)
-        for n, (slot, start, end, since) in enumerate(stretches):
-            self._measures[slot, start, end] = measures[n]
-            if since is not None:
-                # A copy: speakers learn from it, and must not keep everybody's.
-                found = of_voice[n].copy() if speech_steps[n] >= vk.LEAST_STEPS else None
-                self._functionals[slot, since, end] = found
+        self._share_out(count, work)
+        return [
+            # A copy: speakers learn from it, and must not keep everybody's.
+            Measured(of_it, voice.copy() if steps >= vk.LEAST_STEPS else None, syllables, spoken / STEPS_PER_S)
+            for of_it, voice, (steps, syllables, spoken) in zip(
+                measures.tolist(), of_voice, counts.tolist(), strict=True
+            )
+        ]
+
+    def _row(self, stretch: Stretch) -> tuple[int, ...]:
+        slot, start, end, since = stretch
+        origin = slot.origin
+        # The tempo is that of the last seconds, up to where syllables are known.
+        tempo_end = min(end, self.position(slot) - vk.TEMPO_DELAY)
+        tempo_start = max(0, tempo_end - round(TEMPO_WINDOW_S * STEPS_PER_S))
+        since = -1 if since is None else origin + since
+        return slot.block, slot.lane, origin + start, origin + end, since, origin + tempo_start, origin + tempo_end
 
     def _move(self, share: int, now_ms: float) -> None:
         _native.pull_blocks(self._playouts, share, self._threads, now_ms)
@@ -318,24 +328,6 @@ class Bank:
         start, end = int(counts[vk.START_STEP]) - slot.origin, int(counts[vk.LAST_STEP]) - slot.origin
         return Span(slot, Kind.ENDED, known, start, end)
 
-    def measure(self, slot: Slot, start_step: int, end_step: int) -> NDArray[np.float64]:
-        """`vocal_kernels.measure` over steps of the channel."""
-        if (ahead := self._measures.get((slot, start_step, end_step))) is not None:
-            return ahead
-        out = np.empty(vk.MEASURES)
-        features = self._blocks[slot.block].state.features
-        vk.measure(features, slot.lane, slot.origin + start_step, slot.origin + end_step, out)
-        return out
-
-    def functionals(self, slot: Slot, start_step: int, end_step: int) -> NDArray[np.float64] | None:
-        """`vocal_kernels.functionals` over steps of the channel; None where there is too little speech."""
-        if (slot, start_step, end_step) in self._functionals:
-            return self._functionals[slot, start_step, end_step]
-        out = np.empty(vk.FUNCTIONALS)
-        features = self._blocks[slot.block].state.features
-        steps = vk.functionals(features, slot.lane, slot.origin + start_step, slot.origin + end_step, out)
-        return out if steps >= vk.LEAST_STEPS else None
-
     def mel(self, slot: Slot, start_step: int, end_step: int) -> tuple[NDArray[np.float32], float]:
         """Band levels over steps of the channel, (steps, MEL_BANDS) in dBov, and the mean level of its speech, dBov."""
         rows = (slot.origin + np.arange(start_step, end_step)) % vk.RING_ROWS
@@ -350,18 +342,8 @@ class Bank:
         at = np.arange(start_step * vk.HOP_SAMPLES, end_step * vk.HOP_SAMPLES)
         return (self._audio[slot][at % KEPT_SAMPLES] / _FULL_SCALE).astype(np.float32)
 
-    def momentary(self, slot: Slot) -> NDArray[np.float64]:
-        """`vocal_kernels.momentary` of a channel as it stands."""
-        out = np.empty(vk.MOMENTARY)
-        state = self._blocks[slot.block].state
-        now = int(state.clock[0])
-        vk.momentary(state.features, slot.lane, now, now - slot.origin, out)
+    def momentary(self, slots: Sequence[Slot]) -> NDArray[np.float64]:
+        """`vocal_kernels.momentary` of channels as they stand, (n, MOMENTARY)."""
+        out = np.empty((len(slots), vk.MOMENTARY))
+        vk.measure_now(self._table, np.array(slots, np.int64).reshape(-1, 3), out)
         return out
-
-    def tempo(self, slot: Slot, end_step: int, window_s: float) -> tuple[float, float]:
-        """Syllables (not rounded) and seconds of speech up to `end_step`, or to where they are known."""
-        end = min(end_step, self.position(slot) - vk.TEMPO_DELAY)
-        start = max(0, end - round(window_s * STEPS_PER_S))
-        features = self._blocks[slot.block].state.features
-        syllables, steps = vk.tempo_window(features, slot.lane, slot.origin + start, slot.origin + end)
-        return float(syllables), steps / STEPS_PER_S

@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import fastapi
 import msgspec
@@ -19,23 +19,14 @@ from fastapi import HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vocal.access import Principal, may_handle
-from vocal.config import Config
 from vocal.errors import AccessError, CapacityError, UsageError
 from vocal.guard import RateLimit, address
-from vocal.live import Live
 from vocal.playout import Playout
-from vocal.transports.codecs import warm_up
-from vocal.transports.webrtc import (
-    Coding,
-    Inlet,
-    Offer,
-    Packet,
-    Peer,
-    RefusedOffer,
-    parse_fragment,
-    parse_offer,
-)
-from vocal.types import Call, Channel, Metadata, Role
+from vocal.service import Service
+from vocal.transports.offers import Coding, Offer, RefusedOffer, parse_fragment, parse_offer
+from vocal.transports.opus import warm_up
+from vocal.transports.webrtc import Inlet, Packet, Peer
+from vocal.types import Channel, Metadata, Role
 
 WHIP = "/v1/whip"
 SOFTPHONE = "/v1/softphone"
@@ -54,28 +45,6 @@ MOST_INVITES = 10_000
 State = Literal["connecting", "connected", "lost", "ended"]
 Who = Callable[[Request], Principal]
 Limit = Callable[[RateLimit, Request], None]
-
-
-class Host(Protocol):
-    """What of the server's service is needed here."""
-
-    config: Config
-    live: Live
-    opens: RateLimit
-
-    def open_call(
-        self,
-        principal: Principal,
-        transport: str,
-        source: str,
-        channels: tuple[Channel, ...],
-        metadata: Metadata,
-        call: str | None = None,
-    ) -> Call: ...
-
-    def metadata_of(self, call: str) -> Metadata | None: ...
-
-    def on_end(self, call: str, close: Callable[[str], None]) -> None: ...
 
 
 class Session:
@@ -173,7 +142,7 @@ class GivenIn(BaseModel):
 class Calling:
     """All WebRTC connections of a server. Its event loop owns it."""
 
-    def __init__(self, service: Host) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
         self._live = service.live
         self._config = service.config.webrtc
@@ -338,14 +307,16 @@ class Calling:
 
     # While it runs
 
-    def _take(self, session: Session, track: int, coding: Coding, packet: Packet) -> Any:
+    def _take(self, session: Session, track: int, coding: Coding, packet: Packet) -> None:
         if not session.inlets:
-            return None
+            return
         try:
             session.inlets[track].push(coding, packet)
         except UsageError:  # the call is ending
-            return None
-        return _forward(session.hearers, coding, packet) if session.hearers else None
+            return
+        for one in session.hearers:
+            if one.peer is not None and one.state == "connected":
+                one.peer.senders[0].forward(coding, packet)
 
     def _changed(self, session: Session, state: str) -> None:
         """Its connection has another state."""
@@ -459,16 +430,10 @@ class Calling:
         return invite if invite is not None and invite.until_s > time.monotonic() else None
 
 
-async def _forward(hearers: list[Session], coding: Coding, packet: Packet) -> None:
-    for one in hearers:
-        if one.peer is not None and one.state == "connected":
-            await one.peer.senders[0].forward(coding, packet)
-
-
 # HTTP
 
 
-def add_routes(api: fastapi.FastAPI, calling: Calling, service: Host, who: Who, limit: Limit) -> None:
+def add_routes(api: fastapi.FastAPI, calling: Calling, service: Service, who: Who, limit: Limit) -> None:
     """WHIP and the softphone, over the API's own ways to know who asks and how often."""
 
     def taken(kind: str, request: Request) -> None:

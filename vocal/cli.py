@@ -100,10 +100,11 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser(
         "bench",
-        help="measure speed and accuracy on this machine, beside the known peers",
-        description="Measures on one core, live calls on all; peers too, where installed: pip install 'vocal[peers]'.",
+        help="measure speed, latency and accuracy on this machine, beside the known peers",
+        description="Measures on one core, live calls and latency on all; peers too, where installed: "
+        "pip install 'vocal[peers]'.",
     )
-    bench.add_argument("part", choices=("speed", "live", "rtp", "accuracy", "all"))
+    bench.add_argument("part", choices=("speed", "live", "latency", "rtp", "accuracy", "all"))
     bench.add_argument(
         "topics",
         nargs="*",
@@ -130,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--accounts", metavar="FILE", help="accounts and tokens (see vocal accounts)")
     serve.add_argument("--store", metavar="DIR", help="keep the events as Parquet in DIR")
     serve.add_argument("--config", metavar="FILE", help="settings, TOML (or VOCAL_CONFIG)")
+    serve.add_argument("--audiosocket", metavar="HOST:PORT", help="listen for AudioSocket of Asterisk there")
     serve.add_argument("--speed", type=float, default=1.0, help=argparse.SUPPRESS)
     serve.set_defaults(run=_serve)
 
@@ -156,7 +158,8 @@ def _parser() -> argparse.ArgumentParser:
     replay = commands.add_parser(
         "replay",
         help="play a recording as a live call to a server",
-        description="Plays a recording in real time to ws://HOST:PORT (raw PCM) or whip:http://HOST:PORT (WebRTC).",
+        description="Plays a recording in real time to ws://HOST:PORT (WebSockets; --dialect as the platform that you "
+        "want to connect) or whip:http://HOST:PORT (WebRTC).",
     )
     replay.add_argument("file", metavar="FILE")
     replay.add_argument(
@@ -175,8 +178,20 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument(
         "--encoding",
         choices=("pcm_s16le", "opus", "alaw", "mulaw", "g722"),
-        help="default: pcm_s16le over WebSockets, opus over WebRTC, alaw over RTP",
+        help="default: what the dialect is wont to, pcm_s16le over our own, opus over WebRTC, alaw over RTP",
     )
+    replay.add_argument(
+        "--dialect",
+        metavar="NAME",
+        default="pcm",
+        help="over WebSockets: pcm (default), twilio, signalwire, telnyx, plivo, exotel, voximplant, audiohook, "
+        "jambonz, fork (mod_audio_fork, mod_audio_stream), vonage, asterisk; audiosocket over TCP",
+    )
+    replay.add_argument("--api-key", metavar="KEY", help="audiohook: the API key")
+    replay.add_argument(
+        "--secret", help="audiohook: the client secret, base64; twilio: the auth token (or VOCAL_SECRET)"
+    )
+    replay.add_argument("--audiosocket", metavar="HOST:PORT", help="audiosocket: where the server listens for it")
     replay.add_argument(
         "--connections", type=int, choices=(1, 2), default=1, help="over WebRTC: 2 for one a side (default 1)"
     )
@@ -272,7 +287,9 @@ def _demo(given: argparse.Namespace) -> int:
 def _demo_live(given: argparse.Namespace) -> int:
     from vocal.access import LINK_S, Access, Principal
     from vocal.live import Live
-    from vocal.server import Service, load_live_emotion, run
+    from vocal.running import run
+    from vocal.server import build_app
+    from vocal.service import Service, load_live_emotion
 
     config = load_config(given.config)
     _announce_compiling()
@@ -294,7 +311,7 @@ def _demo_live(given: argparse.Namespace) -> int:
         OUT.print("A staged call runs again and again. Each of the first two links logs in once; Ctrl-C ends.")
         threading.Thread(target=_play_again_and_again, args=(f"http://127.0.0.1:{port}",), daemon=True).start()
 
-    run(service, "127.0.0.1", given.port, None, None, on_ready)
+    run(build_app(service), "127.0.0.1", given.port, None, None, on_ready)
     return 0
 
 
@@ -454,17 +471,26 @@ class _ReportWriter:
 
 def _serve(given: argparse.Namespace) -> int:
     from vocal.access import Access
+    from vocal.answers import Answers
     from vocal.live import Live
-    from vocal.server import Service, check_exposure, load_live_emotion, run
+    from vocal.running import check_exposure, run
+    from vocal.server import build_app
+    from vocal.service import Service, load_live_emotion
 
     config = load_config(given.config)
+    if given.audiosocket is not None:
+        media = msgspec.structs.replace(config.media, audiosocket=given.audiosocket)
+        config = msgspec.structs.replace(config, media=media)
     if (given.tls_cert is None) != (given.tls_key is None):
         raise UsageError("--tls-cert and --tls-key go together")
     for file in filter(None, (given.tls_cert, given.tls_key)):
         if not os.access(file, os.R_OK):
             raise UsageError(f"{file}: cannot be read")
-    access = Access(given.accounts or config.server.accounts or ":memory:")
-    check_exposure(given.host, access.has_accounts, given.tls_cert is not None, given.insecure)
+    accounts = given.accounts or config.server.accounts or ":memory:"
+    access = Access(accounts)
+    check_exposure(
+        given.host, access.has_accounts or bool(config.oidc.issuer), given.tls_cert is not None, given.insecure
+    )
     _announce_compiling()
     emotion = load_live_emotion(config)
     service = Service(
@@ -474,6 +500,7 @@ def _serve(given: argparse.Namespace) -> int:
         _store(given.store or config.store.folder),
         given.tls_cert is not None,
         given.host in LOOPBACK_NAMES,
+        Answers(config.server.answers or accounts),
     )
 
     def on_ready(port: int) -> None:
@@ -483,7 +510,7 @@ def _serve(given: argparse.Namespace) -> int:
         scheme = "https" if given.tls_cert else "http"
         OUT.print(f"Vocal listens on {scheme}://{given.host}:{port}", markup=False, soft_wrap=True)
 
-    run(service, given.host, given.port, given.tls_cert, given.tls_key, on_ready)
+    run(build_app(service), given.host, given.port, given.tls_cert, given.tls_key, on_ready)
     return 0
 
 
@@ -540,18 +567,23 @@ def _replay(given: argparse.Namespace) -> int:
 
 def _replay_once(given: argparse.Namespace) -> None:
     from vocal.client import Faults, replay
+    from vocal.senders import encodings_of
     from vocal.transports.files import open_call
 
     for name in ("loss", "reorder"):
         if not 0.0 <= getattr(given, name) <= 1.0:
             raise UsageError(f"--{name}: wanted a share, 0 to 1, got {getattr(given, name)}")
     is_whip = given.to.startswith("whip:")
-    encodings: tuple[str, ...] = ("opus", "alaw", "mulaw") if is_whip else ("pcm_s16le", "alaw", "mulaw")
-    if given.to.startswith("rtp:"):
-        encodings = ("alaw", "mulaw", "g722")
+    is_rtp = given.to.startswith("rtp:")
+    if (is_whip or is_rtp) and given.dialect != "pcm":
+        raise UsageError(f"--dialect {given.dialect}: wanted ws://HOST:PORT, got {given.to}")
+    encodings: tuple[str, ...] = encodings_of(given.dialect)
+    if is_whip or is_rtp:
+        encodings = ("opus", "alaw", "mulaw") if is_whip else ("alaw", "mulaw", "g722")
     encoding = given.encoding or encodings[0]
     if encoding not in encodings:
-        raise UsageError(f"--encoding {encoding}: wanted {', '.join(encodings)} for {given.to}")
+        what = given.to if is_whip or is_rtp else given.dialect
+        raise UsageError(f"--encoding {encoding}: wanted {', '.join(encodings)} for {what}")
     faults = Faults(given.jitter, given.loss, given.drift, given.reorder)
     metadata = Metadata(given.queue, given.team, given.agent, None, given.notice)
     token = given.token or os.environ.get("VOCAL_TOKEN")
@@ -579,7 +611,18 @@ def _replay_once(given: argparse.Namespace) -> None:
                 if lost:
                     ERR.print(f"packets left out: {lost}")
             else:
-                call = replay(source, given.to, metadata, encoding=encoding, on_progress=show, **common)  # type: ignore[arg-type]
+                call = replay(
+                    source,
+                    given.to,
+                    metadata,
+                    encoding=encoding,  # type: ignore[arg-type]
+                    dialect=given.dialect,
+                    api_key=given.api_key,
+                    secret=given.secret or os.environ.get("VOCAL_SECRET"),
+                    audiosocket=given.audiosocket,
+                    on_progress=show,
+                    **common,
+                )
     ERR.print(f"call: {call}", markup=False, soft_wrap=True)
 
 

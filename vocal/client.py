@@ -10,9 +10,11 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from socket import SHUT_RDWR
+from socket import SHUT_RDWR, create_connection
+from socket import socket as Socket
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
@@ -20,16 +22,17 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidHandshake, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
-from vocal.errors import InputError, UsageError
-from vocal.transports.pcm import Encoding, Hello, hello_text
+from vocal.errors import InputError, UsageError, unknown
+from vocal.senders import SENDERS, Asked, AudioSocketSender, PcmSender, Sender, sides
+from vocal.transports.pcm import Encoding
 from vocal.types import Channel, LiveEvent, Metadata
 
 PACKET_SAMPLES = 160
 RATE_HZ = 8000
-MOST_FRAME = 32_000
 LONGEST_WAIT_S = 10.0
 
 
@@ -112,7 +115,7 @@ class Client:
                     self.cursor = cursor
                     yield cursor, event
             except (OSError, InvalidHandshake, ConnectionClosed) as error:
-                if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.code == 1008:
+                if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.code in (1008, 4401):
                     raise InputError(f"{self._ws}: {error.rcvd.reason}") from None
                 if not comes_back:
                     raise InputError(f"{self._ws}: {error or 'cannot be reached'}") from None
@@ -146,98 +149,171 @@ class Client:
         channels: tuple[Channel, ...],
         metadata: Metadata = Metadata(),
         call: str | None = None,
-        encoding: Encoding = "pcm_s16le",
+        encoding: Encoding | None = None,
+        dialect: str = "pcm",
+        api_key: str | None = None,
+        secret: str | None = None,
+        audiosocket: str | None = None,
     ) -> "SentCall":
-        """Opens a call over a raw PCM WebSocket, 8 kHz. Raises InputError where the server refuses it."""
-        hello = Hello(
-            encoding=encoding,
-            channels=2 if len(channels) == 2 else 1,
-            roles=tuple(one.role for one in channels),
-            call=call,
-            notice=metadata.notice,
-            metadata=metadata,
-        )
+        """Opens a call as the client of a dialect does, 8 kHz. Raises InputError where the server refuses it.
+
+        api_key, secret: by which AudioHook's or Twilio's client shows who it is. audiosocket: HOST:PORT of the server.
+        """
+        if dialect not in SENDERS:
+            raise UsageError(unknown("dialect", dialect, SENDERS))
+        name = call or ("" if dialect == "pcm" else uuid.uuid4().hex)
+        asked = Asked(channels, metadata, name, encoding, api_key, secret)
         stack = ExitStack()
         try:
-            socket = stack.enter_context(
-                connect(
-                    f"{self._ws}/v1/media/pcm",
-                    additional_headers=self._headers,
-                    ssl=self._context,
-                    compression=None,
-                )
-            )
+            wires = [
+                (self._wire(sender, stack, audiosocket), sender, column) for sender, column in sides(asked, dialect)
+            ]
         except (OSError, InvalidHandshake) as error:
-            raise InputError(f"{self._ws}: {error or 'cannot be reached'}") from None
-        return SentCall(socket, stack, hello)
+            stack.close()
+            raise InputError(f"{self._ws}: {_refusal(error)}") from None
+        except BaseException:
+            stack.close()
+            raise
+        return SentCall(wires, stack, name)
+
+    def _wire(self, sender: Sender, stack: ExitStack, audiosocket: str | None) -> "_Wire":
+        if isinstance(sender, AudioSocketSender):
+            host, _, port = (audiosocket or "").rpartition(":")
+            if not host or not port.isdecimal():
+                raise UsageError(f"audiosocket: wanted HOST:PORT, got {audiosocket!r}")
+            self.request("POST", "/v1/media/audiosocket", sender.announcement())
+            return _Tcp(stack.enter_context(create_connection((host, int(port)), 10.0)))
+        url = self._ws + sender.path()
+        return stack.enter_context(
+            connect(
+                url,
+                additional_headers={**self._headers, **sender.headers(url)},
+                subprotocols=[Subprotocol(sender.subprotocol)] if sender.subprotocol else None,
+                ssl=self._context,
+                compression=None,
+            )
+        )
+
+
+class _Wire(Protocol):
+    def send(self, message: str | bytes) -> None: ...
+
+    def recv(self, timeout: float | None = None) -> str | bytes: ...
+
+    def close(self) -> None: ...
+
+    @property
+    def socket(self) -> Socket: ...
+
+
+class _Tcp:
+    def __init__(self, socket: Socket) -> None:
+        self.socket = socket
+
+    def send(self, message: str | bytes) -> None:
+        assert isinstance(message, bytes)
+        self.socket.sendall(message)
+
+    def recv(self, timeout: float | None = None) -> str | bytes:
+        self.socket.settimeout(timeout)
+        if data := self.socket.recv(4096):
+            return data
+        raise ConnectionClosedOK(None, None)
+
+    def close(self) -> None:
+        self.socket.close()
 
 
 class SentCall:
-    """A call that we send. `end` waits until all of it was heard."""
+    """A call that we send. `end` waits until all of it was heard, where its dialect tells."""
 
-    def __init__(self, socket: ClientConnection, stack: ExitStack, hello: Hello) -> None:
-        self._socket = socket
-        self._stack = stack
-        self._encoding = hello.encoding
-        self._send(hello_text(hello))
-        answer = self._receive()
-        if answer.get("type") != "opened":
-            raise InputError(f"the server takes no call: {answer.get('error', answer)}")
-        self.call = str(answer["call"])
+    def __init__(self, wires: Sequence[tuple[_Wire, Sender, int | None]], stack: ExitStack, call: str) -> None:
+        self._wires, self._stack = wires, stack
+        self._rest: NDArray[np.float32] | None = None
+        self.call = call
+        for wire, sender, _ in wires:
+            self._send(wire, sender.begin())
+            if sender.answers:
+                answer = self._answer(wire, sender, "begin")
+                self.call = str(answer.get("call") or call)
 
     def push(self, pcm: NDArray[np.float32]) -> None:
         """Audio (n, channels)."""
-        frames = encoded(pcm, self._encoding)
-        for first in range(0, len(frames), MOST_FRAME):
-            self._send(frames[first : first + MOST_FRAME])
+        size = self._wires[0][1].samples
+        pcm = pcm if self._rest is None else np.concatenate([self._rest, pcm])
+        whole = len(pcm) - len(pcm) % size
+        for first in range(0, whole, size):
+            self._audio(pcm[first : first + size])
+        self._rest = pcm[whole:]
 
     def set_notice(self, given: bool) -> None:
-        self._send(msgspec.json.encode({"type": "notice", "given": given}).decode())
+        wire, sender, _ = self._wires[0]
+        if not isinstance(sender, PcmSender):
+            raise UsageError("notice in mid-call: over our own dialect, pcm, or POST /v1/calls/ID/notice")
+        self._send(wire, [msgspec.json.encode({"type": "notice", "given": given}).decode()])
 
     def end(self) -> None:
-        self._send('{"type": "end"}')
-        while self._receive().get("type") != "ended":
-            pass
+        if self._rest is not None and len(self._rest):
+            self._audio(self._rest)
+        for wire, sender, _ in self._wires:
+            frames = list(sender.end())
+            self._send(wire, frames)
+            if sender.answers:
+                self._answer(wire, sender, "end")
+            elif frames:
+                self._until_closed(wire)
+        for wire, _, _ in self._wires:
+            wire.close()
         self._stack.close()
 
     def drop(self) -> None:
         """As if the cable had been pulled."""
-        self._socket.socket.shutdown(SHUT_RDWR)
+        for wire, _, _ in self._wires:
+            wire.socket.shutdown(SHUT_RDWR)
 
-    def _send(self, frame: str | bytes) -> None:
+    def _audio(self, pcm: NDArray[np.float32]) -> None:
+        for wire, sender, column in self._wires:
+            self._send(wire, sender.audio(pcm if column is None else pcm[:, column : column + 1]))
+
+    def _send(self, wire: _Wire, frames: Iterable[str | bytes]) -> None:
         try:
-            self._socket.send(frame)
+            for frame in frames:
+                wire.send(frame)
+        except (ConnectionClosed, OSError) as error:
+            raise InputError(f"the server closed the call: {_reason(error)}") from None
+
+    def _answer(self, wire: _Wire, sender: Sender, to: str) -> dict[str, Any]:
+        try:
+            while True:
+                answer: dict[str, Any] = msgspec.json.decode(wire.recv(timeout=90.0))
+                if sender.is_answer(answer, to):
+                    return answer
+                if answer.get("type") in ("error", "disconnect"):
+                    raise InputError(f"the server takes no call: {answer.get('error') or answer.get('parameters')}")
+        except (ConnectionClosed, OSError, TimeoutError) as error:
+            raise InputError(f"the server closed the call: {_reason(error)}") from None
+
+    def _until_closed(self, wire: _Wire) -> None:
+        try:
+            while True:
+                wire.recv(timeout=90.0)
         except ConnectionClosed as error:
-            raise InputError(f"the server closed the call: {error.rcvd.reason if error.rcvd else error}") from None
-
-    def _receive(self) -> dict[str, Any]:
-        try:
-            answer: dict[str, Any] = msgspec.json.decode(self._socket.recv(timeout=90.0))
-        except (ConnectionClosed, TimeoutError) as error:
+            if error.rcvd is not None and error.rcvd.code != 1000:
+                raise InputError(f"the server closed the call: {error.rcvd.reason}") from None
+        except OSError as error:
             raise InputError(f"the server closed the call: {error}") from None
-        return answer
 
 
-def encoded(pcm: NDArray[np.float32], encoding: Encoding) -> bytes:
-    """Audio (n, channels) as the wire has it."""
-    codes = np.clip(np.round(np.nan_to_num(pcm) * 32768.0), -32768, 32767).astype("<i2")
-    if encoding == "pcm_s16le":
-        return codes.tobytes()
-    return _companded(codes, encoding).tobytes()
+def _reason(error: Exception) -> str:
+    closed = error.rcvd if isinstance(error, ConnectionClosed) else None
+    return closed.reason or str(closed.code) if closed else str(error)
 
 
-def _companded(codes: NDArray[np.int16], encoding: Encoding) -> NDArray[np.uint8]:
-    """The code whose value is nearest, by the decoder's own table."""
-    from vocal.transports.pcm import table
-
-    values = table(encoding)
-    order = np.argsort(values)
-    ranked = values[order]
-    wanted = codes.astype(np.float32) / np.float32(32768.0)
-    place = np.clip(np.searchsorted(ranked, wanted), 1, len(ranked) - 1)
-    below = wanted - ranked[place - 1] <= ranked[place] - wanted
-    nearest: NDArray[np.uint8] = order[place - below].astype(np.uint8)
-    return nearest
+def _refusal(error: Exception) -> str:
+    """With what the server says of why."""
+    if isinstance(error, InvalidStatus):
+        return f"{error.response.status_code} {_detail(bytes(error.response.body or b''))}"
+    return str(error) or "cannot be reached"
 
 
 class Faults(NamedTuple):
@@ -267,7 +343,11 @@ def replay(
     metadata: Metadata = Metadata(),
     *,
     call: str | None = None,
-    encoding: Encoding = "pcm_s16le",
+    encoding: Encoding | None = None,
+    dialect: str = "pcm",
+    api_key: str | None = None,
+    secret: str | None = None,
+    audiosocket: str | None = None,
     speed: float = 1.0,
     faults: Faults = Faults(),
     token: str | None = None,
@@ -282,7 +362,7 @@ def replay(
         raise UsageError(f"--speed: wanted more than 0, got {speed}")
     chance = random.Random(seed)
     with Client(url, token) as client:
-        sent = client.send_call(source.channels, metadata, call, encoding)
+        sent = client.send_call(source.channels, metadata, call, encoding, dialect, api_key, secret, audiosocket)
         began = time.monotonic()
         number = 0
         while len(pcm := source.read(PACKET_SAMPLES)):

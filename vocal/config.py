@@ -88,13 +88,15 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may connect, and how much.
 
-    accounts: SQLite file of accounts and tokens; empty: none, and only this machine's user is served. closed: wants a
-    login even where there are no accounts. origins: of pages elsewhere that may call and connect; hosts: names this
-    server goes by; frame_ancestors: pages that may embed ours, as in a content security policy. Rates are for each
-    address. most_body: bytes of a request. hello_s: until a media connection must have said what comes.
+    accounts: SQLite file of accounts and tokens; empty: none, and only this machine's user is served. answers: SQLite
+    file of what agents answered; empty: the accounts' file. closed: wants a login even where there are no accounts.
+    origins: of pages elsewhere that may call and connect; hosts: names this server goes by; frame_ancestors: pages that
+    may embed ours, as in a content security policy. Rates are for each address. most_body: bytes of a request. hello_s:
+    until a media connection must have said what comes.
     """
 
     accounts: str = ""
+    answers: str = ""
     closed: bool = False
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
@@ -105,6 +107,28 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     opens_per_s: float = 50.0
     most_body: int = 65_536
     hello_s: float = 10.0
+
+
+class OidcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Signing in by OpenID Connect; issuer empty: not offered.
+
+    issuer: URL, as the provider calls itself. client_id, client_secret: as it knows this server; without a secret PKCE
+    alone protects. redirect_url: our /login/oidc/callback as the provider knows it; empty: as the browser sees this
+    server. name: what the button calls the provider. scopes: asked for beside openid. groups_claim: where the groups
+    stand, a path with dots in nested claims; groups: what each makes somebody, the first that fits. id_claim: the id
+    by which calls name somebody; team_claim: their team.
+    """
+
+    issuer: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    redirect_url: str = ""
+    name: str = "OpenID Connect"
+    scopes: tuple[str, ...] = ("profile",)
+    groups_claim: str = "groups"
+    groups: dict[str, Literal["agent", "lead", "operator"]] = {}
+    id_claim: str = "sub"
+    team_claim: str = "team"
 
 
 class WebrtcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,6 +145,28 @@ class WebrtcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     invite_s: float = 900.0
     most_connecting: int = 200
     stun: tuple[str, ...] = ()
+
+
+class MediaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Calls over WebSockets and AudioSocket, by dialect: twilio, telnyx, audiohook, jambonz, ...
+
+    tracks: whose voice each track of a dialect is, such as {"twilio": {"inbound": "customer", "outbound": "agent"}}; a
+    track that is not named is of unknown role. names: what peers call our metadata (queue, team, agent, language,
+    notice, call), where it is not that. codings: of peers whose messages mislead: ulaw, alaw, s16le, l16. url: this
+    server as peers call it, wss://HOST, where a proxy stands before it: signatures cover it. audiohook_keys: the client
+    secret (base64, empty: none) of each API key. twilio_tokens: auth tokens of the accounts that may connect.
+    signature_age_s: how old a signature may be. audiosocket: HOST:PORT to listen on; empty: nowhere. In the environment
+    tables and lists are JSON.
+    """
+
+    tracks: dict[str, dict[str, Literal["agent", "customer", "unknown"]]] = {}
+    names: dict[str, str] = {}
+    codings: dict[str, Literal["ulaw", "alaw", "s16le", "l16"]] = {}
+    url: str = ""
+    audiohook_keys: dict[str, str] = {}
+    twilio_tokens: tuple[str, ...] = ()
+    signature_age_s: float = 10.0
+    audiosocket: str = ""
 
 
 class RtpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,7 +201,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rules: RulesConfig = RulesConfig()
     live: LiveConfig = LiveConfig()
     server: ServerConfig = ServerConfig()
+    oidc: OidcConfig = OidcConfig()
     webrtc: WebrtcConfig = WebrtcConfig()
+    media: MediaConfig = MediaConfig()
     rtp: RtpConfig = RtpConfig()
     store: StoreConfig = StoreConfig()
 
@@ -166,14 +214,24 @@ def _check_keys(given: Mapping[str, Any], wanted: tuple[str, ...], where: str) -
             raise ConfigError(f"{where}: {unknown('key', key, wanted)}")
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
+def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
     rooms = Config.__struct_fields__
     for name, value in environment.items():
         room, _, key = name.removeprefix("VOCAL_").lower().partition("_")
         if name.startswith("VOCAL_") and key and room in rooms:
-            found.setdefault(room, {})[key] = value
+            found.setdefault(room, {})[key] = _plain(name, value)
     return found
+
+
+def _plain(name: str, value: str) -> Any:
+    """Tables and lists are JSON there."""
+    if not value.startswith(("{", "[")):
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"environment: {name}: wanted JSON: {error}") from None
 
 
 def load_config(path: str | os.PathLike[str] | None = None, environment: Mapping[str, str] = os.environ) -> Config:

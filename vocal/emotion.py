@@ -116,7 +116,7 @@ class EmotionModel:
         self._file = self.folder / "model.onnx"
         self._places = self._places_of_labels()
         self._session = self._load(threads)
-        self._batch = BATCH if self.contract.is_fixed else 1
+        self.batch = BATCH if self.contract.is_fixed else 1
         self._check_inputs()
         self._check_outputs()
         try:
@@ -193,7 +193,7 @@ class EmotionModel:
         if len(sizes) > 1 or (sizes and not self.contract.is_fixed and sizes != {1}):
             raise ModelError(f"{self._file}: wanted inputs of any number of rows, got {sorted(sizes)}")
         if sizes:
-            (self._batch,) = sizes
+            (self.batch,) = sizes
 
     def _check_outputs(self) -> None:
         nodes = {node.name: node for node in self._session.get_outputs()}
@@ -236,15 +236,15 @@ class EmotionModel:
     def _run(self, rows: list[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
         """The outputs that the contract names, (n, width), of rows that stand in one batch each time or alone."""
         found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in self.contract.outputs}
-        for first in range(0, len(rows), self._batch):
-            part = rows[first : first + self._batch]
+        for first in range(0, len(rows), self.batch):
+            part = rows[first : first + self.batch]
             feed = {}
             for name in self.contract.inputs:
-                feed[name] = np.zeros((self._batch, *part[0][name].shape), np.float32)
+                feed[name] = np.zeros((self.batch, *part[0][name].shape), np.float32)
                 for i, row in enumerate(part):
                     feed[name][i] = row[name]
             for name, values in zip(found, self._session.run(list(found), feed), strict=True):
-                wanted = self._batch, self.contract.outputs[name].width
+                wanted = self.batch, self.contract.outputs[name].width
                 if values.shape != wanted:
                     raise ModelError(f"{self._file}: output {name!r}: wanted shape {wanted}, got {values.shape}")
                 found[name].append(values[: len(part)])
@@ -257,8 +257,8 @@ class EmotionModel:
         they may be of any length.
         """
         found = {name: np.full((len(inputs), o.width), np.nan, np.float32) for name, o in self.contract.outputs.items()}
-        for first in range(0, len(inputs), self._batch):
-            part = [self._show(row) for row in inputs[first : first + self._batch]]
+        for first in range(0, len(inputs), self.batch):
+            part = [self._show(row) for row in inputs[first : first + self.batch]]
             for i, outputs in enumerate(self._run_each(part)):
                 for name, values in outputs.items():
                     found[name][first + i] = values

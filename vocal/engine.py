@@ -1,13 +1,14 @@
 """The clock and the composer: calls open and end, audio goes in by any cut, events come out in the order of the call.
 
 play ─► playouts ────┐
-push ─► pending PCM ─┴► bank (ticks) ─► spans ─► utterance ─► emotion (a batch) ─► conversation ─► rules ─► on_event
+push ─► pending PCM ─┴► bank (ticks) ─► spans ─► utterance ─► estimates ─► conversation ─► rules ─► on_event
+
+A call whose estimates are still out waits for them, with all that comes after; the others do not.
 """
 
 import heapq
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -19,6 +20,7 @@ from vocal.config import Config
 from vocal.conversation import Conversation
 from vocal.emotion import EmotionModel
 from vocal.errors import UsageError
+from vocal.estimates import Estimates, Question
 from vocal.playout import Playout
 from vocal.policy import may_infer_emotion
 from vocal.rules import RuleBook, Rules, load_rules
@@ -34,24 +36,29 @@ from vocal.types import (
     Mood,
     NoEstimate,
     Notice,
+    Relative,
 )
 from vocal.types import Conversation as ConversationEvent
-from vocal.utterance import Heard, Speaker
+from vocal.utterance import EmotionInput, Heard, Speaker
 
 Sink = Callable[[Event], None]
 
 LEAST_LEVEL_DBOV = -90.0
+MOST_WAIT_S = 0.005
+"""What a tick waits for estimates at its end: those of a small model come with the tick that asked."""
+
 LEAST_TEMPO_S = 3.0
 """Speech in the last 10 s below which its tempo is not told."""
 
 
-class _Due(NamedTuple):
-    """Something to tell a call's conversation, in the order of its time."""
+class _Due:
+    """Something to tell a call's conversation, in the order of its time. key: of an estimate that it waits for."""
 
-    known_s: float
-    speaker: Speaker
-    span: Span
-    heard: Heard | None
+    def __init__(self, speaker: Speaker, span: Span, heard: Heard | None) -> None:
+        self.known_s = span.known_step / STEPS_PER_S
+        self.speaker, self.span, self.heard = speaker, span, heard
+        self.key: int | None = None
+        self.found: Emotion | NoEstimate | None = None
 
 
 class _LiveCall:
@@ -100,6 +107,18 @@ class _LiveCall:
         return np.concatenate(taken) if taken else np.zeros((0, len(self.speakers)), np.float32)
 
 
+def _channel_levels(channel: Channel, momentary: Sequence[float]) -> ChannelLevels:
+    speech, level, f0, syllables, spoken_s = momentary
+    return ChannelLevels(
+        channel=channel.channel,
+        role=channel.role,
+        speech=round(speech, 2),
+        level_dbov=round(level, 1) if level > LEAST_LEVEL_DBOV else None,
+        f0_hz=round(f0, 1) if math.isfinite(f0) else None,
+        tempo_syll_s=round(syllables / spoken_s, 2) if spoken_s >= LEAST_TEMPO_S else None,
+    )
+
+
 class Engine:
     """Many calls at once; `on_event` is called for every event, in the order of each call.
 
@@ -113,13 +132,16 @@ class Engine:
     ) -> None:
         self._on_event = on_event
         self._config = config
-        self._emotion = emotion
+        self._estimates = None if emotion is None else Estimates(emotion)
         self._wants = emotion.wants if emotion is not None else frozenset()
         self._book = load_rules(config.rules.file)
         self._bank = Bank(config.boundary, threads)
         self._calls: dict[str, _LiveCall] = {}
         self._step = 0
         self._opened = 0
+        self._asked = 0
+        self._awaited: dict[int, tuple[_LiveCall, _Due]] = {}  # by key
+        self._is_quick = True  # an answer that was waited for came in time
         # What makes a call worth a look: spans heard of it, its next whole second, or its end. All by number.
         self._heard: dict[int, _LiveCall] = {}
         self._seconds: list[tuple[int, int, _LiveCall]] = []  # a heap: step, number
@@ -141,7 +163,7 @@ class Engine:
         live = _LiveCall(self._opened, call, speakers, self._step, self._config, self._book)
         self._opened += 1
         self._calls[call.call] = live
-        self._await_second(live)
+        heapq.heappush(self._seconds, (self._step + STEPS_PER_S, live.number, live))
         for speaker in speakers:
             self._by_slot[speaker.slot] = (live, speaker)
         self._emit(
@@ -158,7 +180,7 @@ class Engine:
         )
 
     def _speaker(self, call: Call, channel: Channel, slot: Slot) -> Speaker:
-        allowed = self._emotion is not None and may_infer_emotion(channel.role, call.metadata.notice)
+        allowed = self._estimates is not None and may_infer_emotion(channel.role, call.metadata.notice)
         if allowed and "waveform" in self._wants:
             self._bank.keep_audio(slot)
         return Speaker(channel, slot, allowed, self._wants)
@@ -200,11 +222,6 @@ class Engine:
         if live.end_reason is None:
             self._closing.setdefault(live.number, (live, reason))
 
-    def is_heard(self, call: str) -> bool:
-        """Whether a call is open and its audio has not ended."""
-        live = self._calls.get(call)
-        return live is not None and live.end_reason is None
-
     def heard_ms(self, call: str) -> float:
         """When a tick last brought audio of a call."""
         return max(self._bank.pulled(speaker.slot).heard_ms for speaker in self._live(call).speakers)
@@ -212,6 +229,18 @@ class Engine:
     def stop(self) -> None:
         """No `tick` comes any more."""
         self._bank.close()
+        if self._estimates is not None:
+            self._estimates.close()
+
+    @property
+    def emotion_busy(self) -> float:
+        """Share of the last 10 s in which the emotion model was at work, 0-1."""
+        return 0.0 if self._estimates is None else self._estimates.busy
+
+    @property
+    def refused_estimates(self) -> int:
+        """How many were not asked for, as the model was behind."""
+        return 0 if self._estimates is None else self._estimates.refused
 
     def withdraw_notice(self, call: str) -> None:
         """The customer objects in mid-call: nothing more is inferred, and what was inferred is deleted."""
@@ -220,8 +249,19 @@ class Engine:
         for speaker in live.speakers:
             speaker.forget_emotion()
             self._bank.forget_audio(speaker.slot)
+        self._forget_estimates(live)
         live.conversation.forget_emotion()
         self._emit(live, Notice(call=call, at_s=self._at_s(live), given=False))
+
+    def _forget_estimates(self, live: _LiveCall) -> None:
+        keys = [due.key for due in live.due if due.key is not None]
+        if self._estimates is not None:
+            self._estimates.forget(keys)
+        for due in live.due:
+            due.key, due.found = None, None
+        for key in keys:
+            del self._awaited[key]
+        self._heard[live.number] = live
 
     def give_notice(self, call: str) -> None:
         """The customer was informed in mid-call: policy is asked anew, and emotion inferred from here on."""
@@ -236,22 +276,19 @@ class Engine:
             self._by_slot[speaker.slot] = (live, speaker)
         self._emit(live, Notice(call=call, at_s=self._at_s(live), given=True))
 
-    def levels(self, call: str) -> Levels:
-        """How each channel of a call sounds now."""
-        live = self._live(call)
-        channels = tuple(self._channel_levels(speaker) for speaker in live.speakers)
-        return Levels(call=call, seq=live.seq, at_s=self._at_s(live), channels=channels)
-
-    def _channel_levels(self, speaker: Speaker) -> ChannelLevels:
-        speech, level, f0, syllables, spoken_s = self._bank.momentary(speaker.slot).tolist()
-        return ChannelLevels(
-            channel=speaker.channel.channel,
-            role=speaker.channel.role,
-            speech=round(speech, 2),
-            level_dbov=round(level, 1) if level > LEAST_LEVEL_DBOV else None,
-            f0_hz=round(f0, 1) if math.isfinite(f0) else None,
-            tempo_syll_s=round(syllables / spoken_s, 2) if spoken_s >= LEAST_TEMPO_S else None,
-        )
+    def levels(self, calls: Iterable[str]) -> list[Levels]:
+        """How each channel sounds now, of those calls whose audio has not ended."""
+        lives = [live for live in map(self._calls.get, calls) if live is not None and live.end_reason is None]
+        found = iter(self._bank.momentary([one.slot for live in lives for one in live.speakers]).tolist())
+        return [
+            Levels(
+                call=live.call.call,
+                seq=live.seq,
+                at_s=self._at_s(live),
+                channels=tuple(_channel_levels(one.channel, next(found)) for one in live.speakers),
+            )
+            for live in lives
+        ]
 
     def _at_s(self, live: _LiveCall) -> float:
         return (self._step - live.opened_step) / STEPS_PER_S
@@ -271,7 +308,7 @@ class Engine:
             for column, speaker in enumerate(live.speakers):
                 audio[speaker.slot] = pcm[:, column]
         for span in self._bank.advance(ticks, audio):
-            self._hear(span)
+            self._hear([span])
         self._step += ticks * vk.HOPS
         self._settle()
         return ticks
@@ -280,12 +317,9 @@ class Engine:
         """Move all calls on by the tick at `now_ms` of their playouts."""
         if not self._calls:
             return
-        spans = self._bank.tick(now_ms)
-        self._bank.measure_ahead(
-            [self._by_slot[span.slot][1].stretch(span) for span in spans if span.kind is not Kind.BEGUN]
-        )
-        for span in spans:
-            self._hear(span)
+        if self._estimates is not None:
+            self._estimates.start()
+        self._hear(self._bank.tick(now_ms))
         self._step += vk.HOPS
         for live, reason in list(self._closing.values()):
             self._play_out(live, reason)
@@ -312,64 +346,88 @@ class Engine:
         settled = self._step - live.opened_step - vk.SETTLE_TICKS * vk.HOPS
         return live.end_reason is not None and settled >= live.end_step
 
-    def _hear(self, span: Span) -> None:
-        """Measure a span while the bank stands where it was decided."""
-        live, speaker = self._by_slot[span.slot]
-        heard = None if span.kind is Kind.BEGUN else speaker.hear(self._bank, span, live.call.call)
-        live.due.append(_Due(span.known_step / STEPS_PER_S, speaker, span, heard))
-        self._heard[live.number] = live
+    def _hear(self, spans: Sequence[Span]) -> None:
+        """Measure spans while the bank stands where they were decided."""
+        said = [span for span in spans if span.kind is not Kind.BEGUN]
+        found = self._bank.measure([self._by_slot[span.slot][1].stretch(span) for span in said]) if said else []
+        measured = dict(zip(said, found, strict=True))
+        asking = []
+        for span in spans:
+            live, speaker = self._by_slot[span.slot]
+            of_it = measured.get(span)
+            heard = None if of_it is None else speaker.hear(self._bank, span, of_it, live.call.call)
+            live.due.append(_Due(speaker, span, heard))
+            self._heard[live.number] = live
+            if heard is not None and heard.emotion_input is not None:
+                asking.append((live, live.due[-1], heard.emotion_input, heard.utterance.relative))
+        if asking:
+            self._ask(asking)
+
+    def _ask(self, asking: list[tuple[_LiveCall, _Due, EmotionInput, Relative]]) -> None:
+        assert self._estimates is not None
+        questions = []
+        for live, due, row, relative in asking:
+            self._asked += 1
+            due.key = self._asked
+            self._awaited[due.key] = (live, due)
+            questions.append(Question(due.key, row, relative))
+        if not self._estimates.ask(questions):
+            self._answer({one.key: "busy" for one in questions})
+
+    def _answer(self, found: Mapping[int, Emotion | NoEstimate]) -> None:
+        self._is_quick |= bool(found)
+        for key, it in found.items():
+            live, due = self._awaited.pop(key)
+            due.key, due.found = None, it
+            self._heard[live.number] = live
 
     def _settle(self) -> None:
-        """Infer for all calls in one batch, then bring each call of which there is anything to tell up to its clock."""
+        """Bring each call of which there is anything to tell up to its clock, or to an estimate it waits for."""
         for live in self._ended.values():
             if self._is_over(live):
                 for speaker in live.speakers:
                     if (last := self._bank.flush(speaker.slot)) is not None:
-                        self._hear(last)
-        waiting: list[_LiveCall] = []
-        touched = {**self._heard, **self._ended}
-        self._heard = {}
+                        self._hear([last])
         while self._seconds and self._seconds[0][0] <= self._step:
-            _, number, live = heapq.heappop(self._seconds)
+            step, number, live = heapq.heappop(self._seconds)
             if live.end_reason is None:
-                touched[number] = live
-                waiting.append(live)
-        asking = [
-            (due, due.heard)
-            for _, live in sorted(touched.items())
-            for due in live.due
-            if due.heard is not None and due.heard.emotion_input is not None and due.speaker.infers_emotion
-        ]
-        inferred: dict[int, Emotion | NoEstimate] = {}
-        if self._emotion is not None and asking:
-            inputs = [heard.emotion_input for _, heard in asking if heard.emotion_input is not None]
-            relatives = [heard.utterance.relative for _, heard in asking]
-            emotions = self._emotion.estimate(inputs, relatives)
-            inferred = {id(due): emotion for (due, _), emotion in zip(asking, emotions, strict=True)}
-        over = []
-        for _, live in sorted(touched.items()):
+                self._heard[number] = live
+                heapq.heappush(self._seconds, (step + STEPS_PER_S, number, live))
+        if self._estimates is not None:
+            self._answer(self._estimates.take())
+        self._bring_up()
+        if self._estimates is not None and self._awaited and self._is_quick:
+            self._answer(self._estimates.take(MOST_WAIT_S))
+            self._is_quick = not self._awaited
+            self._bring_up()
+
+    def _bring_up(self) -> None:
+        heard, self._heard = {**self._heard, **self._ended}, {}
+        for _, live in sorted(heard.items()):
+            self._tell_due(live)
+            if not live.due and self._is_over(live):
+                self._close(live)
+
+    def _tell_due(self, live: _LiveCall) -> None:
+        """What is due of a call, up to the first that waits for its estimate."""
+        # A span is known to the step: within one, channels come in their order.
+        live.due.sort(key=lambda due: (due.known_s, due.speaker.channel.channel))
+        told = 0
+        for due in live.due:
+            self._pass_seconds(live, due.known_s, before=True)
+            if due.key is not None:
+                break
+            self._tell(live, due)
+            told += 1
+        del live.due[:told]
+        if not live.due:
             position = self._step - live.opened_step
-            until_s = (position if live.end_reason is None else min(position, live.end_step)) / STEPS_PER_S
-            # A span is known to the step: within one, channels come in their order.
-            for due in sorted(live.due, key=lambda due: (due.known_s, due.speaker.channel.channel)):
-                self._pass_seconds(live, due.known_s, before=True)
-                self._tell(live, due, inferred.get(id(due)))
-            live.due = []
-            self._pass_seconds(live, until_s, before=False)
-            if self._is_over(live):
-                over.append(live)
-        for live in waiting:
-            self._await_second(live)
-        for live in over:
-            self._close(live)
+            until_step = position if live.end_reason is None else min(position, live.end_step)
+            self._pass_seconds(live, until_step / STEPS_PER_S, before=False)
 
-    def _await_second(self, live: _LiveCall) -> None:
-        step = live.opened_step + (live.second + 1) * STEPS_PER_S
-        heapq.heappush(self._seconds, (step, live.number, live))
-
-    def _tell(self, live: _LiveCall, due: _Due, found: Emotion | NoEstimate | None) -> None:
+    def _tell(self, live: _LiveCall, due: _Due) -> None:
         role = due.speaker.channel.role
-        heard = due.heard
+        heard, found = due.heard, due.found
         if heard is None:
             live.conversation.begin(role, due.span.start_step / STEPS_PER_S)
             return

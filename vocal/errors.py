@@ -7,6 +7,7 @@
     ├── ModelError        a model that does not keep its contract
     ├── StoreError        a store that cannot be read or written
     ├── AccessError       somebody who may not do this, or whom we do not know
+    │   └── LoginError    a sign-in elsewhere that did not work out; `why` is a text key
     ├── MediaError        a peer that does not speak as its transport wants
     └── CapacityError     a call that the machine does not carry any more: try again later
 
@@ -51,6 +52,12 @@ class StoreError(VocalError):
 
 class AccessError(VocalError):
     pass
+
+
+class LoginError(AccessError):
+    def __init__(self, why: str, message: str) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class MediaError(VocalError):

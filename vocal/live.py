@@ -53,7 +53,10 @@ class CallState(msgspec.Struct, frozen=True):
 
 
 class LiveStats(msgspec.Struct, frozen=True):
-    """How the clock keeps up; the costs are of the last 10 s."""
+    """How the clock keeps up; the costs are of the last 10 s. emotion_busy: share in which the model was at work.
+
+    refused_estimates: not asked for, as the emotion model was behind.
+    """
 
     calls: int
     channels: int
@@ -66,6 +69,8 @@ class LiveStats(msgspec.Struct, frozen=True):
     tick_mean_ms: float
     tick_p95_ms: float
     tick_p99_ms: float
+    emotion_busy: float
+    refused_estimates: int
 
 
 class _Room:
@@ -176,6 +181,13 @@ class Live:
         """A channel's media ended; what waits is played, and the call goes on."""
         playout.close()
 
+    def touch(self, call: str) -> None:
+        """The call's peer is there, though it sends no audio, as in a pause: the call is not idle."""
+        with self._lock:
+            room = self._rooms.get(call)
+            if room is not None:
+                room.last_heard_ms = self.now_ms()
+
     def end(self, call: str, reason: str) -> None:
         """The call ends after what was pushed has been played. A call that is not open is no mistake: it has ended."""
         with self._lock:
@@ -219,6 +231,8 @@ class Live:
                 tick_mean_ms=round(float(costs.mean()), 3),
                 tick_p95_ms=round(float(np.quantile(costs, 0.95)), 3),
                 tick_p99_ms=round(float(np.quantile(costs, 0.99)), 3),
+                emotion_busy=round(self._engine.emotion_busy, 3),
+                refused_estimates=self._engine.refused_estimates,
             )
 
     # The clock
@@ -290,9 +304,7 @@ class Live:
         if self.wants_levels:
             # The first after LEVELS_TICKS of a call's ticks, so not at the tick at which it begins.
             for turn in range((self._ticks + 1) % LEVELS_TICKS, IDLE_TICKS, LEVELS_TICKS):
-                for name in self._turns[turn]:
-                    if self._engine.is_heard(name):
-                        self._events.append(self._engine.levels(name))
+                self._events += self._engine.levels(self._turns[turn])
 
     def _look(self, room: _Room, now_ms: float) -> None:
         """Whether anything still comes on a call."""
@@ -365,6 +377,13 @@ class Live:
         if len(self._rooms) >= config.most_calls:
             raise CapacityError(
                 f"{len(self._rooms)} calls are open, and no more than {config.most_calls} are wanted", 10.0
+            )
+        busy = self._engine.emotion_busy
+        if busy > config.most_busy:
+            raise CapacityError(
+                f"this machine is full: the emotion model is at work {busy:.0%} of the time, "
+                f"wanted at most {config.most_busy:.0%}",
+                5.0,
             )
         costs = np.array(list(self._costs_ms)[-MEASURED_TICKS // 2 :])
         if len(costs) < MEASURED_TICKS // 10 or not self._rooms:

@@ -13,11 +13,12 @@ Role = Literal["agent", "customer", "unknown"]
 Language = Literal["de", "en"]
 Audience = Literal["agent", "coach"]
 Severity = Literal["info", "hint", "warning", "alert"]
-NoEstimate = Literal["too_short", "bad_line", "overlap", "not_voice", "model"]
+NoEstimate = Literal["too_short", "bad_line", "overlap", "not_voice", "model", "busy"]
 """Why a customer's utterance has no emotion.
 
 too_short: under 0.6 s of speech. bad_line: too noisy, clipped or lost. overlap: the other side speaks and is much
 louder, so that it may be theirs. not_voice: nothing that the model knows as a voice. model: it gave no numbers.
+busy: the model was behind with other calls.
 """
 
 SCHEMA_VERSION = 1
@@ -242,13 +243,36 @@ class Levels(EventBase, frozen=True, kw_only=True, tag="levels"):
 
 
 class HelpOffered(EventBase, frozen=True, kw_only=True, tag="help_offered"):
-    """A coach offers help with a running call. Never stored, and `seq` does not count it."""
+    """A coach offers help with a running call."""
 
     text: str = ""
+
+
+class HelpAnswered(EventBase, frozen=True, kw_only=True, tag="help_answered"):
+    """The agent wants the help that was offered, or does not."""
+
+    wanted: bool
+
+
+class AlertsSeen(EventBase, frozen=True, kw_only=True, tag="alerts_seen"):
+    """A coach (`by`) has acknowledged the call's alerts up to the one whose `seq` is `last`, for the whole team."""
+
+    last: int
+    by: str
+
+
+class AlertsMuted(EventBase, frozen=True, kw_only=True, tag="alerts_muted"):
+    """A coach (`by`) wants no alerts of the call until `until_s` of its clock; what has passed already unmutes."""
+
+    until_s: float
+    by: str
 
 
 Event = CallStarted | Utterance | Mood | Conversation | Cue | Notice | CallEnded
 """What leaves the engine in the order of the call."""
 
-LiveEvent = Event | Levels | HelpOffered
+Aside = HelpOffered | HelpAnswered | AlertsSeen | AlertsMuted
+"""What an agent and the coaches tell each other beside a call. Never stored, and `seq` does not count it."""
+
+LiveEvent = Event | Levels | Aside
 """What goes over the wire."""

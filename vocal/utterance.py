@@ -8,10 +8,9 @@ import numpy as np
 import vocal_kernels as vk
 from numpy.typing import NDArray
 
-from vocal.bank import STEPS_PER_S, Bank, Kind, Slot, Span, Stretch
+from vocal.bank import STEPS_PER_S, TEMPO_WINDOW_S, Bank, Kind, Measured, Slot, Span, Stretch
 from vocal.types import Channel, NoEstimate, Relative, Utterance
 
-TEMPO_WINDOW_S = 10.0
 RECENT_S = 3.0
 """What is estimated each second while somebody speaks is of their last words; what came before is in the centre."""
 
@@ -119,9 +118,9 @@ class Speaker:
         self.infers_emotion = False
         self._functionals = vk.Baseline(vk.FUNCTIONALS, NO_OUTLIERS)
 
-    def hear(self, bank: Bank, span: Span, call: str) -> Heard:
-        """Measure a span (not `Kind.BEGUN`) while the bank stands where it was decided."""
-        measures: list[float] = bank.measure(self.slot, span.start_step, span.end_step).tolist()
+    def hear(self, bank: Bank, span: Span, measured: Measured, call: str) -> Heard:
+        """What was measured of a span (not `Kind.BEGUN`), while the bank stands where it was decided."""
+        measures = measured.measures
         seconds = (span.end_step - span.start_step) / STEPS_PER_S
         speech_s, syllables = measures[vk.SPEECH_S], measures[vk.SYLLABLES]
         articulation = syllables / speech_s if speech_s > 0 and syllables >= 0.5 else math.nan
@@ -132,7 +131,7 @@ class Speaker:
         emotion_input: EmotionInput | None = None
         no_estimate: NoEstimate | None = None
         if self.infers_emotion:
-            emotion_input = self._listen(bank, span)
+            emotion_input = self._listen(bank, span, measured.functionals)
             if emotion_input is None:
                 no_estimate = "too_short"
             elif min(terms["line"], terms["clipping"], terms["loss"]) == 0.0 or not _stands_out(emotion_input):
@@ -175,12 +174,11 @@ class Speaker:
                 self._measures.update(own, speech_s)
                 if emotion_input is not None:
                     self._functionals.update(emotion_input.functionals, speech_s)
-        spoken, spoken_s = bank.tempo(self.slot, span.end_step, TEMPO_WINDOW_S)
-        tempo = spoken / spoken_s if spoken_s >= TEMPO_WINDOW_S / 2 else None
+        tempo = measured.syllables / measured.spoken_s if measured.spoken_s >= TEMPO_WINDOW_S / 2 else None
         return Heard(span.kind, utterance, emotion_input, tempo)
 
     def stretch(self, span: Span) -> Stretch:
-        """What `hear` will ask the bank for."""
+        """What is to be measured of a span for `hear`."""
         since_step = self._shown_from(span) if self.infers_emotion else None
         return Stretch(self.slot, span.start_step, span.end_step, since_step)
 
@@ -190,12 +188,11 @@ class Speaker:
             return max(span.start_step, span.end_step - round(RECENT_S * STEPS_PER_S))
         return span.start_step
 
-    def _listen(self, bank: Bank, span: Span) -> EmotionInput | None:
+    def _listen(self, bank: Bank, span: Span, functionals: NDArray[np.float64] | None) -> EmotionInput | None:
         """What the emotion model is shown of a span; None where there is too little speech."""
-        start, end = self._shown_from(span), span.end_step
-        functionals = bank.functionals(self.slot, start, end)
         if functionals is None:
             return None
+        start, end = self._shown_from(span), span.end_step
         centre, trust = self._functionals.centre, self._functionals.trust
         shown = EmotionInput(functionals, centre, trust, (end - start) / STEPS_PER_S)
         if "log_mel" in self._wants:

@@ -16,9 +16,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from vocal.client import PACKET_SAMPLES, Faults, Recording, encoded
+from vocal.client import PACKET_SAMPLES, Faults, Recording
 from vocal.errors import InputError, UsageError, VocalError
-from vocal.transports.webrtc import CODINGS, Coding, Peer
+from vocal.senders import encoded
+from vocal.transports.offers import CODINGS, Coding
+from vocal.transports.webrtc import Peer
 from vocal.types import Metadata
 
 PACKET_S = 0.02
@@ -226,7 +228,7 @@ async def send(
                 await asyncio.sleep(wait_s)
             connection, place = routes[track]
             sequence, timestamp = starts[track]
-            done = await connection.peer.senders[place].push(
+            done = connection.peer.senders[place].push(
                 coding, sequence + count, timestamp + count * step, payload, int(count == 0)
             )
             if not done:

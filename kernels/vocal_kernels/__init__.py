@@ -12,7 +12,7 @@ Many channels, live: `new_state` and `advance`, in ticks of 20 ms; then `measure
 from ._jit import CACHE_DIR, is_compiled
 from .arrays import Pitch, Tempo, active_level, extract, f0, speech_score, speech_tempo, warmup
 from .baseline import READY_S, Baseline
-from .frontend import Table, advance, advance_blocks, measure_stretches
+from .frontend import Table, advance, advance_blocks, measure_now, measure_stretches
 from .functionals import (
     FUNCTIONALS,
     IS_POSITION,
@@ -195,6 +195,7 @@ __all__ = [
     "k_weighting",
     "loudness",
     "measure",
+    "measure_now",
     "measure_stretches",
     "mel_centres_hz",
     "mel_filters",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .frontend import Table, advance, advance_blocks, measure_stretches
+from .frontend import Table, advance, advance_blocks, measure_now, measure_stretches
 from .functionals import FUNCTIONALS, functionals
 from .lanes import LANES
 from .layout import (
@@ -81,8 +81,9 @@ def warmup() -> None:
     table = Table()
     table.append(new_state(), np.zeros((TICK_SAMPLES, LANES), np.float32), _NO_DECISIONS)
     advance_blocks(table, 0, 1, Boundary())
-    stretch, out = np.zeros((1, 5), np.int64), np.zeros((1, FUNCTIONALS))
-    measure_stretches(table, stretch, 0, 1, np.empty((1, MEASURES)), out, np.zeros(1, np.int64))
+    stretch, out = np.zeros((1, 7), np.int64), np.zeros((1, FUNCTIONALS))
+    measure_stretches(table, stretch, 0, 1, np.empty((1, MEASURES)), out, np.zeros((1, 3)))
+    measure_now(table, np.zeros((1, 3), np.int64), np.empty((1, MOMENTARY)))
     ring = np.zeros((RING_ROWS * FEATURES, LANES), np.float32)
     measure(ring, 0, 0, len(rows), np.empty(MEASURES))
     functionals(ring, 0, 0, len(rows), np.empty(FUNCTIONALS))

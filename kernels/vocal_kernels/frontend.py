@@ -46,7 +46,7 @@ from .layout import (
 )
 from .level import read_samples
 from .loss import all_arrived, conceal
-from .measures import measure
+from .measures import measure, momentary, tempo_window
 from .pitch import FIRST_BIN, LAST_BIN, track
 from .quality import voice_quality
 from .seen import see
@@ -136,25 +136,45 @@ def measure_stretches(
     stride: int,
     measures: NDArray[np.float64],
     of_voice: NDArray[np.float64],
-    speech_steps: NDArray[np.int64],
+    counts: NDArray[np.float64],
 ) -> None:
-    """`measure` and `functionals` of every `stride`-th of some stretches, from `first` on.
+    """`measure`, `functionals` and `tempo_window` of every `stride`-th of some stretches, from `first` on.
 
-    stretches: (n, 5) int64: block, lane, first step, the step after the last, and the first step for the functionals,
-    -1 where none are wanted; steps of the block. measures: (n, MEASURES), of_voice: (n, FUNCTIONALS), speech_steps:
-    (n,), what `functionals` returns. Different calls may run at once, none while a block is moved on.
+    stretches: (n, 7) int64: block, lane, first step and the step after the last, the first step for the functionals,
+    -1 where none are wanted, and first step and the step after the last for the tempo; steps of the block. measures:
+    (n, MEASURES), of_voice: (n, FUNCTIONALS). counts: (n, 3), what `functionals` returns, then what `tempo_window`
+    does. Different calls may run at once, none while a block is moved on.
     """
-    _measure_stretches(table._places, stretches, first, stride, measures, of_voice, speech_steps)
+    _measure_stretches(table._places, stretches, first, stride, measures, of_voice, counts)
 
 
 @jit
-def _measure_stretches(places, stretches, first, stride, measures, of_voice, speech_steps):
+def _measure_stretches(places, stretches, first, stride, measures, of_voice, counts):
     for n in range(first, len(stretches), stride):
-        block, lane, start, end, since = stretches[n]
+        block, lane, start, end, since, tempo_start, tempo_end = stretches[n]
         features = carray(pointer(places[block, 3]), (RING_ROWS * FEATURES, LANES), np.float32)
         measure(features, lane, start, end, measures[n])
         if since >= 0:
-            speech_steps[n] = functionals(features, lane, since, end, of_voice[n])
+            counts[n, 0] = functionals(features, lane, since, end, of_voice[n])
+        counts[n, 1], counts[n, 2] = tempo_window(features, lane, tempo_start, tempo_end)
+
+
+def measure_now(table: Table, channels: NDArray[np.int64], out: NDArray[np.float64]) -> None:
+    """`momentary` of some channels as they stand, into out (n, MOMENTARY).
+
+    channels: (n, 3) int64: block, lane, and the step of the block at which the channel began. Not while a block is
+    moved on.
+    """
+    _measure_now(table._places, channels, out)
+
+
+@jit
+def _measure_now(places, channels, out):
+    for n in range(len(channels)):
+        block, lane, origin = channels[n]
+        features = carray(pointer(places[block, 3]), (RING_ROWS * FEATURES, LANES), np.float32)
+        now = carray(pointer(places[block, 7]), (1,), np.int64)[0]
+        momentary(features, lane, now, now - origin, out[n])
 
 
 @jit

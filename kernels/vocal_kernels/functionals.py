@@ -16,6 +16,7 @@ from .layout import (
     HNR_DB,
     HOP_S,
     JITTER,
+    LN_A_DB,
     MEL,
     MEL_BANDS,
     NUCLEUS,
@@ -187,7 +188,7 @@ def _describe_step(features, row, lane, mean_db, tracks, i):
     for b in range(MEL_BANDS):
         level = max(features[row + MEL + b, lane] - mean_db, -FLOOR_UNDER_MEAN_DB)
         tracks[COEFFICIENTS + b, i] = level
-        power = 10.0 ** (level * 0.1)
+        power = math.exp(level * LN_A_DB)
         total += power
         weighted += power * OCTAVES[b]
         squared += power * OCTAVES[b] * OCTAVES[b]
@@ -231,7 +232,7 @@ def functionals(features, lane, start, end, out):
     for i in range(start, end):
         row = (i % RING_ROWS) * FEATURES
         if features[row + SPEECH, lane] >= SPEECH_FROM:
-            total += 10.0 ** (features[row + POWER_DB, lane] * 0.1)
+            total += math.exp(features[row + POWER_DB, lane] * LN_A_DB)
             n += 1
             first, last = min(first, i), i + 1
     if n < LEAST_STEPS:

@@ -5,6 +5,7 @@ A block is 16 channels side by side. Every 10 ms a channel gains one feature row
 a row is complete 20 ms after its time.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -218,6 +219,9 @@ def new_state(beside: State | None = None) -> State:
         reset_lane(state, lane)
     return state
 
+
+LN_A_DB = math.log(10.0) / 10.0
+"""A dB in the natural logarithm of power: exp() costs a third of a power of ten."""
 
 FIRST_FLOOR_DB = -55.0
 """A line louder than this when a call opens may be speech already; below it, it is believed to be the floor."""

@@ -16,6 +16,7 @@ from .layout import (
     HOPS,
     JITTER,
     K_POWER,
+    LN_A_DB,
     LOST,
     MEL,
     MEL_BANDS,
@@ -108,11 +109,11 @@ def measure(features, lane, start, end, out):
     bands, carried = np.zeros(MEL_BANDS), np.zeros(MEL_BANDS)
     for i in range(steps):
         row = ((start + i) % RING_ROWS) * FEATURES
-        power[i] = 10.0 ** (features[row + POWER_DB, lane] * 0.1)
+        power[i] = math.exp(features[row + POWER_DB, lane] * LN_A_DB)
         envelope[i] = features[row + ENVELOPE, lane]
         clipped += features[row + CLIPPED, lane]
         lost += features[row + LOST, lane]
-        floor += 10.0 ** (features[row + FLOOR_DB, lane] * 0.1)
+        floor += math.exp(features[row + FLOOR_DB, lane] * LN_A_DB)
         syllables += features[row + NUCLEUS, lane]
         parts[min(i // PART_STEPS, len(parts) - 1)] += features[row + K_POWER, lane] / PART_STEPS
         if features[row + F0_HZ, lane] > 0.0:
@@ -121,7 +122,7 @@ def measure(features, lane, start, end, out):
             voicing += features[row + VOICING, lane]
             voiced += 1
             for band in range(MEL_BANDS):
-                bands[band] += 10.0 ** (features[row + MEL + band, lane] * 0.1)
+                bands[band] += math.exp(features[row + MEL + band, lane] * LN_A_DB)
             if math.isfinite(features[row + HNR_DB, lane]):
                 quality[0] += features[row + JITTER, lane]
                 quality[1] += features[row + SHIMMER, lane]
@@ -210,7 +211,7 @@ def momentary(features, lane, now, steps, out):
     power, speech, f0, voiced = 0.0, 0.0, 0.0, 0
     recent = min(40, steps)
     for i in range(now - recent, now):
-        power += 10.0 ** (0.1 * features[(i % RING_ROWS) * FEATURES + POWER_DB, lane])
+        power += math.exp(LN_A_DB * features[(i % RING_ROWS) * FEATURES + POWER_DB, lane])
     out[NOW_LEVEL_DBOV] = 10.0 * math.log10(power / recent) if power > 0.0 else math.nan
     known = min(20, steps - SPEECH_DELAY)
     end = now - SPEECH_DELAY

@@ -14,7 +14,7 @@ from vocal.access import Principal
 from vocal.client import Recording, replay
 from vocal.demo import call_path
 from vocal.transports.files import open_call
-from vocal.types import Metadata, Moment
+from vocal.types import HelpAnswered, Metadata, Moment
 
 # Real sockets in real time: a machine that stands still for a moment is not what is tested.
 pytestmark = pytest.mark.flaky(reruns=2)
@@ -177,14 +177,19 @@ def test_what_is_no_longer_new_says_so(open_page: Open, staged: Staged) -> None:
     page.locator("[data-line=live]").wait_for()
 
 
-def test_help_arrives_without_saying_who_offers_it(served: Served, open_page: Open) -> None:
+@pytest.mark.parametrize(("answer", "wanted"), [("Ja, bitte", True), ("Nein danke", False)])
+def test_help_arrives_without_saying_who_offers_it(served: Served, open_page: Open, answer: str, wanted: bool) -> None:
     with silent_call(served, agent="helped") as call, served.client() as client:
         page = open_page(f"/agent?call={call}")
         client.request("POST", f"/v1/calls/{call}/help", {"text": "Ich bin im Chat."})
         page.get_by_text("Ein Coach bietet Hilfe an").wait_for()
         page.get_by_text("«Ich bin im Chat.»").wait_for()
-        page.get_by_role("button", name="Verstanden").click()
-        assert page.locator(".help").is_hidden()
+        page.reload()
+        page.get_by_role("button", name=answer).click()
+        page.get_by_text(f"Gesendet: {answer}").wait_for()
+        answers = [one for one in served.service.hub.events_of(call) if isinstance(one, HelpAnswered)]
+        assert [one.wanted for one in answers] == [wanted]
+        page.locator(".help").wait_for(state="hidden")
         page.reload()
         page.locator("[data-phase=live]").wait_for()
         assert page.locator(".help").is_hidden()

@@ -55,22 +55,32 @@ def test_what_needs_help_now_is_on_top_under_pseudonyms(served: Served, wall: An
     assert not set(shown) & set(page.locator("vocal-coach").inner_text().split())
 
 
-def test_acknowledge_and_mute_survive_a_reload(wall: Any) -> None:
+def test_acknowledge_and_mute_hold_on_every_wall_of_the_team(
+    served: Served, wall: Any, open_page: Open, request: pytest.FixtureRequest
+) -> None:
     page, call = wall
+    link = served.service.access.issue(Principal("Lea", "lead", team=request.node.name), "link")
+    other = open_page("/coach", link=link, width=1280, height=800)
     staged = call("one")
     staged.cue(12.0, "Hilfe anbieten.", "coach", "alert")
     page.get_by_text("mit Alarm: 1").wait_for()
-    page.get_by_role("button", name="Gesehen").click()
+    other.get_by_role("button", name="Gesehen").click()
     page.get_by_text("mit Alarm: 0").wait_for()
-    assert "(gesehen)" in page.locator(".past").inner_text()
+    page.get_by_text("(gesehen von Lea)").wait_for()
     page.reload()
-    page.get_by_text("(gesehen)").wait_for()
-    page.get_by_role("button", name="5 min stumm").click()
+    page.get_by_text("(gesehen von Lea)").wait_for()
+    other.get_by_role("button", name="5 min stumm").click()
+    page.get_by_text(", von Lea").wait_for()
     staged.cue(200.0, "Noch ein Alarm.", "coach", "alert")
     page.get_by_text("3:20 Alarm").wait_for()
     assert page.locator(".alert").is_hidden()
+    page.reload()
+    page.get_by_text(", von Lea").wait_for()
+    assert page.locator(".alert").is_hidden()
     page.get_by_role("button", name="Wieder melden").click()
     page.get_by_text("Noch ein Alarm.").first.wait_for()
+    other.get_by_text("Noch ein Alarm.").first.wait_for()
+    other.locator(".alert").wait_for()
 
 
 def test_help_goes_out_and_the_agent_stays_unknown(served: Served, wall: Any, request: pytest.FixtureRequest) -> None:
@@ -79,10 +89,18 @@ def test_help_goes_out_and_the_agent_stays_unknown(served: Served, wall: Any, re
         page.get_by_role("button", name="Hilfe anbieten").click()
         page.get_by_label("Kurze Nachricht").fill("Ich höre zu.")
         page.get_by_role("button", name="Senden").click()
-        page.get_by_text("Hilfe angeboten um").wait_for()
+        page.get_by_text("Hilfe angeboten bei").wait_for()
         offered = [one for one in served.service.hub.events_of(call) if one.__struct_config__.tag == "help_offered"]
         assert [one.text for one in offered] == ["Ich höre zu."]
-        assert "known-only-to-the-server" not in page.content()
+        token = served.service.access.issue(Principal("k", "agent", "known-only-to-the-server"), "token")
+        with served.client(token) as agent:
+            agent.request("POST", f"/v1/calls/{call}/help/answer", {"wanted": False})
+            page.get_by_text("Antwort: Nein danke").wait_for()
+            agent.request("POST", f"/v1/calls/{call}/help/answer", {"wanted": True})
+        page.get_by_text("Möchte Hilfe").wait_for()
+        page.reload()
+        page.get_by_text("Möchte Hilfe").wait_for()
+        assert "known-only-to-the-server" not in page.locator("vocal-coach").evaluate("one => one.shadowRoot.innerHTML")
     page.get_by_text("Gerade läuft kein Gespräch").wait_for()
 
 

@@ -1,19 +1,20 @@
 """What holds for every page: who gets in, nobody is shut out, nothing overflows, one language at a time."""
 
 import re
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from provider import CLIENT, SECRET, open_id_provider
 from serving import Served, serving
 
-from browser.stage import Staged, silent_call
+from browser.stage import Staged
 from vocal.access import Access, Principal
-from vocal.config import ServerConfig
+from vocal.api.pages import PAGES
+from vocal.config import OidcConfig
 from vocal.policy import INFERRED_MEASURES
 from vocal.texts import catalogue
 
@@ -21,7 +22,7 @@ from vocal.texts import catalogue
 pytestmark = pytest.mark.flaky(reruns=2)
 
 Open = Callable[..., Any]
-PAGES = ("/", "/agent", "/coach", "/softphone")
+PATHS = tuple(f"/{path}" for path in PAGES)
 WEB = Path(str(files("vocal").joinpath("web")))
 
 
@@ -52,7 +53,7 @@ def spread(page: Any) -> int:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", PATHS)
 def test_nobody_is_shut_out(open_page: Open, running: Staged, path: str, scheme: str) -> None:
     """axe finds nothing with a call on, at 320 px, nor at 200 % of the letters' size; nothing overflows."""
     page = open_page(f"{path}?call={running.call}", scheme=scheme, width=320, height=640)
@@ -149,68 +150,30 @@ def test_who_has_an_account_signs_in_and_is_led_on(open_page: Open) -> None:
         page.get_by_label("Name").wait_for()
 
 
-@pytest.fixture
-def elsewhere() -> Iterator[ThreadingHTTPServer]:
-    """A page of somebody else's, which holds whatever is its `body`."""
-
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = f"<!doctype html><title>CRM</title><h1>CRM</h1>{self.server.body}".encode()  # type: ignore[attr-defined]
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield server
-        server.shutdown()
-
-
-def test_embedded_in_another_page(browser: Any, elsewhere: ThreadingHTTPServer) -> None:
-    """As a frame and as an element, with a notice that goes back to the server."""
-    crm = f"http://127.0.0.1:{elsewhere.server_port}"
-    with serving(server=ServerConfig(origins=(crm,), frame_ancestors=(crm,))) as served:
-        elsewhere.body = (  # type: ignore[attr-defined]
-            "<style>p { color: red !important; display: none }</style>"
-            f"<iframe src={served.url}/agent?lang=en title=Vocal width=320 height=600></iframe>"
-            f"<vocal-agent lang=de></vocal-agent><script type=module src={served.url}/agent.js></script>"
-        )
-        with browser.new_context(locale="fr-FR") as context:
-            page = context.new_page()
-            page.goto(crm)
-            page.frame_locator("iframe").get_by_text("No call").wait_for()
+def test_who_is_known_to_a_provider_signs_in_there(open_page: Open) -> None:
+    with open_id_provider() as idp:
+        oidc = OidcConfig(idp.issuer, CLIENT, SECRET, name="Hausdienst", groups={"cc-agents": "agent"})
+        with serving(oidc=oidc) as closed:
+            page = open_page("/?to=/agent", url=closed.url)
+            assert not page.get_by_label("Passwort").count()
+            idp.claims["groups"] = ["others"]
+            page.get_by_role("link", name="Anmelden mit Hausdienst").click()
+            page.get_by_text("haben hier aber keine Rolle").wait_for()
+            assert violations(page) == []
+            idp.claims["groups"] = ["cc-agents"]
+            page.goto(f"{closed.url}/?to=/agent")
+            page.get_by_role("link", name="Anmelden mit Hausdienst").press("Enter")
             page.get_by_text("Kein Gespräch").wait_for()
-            assert page.locator("vocal-agent .idle p").is_visible()
-            with silent_call(served, notice=True):
-                page.locator("vocal-agent").get_by_role("button", name="Widerspruch eintragen").click()
-                page.locator("vocal-agent").get_by_role("button", name="Noch einmal drücken").click()
-                page.get_by_text("Kundenseite ist nicht informiert", exact=True).wait_for()
-
-
-def test_a_page_of_strangers_may_neither_frame_nor_listen(
-    browser: Any, served: Served, elsewhere: ThreadingHTTPServer
-) -> None:
-    elsewhere.body = f"<iframe src={served.url}/agent title=Vocal></iframe>"  # type: ignore[attr-defined]
-    with browser.new_context() as context:
-        page = context.new_page()
-        page.goto(f"http://127.0.0.1:{elsewhere.server_port}")
-        assert page.frame_locator("iframe").locator("vocal-agent").count() == 0
-        closed = page.evaluate(
-            "url => new Promise(done => { new WebSocket(url).onclose = event => done(event.code) })",
-            served.url.replace("http", "ws") + "/v1/live",
-        )
-        assert closed in (1006, 1008)
+            assert urlsplit(page.url).path == "/agent"
 
 
 # Without a browser
 
 
 def test_every_text_a_page_asks_for_is_there_and_none_is_left_over() -> None:
-    scripts = "".join(one.read_text("utf-8") for one in [*WEB.glob("*.js"), *WEB.glob("*.html")])
+    scripts = "".join(one.read_text("utf-8") for one in WEB.glob("*.js")) + " ".join(
+        f'"{title}"' for _, title in PAGES.values()
+    )
     asked = set(re.findall(r"[\"'`]((?:web|report|unit|format|role|severity)\.[a-z_.]+)[\"'`]", scripts))
     built = {
         match.rstrip(".") for match in re.findall(r"`((?:web|report|unit|moment|severity)\.[a-z_.]*)\$\{", scripts)

@@ -17,9 +17,31 @@ from typing import NamedTuple
 import msgspec
 
 from vocal.policy import without_inferred
-from vocal.types import CallEnded, CallStarted, Conversation, Cue, Levels, LiveEvent, Mood, Notice, Utterance
+from vocal.types import (
+    AlertsMuted,
+    AlertsSeen,
+    CallEnded,
+    CallStarted,
+    Conversation,
+    Cue,
+    HelpAnswered,
+    HelpOffered,
+    Levels,
+    LiveEvent,
+    Mood,
+    Notice,
+    Utterance,
+)
 
-KEPT: dict[type[LiveEvent], int] = {Mood: 400, Utterance: 150, Conversation: 1}
+KEPT: dict[type[LiveEvent], int] = {
+    Mood: 400,
+    Utterance: 150,
+    Conversation: 1,
+    HelpOffered: 10,
+    HelpAnswered: 10,
+    AlertsSeen: 1,
+    AlertsMuted: 1,
+}
 """Newest events kept of each call; kinds that are not named here are all kept, levels not at all."""
 
 KEPT_S = 600.0
@@ -44,6 +66,7 @@ class _Kept:
         self.lasting: list[Numbered] = []
         self.newest: dict[type[LiveEvent], deque[Numbered]] = {kind: deque(maxlen=most) for kind, most in KEPT.items()}
         self.forgotten = 0  # the newest cursor that is not kept any more
+        self.at_s = 0.0
         self.ended_s: float | None = None
 
     def add(self, one: Numbered) -> None:
@@ -173,6 +196,8 @@ class Hub:
             one = Numbered(self.cursor, event)
             if not isinstance(event, Levels):
                 self._keep(one)
+            if (kept := self._kept.get(event.call)) is not None:
+                kept.at_s = max(kept.at_s, event.at_s)
             for reader in self._readers:
                 reader.tell(one)
 
@@ -205,6 +230,11 @@ class Hub:
         """How a call began that runs or ended within ten minutes."""
         kept = self._kept.get(call)
         return None if kept is None else next((e.event for e in kept.lasting if isinstance(e.event, CallStarted)), None)
+
+    def at_s(self, call: str) -> float | None:
+        """How far the clock of an open call is, as it was told; None: it has ended, or is not known."""
+        kept = self._kept.get(call)
+        return None if kept is None or kept.ended_s is not None else kept.at_s
 
     def join(
         self,

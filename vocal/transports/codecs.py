@@ -1,4 +1,4 @@
-"""Codecs that PyAV decodes, to audio at 8 kHz: Opus and G.729; and their packets in the order they were sent."""
+"""G.729 by PyAV, to audio at 8 kHz; and packets of codecs in the order they were sent."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -8,59 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocal.errors import MediaError
-
-TAPS = 240
-_DECIMATION = 6
-MOST_SAMPLES = 5760
-
-
-def _low_pass() -> NDArray[np.float32]:
-    """3.5 kHz pass, 60 dB from 4.3 kHz on, at 48 kHz; 2.5 ms late."""
-    at = np.arange(TAPS) - (TAPS - 1) / 2
-    taps = np.sinc(2.0 * 3900.0 / 48000.0 * at) * np.kaiser(TAPS, 6.5)
-    found: NDArray[np.float32] = (taps / taps.sum()).astype(np.float32)
-    return found
-
-
-_LOW_PASS = _low_pass()
-
-
-class OpusDecoder:
-    """Packets in the order they were sent -> audio at 8 kHz. Raises MediaError for what is no Opus."""
-
-    def __init__(self) -> None:
-        self._codec: Any = self._open()
-        self._audio = np.zeros(TAPS - _DECIMATION + MOST_SAMPLES, np.float32)
-        # Each row: what one sample at 8 kHz is made of.
-        shape = MOST_SAMPLES // _DECIMATION, TAPS
-        self._rows = np.lib.stride_tricks.as_strided(self._audio, shape, (4 * _DECIMATION, 4), writeable=False)
-
-    def _open(self) -> Any:
-        # Not FFmpeg's own decoder, whose packets become longer and shorter where the sender changes its mode.
-        codec = av.CodecContext.create("libopus", "r")
-        codec.sample_rate, codec.layout, codec.format = 48000, "mono", "s16"
-        return codec
-
-    def decode(self, payload: bytes) -> NDArray[np.float32]:
-        if not payload:
-            raise MediaError("Opus: wanted a packet, got nothing")  # would end the decoder for good
-        try:
-            decoded = self._codec.decode(av.Packet(payload))
-            frames = [np.frombuffer(one.planes[0], np.int16, one.samples) for one in decoded]
-        except (av.FFmpegError, EOFError, ValueError) as error:
-            if isinstance(error, EOFError):
-                self._codec = self._open()
-            raise MediaError(f"Opus: {error}") from None
-        if not frames or sum(map(len, frames)) > MOST_SAMPLES:
-            raise MediaError("Opus: wanted a packet of at most 120 ms")
-        return self._decimate(frames[0] if len(frames) == 1 else np.concatenate(frames))
-
-    def _decimate(self, audio: NDArray[np.int16]) -> NDArray[np.float32]:
-        count, kept = len(audio), TAPS - _DECIMATION
-        np.multiply(audio, np.float32(1.0 / 32768.0), out=self._audio[kept : kept + count])
-        narrow: NDArray[np.float32] = np.einsum("ij,j->i", self._rows[: count // _DECIMATION], _LOW_PASS)
-        self._audio[:kept] = self._audio[count : count + kept]
-        return narrow
 
 
 class G729Decoder:
@@ -86,11 +33,6 @@ class G729Decoder:
             raise MediaError(f"G.729: {error}") from None
         samples: NDArray[np.float32] = np.concatenate(frames).astype(np.float32) / np.float32(32768.0)
         return samples
-
-
-def warm_up() -> None:
-    """The first decoder takes 40 ms to be there; no call is to wait for it."""
-    OpusDecoder().decode(bytes((0xF8, 0xFF, 0xFE)))
 
 
 # In order

@@ -20,7 +20,8 @@ from vocal_kernels import _native
 from vocal.config import PlayoutConfig, RtpConfig
 from vocal.errors import CapacityError, UsageError
 from vocal.playout import Playout
-from vocal.transports.codecs import Coded, Decoder, G729Decoder, InOrder, OpusDecoder
+from vocal.transports.codecs import Coded, Decoder, G729Decoder, InOrder
+from vocal.transports.opus import OpusDecoder
 from vocal.transports.srtp import SrtpKeys, new_session
 
 CodingName = Literal["pcmu", "pcma", "l16", "g722", "cn", "telephone-event", "opus", "g729"]

@@ -1,23 +1,28 @@
-"""WebRTC: offers and answers, packets in and out. aiortc does ICE, DTLS and SRTP.
+"""WebRTC: connections, packets in and out. aiortc makes the connection: ICE, DTLS, keys; packets of media pass it by.
 
-    aiortc: UDP ─► ICE ─► DTLS ─► SRTP ─► router ─► PacketReceiver ─► Inlet ─► Playout
-                                                         └─► PacketSender of the other side
+    UDP ─► _Intake ─┬─ media ─► SRTP ─► PacketReceiver ─► Inlet ─► Playout
+                    │                        └─► PacketSender of the other side
+                    └─ the rest ─► aiortc: STUN, DTLS, RTCP
 
-Packets leave aiortc before its jitter buffer, which stalls 280 ms on a lost packet, and before its decoder's thread.
-What of aiortc is not public and used here stands in `_swap` and in the two classes that take its places.
+What comes from a socket is in its playout in one step. aiortc's own way costs each packet a queue, a task's turn and a
+header made into objects; its jitter buffer stalls 280 ms on a lost one, and each track has a thread. What of aiortc is
+not public and used here stands in `_swap`, in `_Intake`, and in the two classes that take its places.
 """
 
 import asyncio
 import contextlib
 import re
+import struct
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import msgspec
 import numpy as np
+import pylibsrtp
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
 from aiortc.rtcconfiguration import RTCBundlePolicy
-from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpRouter
+from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpRouter, State
 from aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameters
 from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtcrtptransceiver import RTCRtpTransceiver
@@ -25,184 +30,49 @@ from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
 from aiortc.sdp import candidate_from_sdp
 from numpy.typing import NDArray
 
-from vocal.errors import MediaError
 from vocal.playout import Playout
-from vocal.transports.codecs import Coded, InOrder, OpusDecoder
+from vocal.transports.codecs import Coded, InOrder
+from vocal.transports.offers import CODINGS, Coding, Fragment, Offer, RefusedOffer, with_rejected
+from vocal.transports.opus import OpusDecoder
 
-Coding = Literal["opus", "pcmu", "pcma"]
-CODINGS: dict[str, int] = {"opus": 48000, "pcmu": 8000, "pcma": 8000}
-"""What we take, and the clock of its timestamps."""
-
-_STATIC = {"0": "pcmu", "8": "pcma"}
 _G711 = {"pcmu": "ulaw", "pcma": "alaw"}
-MOST_SDP = 32_768
-MOST_SECTIONS = 16
+LEAST_DATAGRAM, MOST_DATAGRAM = 8, 1500
+"""In bytes. Outside of it nothing is meant for us, and aiortc would end the connection."""
+
 MOST_SOURCES = 16
 """SSRCs of one connection that are listened to."""
 
 
-class RefusedOffer(MediaError):
-    """An offer that we do not take; status: what HTTP calls it."""
-
-    def __init__(self, message: str, status: int = 422) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-# Offers
-
-
-class _Section(NamedTuple):
-    """A media section of an SDP."""
-
-    lines: tuple[str, ...]
-
-    @property
-    def kind(self) -> str:
-        return self.lines[0][2:].split(" ")[0]
-
-    def value(self, name: str) -> str | None:
-        return next((line[len(name) + 3 :] for line in self.lines if line.startswith(f"a={name}:")), None)
-
-    def has(self, line: str) -> bool:
-        return line in self.lines
-
-    @property
-    def sends(self) -> bool:
-        return not (self.has("a=recvonly") or self.has("a=inactive"))
-
-    @property
-    def codings(self) -> tuple[str, ...]:
-        """Of the codecs offered, those that we take, in the offerer's order."""
-        names = {}
-        for line in self.lines:
-            if found := re.fullmatch(r"a=rtpmap:(\d+) ([^/ ]+)/(\d+).*", line):
-                name = found[2].lower()
-                names[found[1]] = name if CODINGS.get(name) == int(found[3]) else ""
-        offered = [names.get(number, _STATIC.get(number, "")) for number in self.lines[0].split(" ")[3:]]
-        return tuple(dict.fromkeys(name for name in offered if name in CODINGS))
-
-
-class Offer(NamedTuple):
-    """An offer as aiortc is to see it: audio only, and we the DTLS server.
-
-    codings: of each audio section, in the offerer's order. rejected: sections that the answer refuses, by place.
-    """
-
-    sdp: str
-    codings: tuple[tuple[str, ...], ...]
-    rejected: tuple[tuple[int, _Section], ...]
-
-
-def parse_offer(text: str, most_tracks: int = 2, wanted: Sequence[str] = tuple(CODINGS)) -> Offer:
-    """Reads an offer of audio. Sections of another kind are refused in the answer, as broadcasting programs have them.
-
-    Raises RefusedOffer: 400 for what is no SDP, 406 for unknown codecs, 422 for what WebRTC wants and it lacks.
-    """
-    if len(text) > MOST_SDP:
-        raise RefusedOffer(f"SDP: wanted at most {MOST_SDP} characters, got {len(text)}", 413)
-    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line]
-    if not lines or lines[0] != "v=0" or not all(re.match(r"[a-z]=", line) for line in lines):
-        raise RefusedOffer("wanted an SDP offer, with lines such as «v=0» and «m=audio ...»", 400)
-    starts = [number for number, line in enumerate(lines) if line.startswith("m=")]
-    if not starts or len(starts) > MOST_SECTIONS:
-        raise RefusedOffer(f"SDP: wanted 1 to {MOST_SECTIONS} media sections, got {len(starts)}")
-    session = _Section(tuple(lines[: starts[0]]))
-    sections = [_Section(tuple(lines[a:b])) for a, b in zip(starts, [*starts[1:], len(lines)], strict=True)]
-    if any(not re.fullmatch(r"m=[a-z]+ \d{1,5} [A-Z/]+( [^ ]+)+", one.lines[0]) for one in sections):
-        raise RefusedOffer("SDP: wanted media lines such as «m=audio 9 UDP/TLS/RTP/SAVPF 111»", 400)
-    kept = [one for one in sections if one.kind == "audio" and one.sends]
-    if not 1 <= len(kept) <= most_tracks:
-        raise RefusedOffer(f"SDP: wanted 1 to {most_tracks} audio sections that send, got {len(kept)}")
-    codings = tuple(tuple(name for name in one.codings if name in wanted) for one in kept)
-    if not all(codings):
-        raise RefusedOffer(f"SDP: wanted one of {', '.join(wanted)} in each audio section", 406)
-    lender = _bundle_head(session, sections)
-    first = next(number for number, one in enumerate(sections) if one in kept)
-    sections[first] = _with_transport(sections[first], lender)
-    kept = [one for one in sections if one.kind == "audio" and one.sends]
-    for name in ("ice-ufrag", "ice-pwd", "fingerprint"):
-        if session.value(name) is None and any(one.value(name) is None for one in kept):
-            raise RefusedOffer(f"SDP: wanted a={name}")
-    if not all(one.has("a=rtcp-mux") for one in kept):
-        raise RefusedOffer("SDP: wanted a=rtcp-mux")
-    mids = {one.value("mid") for one in kept}
-    if len(mids) < len(kept) or any(sum(line.startswith("a=mid:") for line in one.lines) > 1 for one in kept):
-        raise RefusedOffer("SDP: wanted sections with a name each, a=mid")
-    group = [line for line in session.lines if not line.startswith("a=group:")]
-    group += [
-        " ".join(["a=group:BUNDLE", *(mid for mid in line.split(" ")[1:] if mid in mids)])
-        for line in session.lines
-        if line.startswith("a=group:BUNDLE ")
-    ]
-    shown = [*group, *(line for one in kept for line in one.lines)]
-    shown = ["a=setup:active" if line == "a=setup:actpass" else line for line in shown]
-    rejected = tuple((number, one) for number, one in enumerate(sections) if one not in kept)
-    return Offer("\r\n".join([*shown, ""]), codings, rejected)
-
-
-def _bundle_head(session: _Section, sections: Sequence[_Section]) -> _Section:
-    """The section whose ICE and DTLS a bundle uses: others may leave theirs out."""
-    for line in session.lines:
-        if line.startswith("a=group:BUNDLE "):
-            head = line.split(" ")[1]
-            return next((one for one in sections if one.value("mid") == head), sections[0])
-    return sections[0]
-
-
-_TRANSPORT = ("ice-ufrag", "ice-pwd", "fingerprint", "setup", "candidate")
-
-
-def _with_transport(section: _Section, lender: _Section) -> _Section:
-    lent = [
-        line
-        for name in _TRANSPORT
-        if section.value(name) is None
-        for line in lender.lines
-        if line.startswith(f"a={name}:")
-    ]
-    return _Section((*section.lines, *lent))
-
-
-def _with_rejected(answer: str, rejected: Sequence[tuple[int, _Section]]) -> str:
-    parts = re.split(r"(?m)^(?=m=)", answer)
-    for number, section in rejected:
-        kind, _, protocol, code, *_ = section.lines[0][2:].split(" ")
-        lines = [f"m={kind} 0 {protocol} {code}", "c=IN IP4 0.0.0.0", "a=inactive"]
-        if (mid := section.value("mid")) is not None:
-            lines.append(f"a=mid:{mid}")
-        parts.insert(number + 1, "\r\n".join([*lines, ""]))
-    return "".join(parts)
-
-
-class Fragment(NamedTuple):
-    """Trickled candidates (RFC 8840). ufrag: whose they are. candidates: with the section each belongs to."""
-
-    ufrag: str | None
-    candidates: tuple[tuple[str, str | None], ...]
-    is_end: bool
-
-
-def parse_fragment(text: str) -> Fragment:
-    """Raises RefusedOffer for what is no fragment."""
-    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line]
-    if len(text) > MOST_SDP or not lines or not all(re.match(r"[a-z]=", line) for line in lines):
-        raise RefusedOffer("wanted an SDP fragment of ICE candidates", 400)
-    whole = _Section(tuple(lines))
-    mid: str | None = None
-    candidates = []
-    for line in lines:
-        if line.startswith("a=mid:"):
-            mid = line[6:]
-        elif line.startswith("a=candidate:"):
-            candidates.append((line[12:], mid))
-    return Fragment(whole.value("ice-ufrag"), tuple(candidates), whole.has("a=end-of-candidates"))
-
-
 # Packets
 
-Packet = RtpPacket
-OnPacket = Callable[[int, Coding, Packet], Awaitable[None] | None]
+
+class Packet(msgspec.Struct):
+    """What of an RTP packet (RFC 3550) is used behind the socket."""
+
+    payload_type: int
+    marker: int
+    sequence_number: int
+    timestamp: int
+    ssrc: int
+    payload: bytes
+
+
+OnPacket = Callable[[int, Coding, Packet], None]
+_HEADER = struct.Struct("!BBHLL")
+
+
+def payload_of(data: bytes) -> bytes:
+    """Of an RTP packet, behind whatever header it has. Raises ValueError."""
+    first = data[0]
+    start = _HEADER.size + 4 * (first & 0x0F)
+    if first & 0x10:
+        if len(data) < start + 4:
+            raise ValueError("RTP: its header extension is cut off")
+        start += 4 + 4 * int.from_bytes(data[start + 2 : start + 4])
+    end = len(data) - (data[-1] if first & 0x20 else 0)
+    if end < start or (first & 0x20 and not data[-1]):
+        raise ValueError("RTP: it is shorter than its header says")
+    return data[start:end]
 
 
 class PacketReceiver:
@@ -245,7 +115,10 @@ class PacketReceiver:
             self.heard_s = time.monotonic()
             self._reported[packet.ssrc] = ((packet.sender_info.ntp_timestamp >> 16) & 0xFFFFFFFF, self.heard_s)
 
-    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+    async def _handle_rtp_packet(self, packet: Any, arrival_time_ms: int) -> None:
+        self.take(packet)
+
+    def take(self, packet: Packet) -> None:
         coding = self._codings.get(packet.payload_type)
         if coding is None:
             self.unknown += 1
@@ -256,12 +129,10 @@ class PacketReceiver:
                 self.unknown += 1
                 return
             source = self._sources[packet.ssrc] = StreamStatistics(CODINGS[coding])
-        source.add(packet)
+        source.add(packet)  # type: ignore[arg-type]
         self.packets += 1
         self.heard_s = time.monotonic()
-        handed = self._on_packet(self._number, coding, packet)
-        if handed is not None:
-            await handed
+        self._on_packet(self._number, coding, packet)
 
     async def report(self) -> None:
         """Tells the sender how its packets arrive."""
@@ -315,20 +186,18 @@ class PacketSender:
         if isinstance(packet, RtcpRrPacket):
             self.reports += 1
 
-    async def push(self, coding: str, sequence: int, timestamp: int, payload: bytes, marker: int = 0) -> bool:
+    def push(self, coding: str, sequence: int, timestamp: int, payload: bytes, marker: int = 0) -> bool:
         """A packet out; False where nobody is connected or the coding was not agreed on."""
         code = self.payload_types.get(coding)
-        if code is None:
+        pair = self.transport.transport._connection._nominated.get(1)
+        if code is None or pair is None or self.transport._state is not State.CONNECTED:
             return False
-        packet = RtpPacket(code, marker, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, self._ssrc, payload)
-        try:
-            await self.transport._send_rtp(packet.serialize())
-        except ConnectionError:
-            return False
+        header = _HEADER.pack(0x80, marker << 7 | code, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, self._ssrc)
+        pair.protocol.transport.sendto(self.transport._tx_srtp.protect(header + payload), pair.remote_addr)
         self.packets += 1
         return True
 
-    async def forward(self, coding: str, packet: RtpPacket) -> bool:
+    def forward(self, coding: str, packet: Packet) -> bool:
         """Another's packet, as part of one stream of ours: what was lost or put out of order on the way stays so."""
         if packet.ssrc != self._source:
             # The first of its stream: follow on what was sent before.
@@ -339,7 +208,7 @@ class PacketSender:
         self._sequence = (packet.sequence_number + self._sequence_shift) & 0xFFFF
         self._timestamp = (packet.timestamp + self._timestamp_shift) & 0xFFFFFFFF
         self._sent_s = time.monotonic()
-        return await self.push(coding, self._sequence, self._timestamp, packet.payload, packet.marker)
+        return self.push(coding, self._sequence, self._timestamp, packet.payload, packet.marker)
 
 
 class _Router(RtpRouter):
@@ -355,6 +224,50 @@ class _Router(RtpRouter):
         return super().route_rtp(packet)
 
 
+class _Intake:
+    """Stands before aiortc where one connection's datagrams come in, and takes those with media."""
+
+    def __init__(self, transport: RTCDtlsTransport) -> None:
+        self._transport = transport
+        self._receivers: dict[int, PacketReceiver] = {}
+        for protocol in transport.transport._connection._protocols:
+            vars(protocol)["datagram_received"] = self._before(protocol.datagram_received)
+
+    def _before(self, others: Callable[[bytes, Any], None]) -> Callable[[bytes, Any], None]:
+        def datagram_received(data: bytes, address: Any) -> None:
+            if not LEAST_DATAGRAM <= len(data) <= MOST_DATAGRAM:
+                return
+            # RFC 7983: 128 to 191 is RTP or RTCP; RFC 5761, 4: which of them, by the payload type.
+            if 128 <= data[0] < 192 and not 64 <= data[1] & 0x7F < 96:
+                self._take(data)
+            else:
+                others(data, address)
+
+        return datagram_received
+
+    def _take(self, data: bytes) -> None:
+        session = self._transport._rx_srtp
+        if session is None or self._transport._state is not State.CONNECTED:
+            return
+        try:
+            plain = session.unprotect(data)
+            first, marked, sequence, timestamp, ssrc = _HEADER.unpack_from(plain)
+            payload = plain[12:] if first == 0x80 else payload_of(plain)
+            receiver = self._receivers.get(ssrc) or self._route(plain, ssrc)
+        except (pylibsrtp.Error, ValueError, struct.error):
+            return  # forged, replayed or cut off
+        if receiver is not None:
+            receiver.take(Packet(marked & 0x7F, marked >> 7, sequence, timestamp, ssrc, payload))
+
+    def _route(self, plain: bytes, ssrc: int) -> PacketReceiver | None:
+        """A source that is new: whose it is may stand in its header's extension."""
+        packet = RtpPacket.parse(plain, self._transport._rtp_header_extensions_map)
+        found: Any = self._transport._rtp_router.route_rtp(packet)
+        if found is not None:
+            self._receivers[ssrc] = found
+        return found  # type: ignore[no-any-return]
+
+
 def _swap(transceiver: RTCRtpTransceiver, track: int, on_packet: OnPacket) -> tuple[PacketReceiver, PacketSender]:
     """Our receiver and sender instead of aiortc's, before they start: the one place that knows where they are."""
     receiver = PacketReceiver(transceiver.receiver, transceiver.sender._ssrc, track, on_packet)
@@ -366,7 +279,7 @@ def _swap(transceiver: RTCRtpTransceiver, track: int, on_packet: OnPacket) -> tu
     return receiver, sender
 
 
-async def _nothing(track: int, coding: Coding, packet: RtpPacket) -> None:
+def _nothing(track: int, coding: Coding, packet: Packet) -> None:
     pass
 
 
@@ -385,10 +298,17 @@ class Peer:
             RTCConfiguration(iceServers=servers, bundlePolicy=RTCBundlePolicy.MAX_COMPAT)
         )
         self._on_packet = on_packet
-        self._connection.on("connectionstatechange", lambda: on_state(self._connection.connectionState))
+        self._on_state = on_state
+        self._connection.on("connectionstatechange", self._changed)
         self.receivers: list[PacketReceiver] = []
         self.senders: list[PacketSender] = []
         self._transports: list[RTCDtlsTransport] = []
+        self._intakes: list[_Intake] = []
+
+    def _changed(self) -> None:
+        if self.state in ("connecting", "connected") and not self._intakes:
+            self._intakes = [_Intake(one) for one in {one.transport for one in self.receivers}]
+        self._on_state(self.state)
 
     @property
     def state(self) -> str:
@@ -425,7 +345,7 @@ class Peer:
         except Exception as error:
             # aiortc has no error of its own for what it cannot read: all of them come from what was offered.
             raise RefusedOffer(f"SDP: {' '.join(str(error).split()) or type(error).__name__}"[:200]) from None
-        return _with_rejected(self._connection.localDescription.sdp, offer.rejected)
+        return with_rejected(self._connection.localDescription.sdp, offer.rejected)
 
     async def offer(self, codings: Sequence[str], tracks: int) -> str:
         """An offer of so many tracks that we send."""
@@ -462,6 +382,11 @@ class Peer:
     async def report(self) -> None:
         for receiver in self.receivers:
             await receiver.report()
+
+    async def vanish(self) -> None:
+        """As if the cable had been pulled: no word of farewell."""
+        for one in self._transports:
+            await one.transport.stop()
 
     async def close(self) -> None:
         with contextlib.suppress(TimeoutError, ConnectionError):
@@ -510,7 +435,7 @@ class Inlet:
     def out_of_order(self) -> int:
         return self._order.out_of_order if self._order is not None else 0
 
-    def push(self, coding: Coding, packet: RtpPacket) -> None:
+    def push(self, coding: Coding, packet: Packet) -> None:
         if self._is_closed:
             return
         arrival_ms = self._now_ms()

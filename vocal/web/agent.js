@@ -4,9 +4,10 @@
 //
 // A call that begins is shown at once, whatever was open. `call="ID"` holds the element to one call.
 
-import { ApiError, asked, callPath, getJson, post } from "./api.js";
+import { ApiError, asked, callPath, getJson, post, signIn } from "./api.js";
 import { Call, median } from "./calls.js";
 import { h, put, s, say, show } from "./dom.js";
+import { isOut, sayLine } from "./line.js";
 import { Live } from "./live.js";
 import { MoodLine, Sign, lineFrom, reading, words } from "./mood.js";
 import { Part } from "./part.js";
@@ -18,7 +19,7 @@ const LOUDER_DB = 3;
 const TEMPO_RANGE = [4.0, 5.2];
 const TEMPO_SCALE = [2, 8];
 const LEVEL_SCALE = [-50, -10];
-const SEEN = "vocal-help-seen";
+const ANSWERED_S = 8; // so long an answer to help stands
 const DONE = "vocal-done";
 
 class Scale {
@@ -64,7 +65,7 @@ class Smooth {
 }
 
 export class VocalAgent extends Part {
-  static observedAttributes = ["call"];
+  static observedAttributes = ["call", "code", "token"];
 
   #call = null;
   #phase = "idle";
@@ -76,6 +77,7 @@ export class VocalAgent extends Part {
   #timer = 0;
 
   async build(root) {
+    await this.#signIn();
     const rules = await getJson("/v1/rules").catch(() => null);
     this.#budget = rules?.budget ?? null;
     const tempo = rules?.rule.find((one) => one.id === "tempo_high")?.when[0].above;
@@ -93,6 +95,20 @@ export class VocalAgent extends Part {
       onState: (state) => this.#onState(state),
     });
     this.resume();
+  }
+
+  /** Whom a page elsewhere speaks for; a code is used up thereby. */
+  async #signIn() {
+    const given = { code: this.getAttribute("code"), token: this.getAttribute("token") };
+    if (!given.code && !given.token) return;
+    this.removeAttribute("code");
+    await signIn(given).catch(() => null); // the line will say that nobody is signed in
+  }
+
+  async attributeChangedCallback(name, before, now) {
+    if (name === "call" || !now || now === before || !this.#live) return;
+    await this.#signIn();
+    if (this.isHere) this.#live.retry();
   }
 
   resume() {
@@ -117,6 +133,7 @@ export class VocalAgent extends Part {
       this.#kind = null;
       this.levels = { agent: new Smooth(), customer: new Smooth() };
       this.#show("live");
+      if (isPast) this.#recall(this.#call);
       return;
     }
     if (event.call !== this.#call?.id) return;
@@ -128,6 +145,13 @@ export class VocalAgent extends Part {
     else if (event.type !== "levels") this.#tick();
   }
 
+  /** What was answered before a reload. */
+  async #recall(call) {
+    const { feedback = {} } = (await getJson(callPath(call.id)).catch(() => null)) ?? {};
+    for (const [seq, helpful] of Object.entries(feedback)) this.#answered.set(`${call.id} ${seq}`, helpful);
+    if (this.#call === call && this.cueBox) this.cueBox.shown = undefined;
+  }
+
   /** Whether the shown call was heard of lately; another may take its place otherwise. */
   #isAlive() {
     return performance.now() - this.#call.heardMs < 10_000;
@@ -135,6 +159,7 @@ export class VocalAgent extends Part {
 
   async #onState(state) {
     this.#tick();
+    if (isOut(state)) this.dispatchEvent(new CustomEvent("vocal-signed-out", { bubbles: true, composed: true, detail: { state } }));
     const call = this.#call;
     if (state !== "live" || !call || call.ended) return;
     // Back after a break: a call that a server knows no more, because it began anew, is over.
@@ -178,19 +203,9 @@ export class VocalAgent extends Part {
     const isStale = state === "live" && silenceMs > STALE_MS;
     const shown = isStale ? "stale" : state;
     put(this.view, "data-line", shown);
-    if (state === "live" && !isStale) {
-      say(this.status, "");
-    } else if (state === "refused") {
-      if (!this.status.querySelector("a")) {
-        const link = h("a", { href: "/?to=/agent", target: "_top" }, t("web.line.sign_in"));
-        this.status.replaceChildren(`${t("web.line.refused")}. `, link);
-      }
-    } else {
-      const held = this.#phase === "live" && this.#call ? ` ${t("web.line.held")}` : "";
-      // In steps, so that a screen reader is not told every second.
-      const seconds = Math.floor(silenceMs / 5000) * 5 || 3;
-      say(this.status, t(`web.line.${shown}`, { seconds }) + (state === "connecting" ? "" : `.${held}`));
-    }
+    // In steps, so that a screen reader is not told every second.
+    const seconds = Math.floor(silenceMs / 5000) * 5 || 3;
+    sayLine(this.status, shown, { seconds, isHeld: this.#phase === "live", page: "/agent" });
   }
 
   // Nothing runs
@@ -397,25 +412,36 @@ export class VocalAgent extends Part {
 
   #buildHelp() {
     this.helpText = h("p");
-    const seen = () => {
-      sessionStorage.setItem(SEEN, String(this.#call?.help?.cursor ?? 0));
-      this.#tick();
-    };
     this.helpTitle = h("h2");
     this.helpNote = h("p", { class: "note" });
-    this.helpButton = h("button", { type: "button", onclick: seen });
+    const answer = (wanted) => async () => {
+      try {
+        await post(callPath(this.#call.id, "/help/answer"), { wanted });
+      } catch (error) {
+        say(this.helpError, failed(error));
+      }
+    };
+    this.helpError = h("p", { class: "error", role: "alert" });
+    this.helpButtons = h(
+      "div",
+      { class: "answers" },
+      h("button", { type: "button", class: "first", onclick: answer(true) }, t("web.help.yes")),
+      h("button", { type: "button", onclick: answer(false) }, t("web.help.no")),
+    );
     const said = h("div", { role: "status" }, this.helpTitle, this.helpText, this.helpNote);
-    return h("section", { class: "help card", hidden: true }, said, this.helpButton);
+    return h("section", { class: "help card", hidden: true }, said, this.helpButtons, this.helpError);
   }
 
   #showHelp() {
     const help = this.#phase === "live" ? this.#call?.help : null;
-    const isOpen = Boolean(help) && Number(sessionStorage.getItem(SEEN) ?? 0) < help.cursor;
-    show(this.help, isOpen);
-    say(this.helpTitle, isOpen ? t("web.agent.help") : "");
+    const isOpen = Boolean(help) && help.wanted === null;
+    const isAnswered = Boolean(help) && !isOpen && this.#call.atS(STALE_MS) - help.answeredS < ANSWERED_S;
+    if (!isOpen && !isAnswered) say(this.helpError, "");
+    show(this.help, isOpen || isAnswered);
+    show(this.helpButtons, isOpen);
+    say(this.helpTitle, isOpen ? t("web.agent.help") : isAnswered ? t(help.wanted ? "web.help.said_yes" : "web.help.said_no") : "");
     say(this.helpText, isOpen && help.text ? `«${help.text}»` : "");
-    say(this.helpNote, isOpen ? t("web.agent.help_text") : "");
-    say(this.helpButton, t("web.agent.help_seen"));
+    say(this.helpNote, isOpen || isAnswered ? t("web.agent.help_text") : "");
   }
 
   async #setNotice() {

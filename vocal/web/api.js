@@ -1,8 +1,17 @@
 // The API. Requests go to where this module came from, which is another origin only where the element is embedded.
 
 export const SERVER = new URL(import.meta.url).origin;
-const isOurs = SERVER === location.origin;
-const credentials = isOurs ? "same-origin" : "include";
+export const isOurs = SERVER === location.origin;
+
+let token = null;
+
+/** What a WebSocket says of who asks: a browser sends no header with it. */
+export const protocols = () => (token ? ["vocal", `vocal.token.${token}`] : []);
+
+/** A page elsewhere says who it is for: by a token, or by a code that serves once. Otherwise a session's cookie does. */
+export async function signIn(given) {
+  token = given.code ? (await post("/v1/login/code", { code: given.code })).token : given.token ?? null;
+}
 
 /** What the page's own address asks for; the address of a page elsewhere is none of our business. */
 export const asked = (name) => (isOurs ? new URLSearchParams(location.search).get(name) : null);
@@ -17,6 +26,8 @@ export class ApiError extends Error {
 
 export async function request(method, path, body, more = {}) {
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+  if (token) headers.Authorization = `Bearer ${token}`;
+  const credentials = token ? "omit" : isOurs ? "same-origin" : "include";
   let answer;
   try {
     answer = await fetch(SERVER + path, { method, headers, credentials, body: JSON.stringify(body), ...more });

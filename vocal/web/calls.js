@@ -24,6 +24,8 @@ export class Call {
     this.moods = [];
     this.cues = [];
     this.help = null;
+    this.seen = { last: -1, by: "" };
+    this.muted = { untilS: -1, by: "" };
     this.conversation = null;
     this.levels = {};
     this.relativeDb = null;
@@ -77,7 +79,19 @@ export class Call {
   }
 
   _help_offered(event, cursor) {
-    this.help = { ...event, cursor };
+    this.help = { ...event, cursor, wanted: null, answeredS: 0 };
+  }
+
+  _help_answered(event) {
+    if (this.help) Object.assign(this.help, { wanted: event.wanted, answeredS: event.at_s });
+  }
+
+  _alerts_seen({ last, by }) {
+    this.seen = { last, by };
+  }
+
+  _alerts_muted({ until_s: untilS, by }) {
+    this.muted = { untilS, by };
   }
 
   _notice(event) {

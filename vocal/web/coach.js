@@ -4,32 +4,26 @@
 import { ApiError, callPath, getJson, post } from "./api.js";
 import { Call } from "./calls.js";
 import { h, put, say, show } from "./dom.js";
+import { sayLine } from "./line.js";
 import { Live } from "./live.js";
 import { MoodLine, Sign, lineFrom, reading, words } from "./mood.js";
 import { Part } from "./part.js";
 import { clock, currentLanguage, evidence, measure, number, perCent, t, timeOfDay } from "./texts.js";
 
-const TYPES = ["call_started", "mood", "conversation", "cue", "notice", "call_ended"];
+const TYPES = ["call_started", "mood", "conversation", "cue", "notice", "help_offered", "help_answered", "alerts_seen", "alerts_muted", "call_ended"];
 const STALE_MS = 7000; // the server is heard every five seconds, even when nothing happens
 const ORDER_MS = 2500; // so often the order may change, and not while somebody points at a call
-const MUTE_MS = 5 * 60_000;
+const MUTE_S = 300;
 const SILENT_MS = 180_000; // a call of which nothing more is heard is gone
 const SEVERITIES = ["info", "hint", "warning", "alert"];
-const MEMORY = "vocal-coach";
 
 export class VocalCoach extends Part {
   #cards = new Map();
   #live = null;
   #timer = 0;
   #orderedMs = 0;
-  #memory = { seen: {}, muted: {}, helped: {} };
 
   async build(root) {
-    try {
-      Object.assign(this.#memory, JSON.parse(sessionStorage.getItem(MEMORY) ?? "{}"));
-    } catch {
-      // begins anew
-    }
     this.count = h("p", { class: "count", role: "status" });
     this.status = h("p", { class: "status", role: "status" });
     this.spoken = h("p", { class: "hidden", "aria-live": "assertive" });
@@ -84,10 +78,16 @@ export class VocalCoach extends Part {
     if (!card) return;
     card.call.take(event, cursor);
     if (event.type === "call_ended") this.#remove(event.call);
-    if (event.type === "cue" && event.audience === "coach" && !isPast && !this.isMuted(event.call)) {
-      say(this.spoken, t("web.coach.new_alert", { who: card.who, text: event.text[currentLanguage()] }));
-      this.#orderedMs = 0;
-    }
+    if (isPast) return;
+    if (event.type === "cue" && event.audience === "coach" && !card.isMuted) this.#call(card, event.text[currentLanguage()]);
+    if (event.type === "help_answered") this.#call(card, t(event.wanted ? "web.help.yes" : "web.help.no"));
+    if (event.type.startsWith("alerts_")) this.#tick();
+  }
+
+  /** Said aloud, and the order looked at anew. */
+  #call(card, text) {
+    say(this.spoken, t("web.coach.new_alert", { who: card.who, text }));
+    this.#orderedMs = 0;
   }
 
   #remove(id) {
@@ -96,7 +96,6 @@ export class VocalCoach extends Part {
     const hadFocus = card.element.contains(this.shadowRoot.activeElement);
     card.element.remove();
     this.#cards.delete(id);
-    for (const known of Object.values(this.#memory)) delete known[id];
     if (hadFocus) this.list.querySelector("button")?.focus();
   }
 
@@ -106,19 +105,11 @@ export class VocalCoach extends Part {
     const isStale = state === "live" && silenceMs > STALE_MS;
     const shown = isStale ? "stale" : state;
     put(this.list, "data-line", shown);
-    if (shown === "live") say(this.status, "");
-    else if (shown === "refused") {
-      if (!this.status.querySelector("a")) {
-        this.status.replaceChildren(`${t("web.line.refused")}. `, h("a", { href: "/?to=/coach", target: "_top" }, t("web.line.sign_in")));
-      }
-    } else {
-      const seconds = Math.floor(silenceMs / 5000) * 5;
-      say(this.status, `${t(`web.line.${shown}`, { seconds })}${shown === "connecting" ? "" : `. ${t("web.line.held")}`}`);
-    }
+    sayLine(this.status, shown, { seconds: Math.floor(silenceMs / 5000) * 5, isHeld: this.#cards.size > 0, page: "/coach" });
     const nowMs = Date.now();
     for (const [id, card] of this.#cards) {
       if (shown === "live" && performance.now() - card.call.heardMs > SILENT_MS) this.#remove(id);
-      else card.show(nowMs);
+      else card.show();
     }
     this.#order(nowMs);
     const alerts = [...this.#cards.values()].filter((card) => card.alert).length;
@@ -139,27 +130,15 @@ export class VocalCoach extends Part {
     });
   }
 
-  // What this coach has done, kept over a reload
-
-  isSeen(call, seq) {
-    return (this.#memory.seen[call] ?? -1) >= seq;
+  /** What one coach does here counts on all walls of the team: it comes back as an event. */
+  async act(card, path, body) {
+    try {
+      await post(callPath(card.call.id, path), body);
+      say(card.error, "");
+    } catch (problem) {
+      say(card.error, failed(problem));
+    }
   }
-
-  isMuted(call) {
-    return (this.#memory.muted[call] ?? 0) > Date.now();
-  }
-
-  mutedUntil = (call) => this.#memory.muted[call] ?? 0;
-  helpedAt = (call) => this.#memory.helped[call] ?? 0;
-
-  #remember(kind, call, value) {
-    this.#memory[kind][call] = value;
-    sessionStorage.setItem(MEMORY, JSON.stringify(this.#memory));
-    this.#tick();
-  }
-
-  acknowledge = (call, seq) => this.#remember("seen", call, seq);
-  mute = (call) => this.#remember("muted", call, this.isMuted(call) ? 0 : Date.now() + MUTE_MS);
 
   // Help
 
@@ -180,11 +159,9 @@ export class VocalCoach extends Part {
       event.preventDefault();
       try {
         await post(callPath(dialog.dataset.call, "/help"), { text: text.value.trim() });
-        this.#remember("helped", dialog.dataset.call, Date.now());
         dialog.close();
       } catch (problem) {
-        const why = problem instanceof ApiError && problem.status === 0 ? t("web.unreachable") : problem.message;
-        say(error, t("web.failed", { why }));
+        say(error, failed(problem));
       }
     });
     return { dialog, title, text, error };
@@ -220,6 +197,11 @@ export class VocalCoach extends Part {
   }
 }
 
+function failed(problem) {
+  const why = problem instanceof ApiError && problem.status === 0 ? t("web.unreachable") : problem.message;
+  return t("web.failed", { why });
+}
+
 const valueOf = (name, value) => evidence(name, value).slice(measure(name).length + 1);
 
 class Card {
@@ -227,7 +209,6 @@ class Card {
 
   constructor(call, wall) {
     this.call = call;
-    this.wall = wall;
     this.who = call.metadata.agent ?? t("web.coach.unnamed");
     this.need = 0;
     this.alert = null;
@@ -241,26 +222,35 @@ class Card {
     this.chart = h("div", { class: "chart" }, this.line.element, h("p", { class: "axis", "aria-hidden": "true" }, this.axisFrom, h("span", {}, t("web.mood.now"))));
     this.alertText = h("p", { class: "alert-text" });
     this.alertProof = h("p", { class: "note" });
-    this.seenButton = h("button", { type: "button", onclick: () => wall.acknowledge(call.id, this.alert?.seq ?? -1) }, t("web.coach.seen"));
+    this.seenButton = h("button", { type: "button", onclick: () => wall.act(this, `/cues/${this.alert?.seq}/seen`) }, t("web.coach.seen"));
     this.alertBox = h("div", { class: "alert" }, h("div", {}, this.alertText, this.alertProof), this.seenButton);
     this.past = h("p", { class: "note past" });
-    this.muteButton = h("button", { type: "button", onclick: () => wall.mute(call.id) });
+    this.muteButton = h("button", { type: "button", onclick: () => wall.act(this, "/mute", { seconds: this.isMuted ? 0 : MUTE_S }) });
     this.helpButton = h("button", { type: "button", onclick: () => wall.offerHelp(call.id, this.who) }, t("web.coach.help"));
-    this.helped = h("p", { class: "note", role: "status" });
+    this.notes = h("p", { class: "note", role: "status" });
+    this.error = h("p", { class: "error", role: "alert" });
+    this.wanted = h("p", { class: "wanted", role: "status" });
     const name = `call-${call.id}`;
     this.element = h(
       "li",
       { class: "call card", "aria-labelledby": name },
       h("header", { class: "top" }, h("h2", { id: name }, this.who), this.facts, this.clock),
       h("div", { class: "body" }, h("div", { class: "glance" }, this.sign.element, h("div", {}, this.word, this.trend)), this.chart),
+      this.wanted,
       this.alertBox,
       this.past,
-      h("footer", {}, h("div", { class: "answers" }, this.helpButton, this.muteButton), this.helped),
+      h("footer", {}, h("div", { class: "answers" }, this.helpButton, this.muteButton), this.notes, this.error),
     );
   }
 
-  show(nowMs) {
-    const { call, wall } = this;
+  get isMuted() {
+    return this.call.muted.untilS > this.call.atS(10_000);
+  }
+
+  isSeen = (cue) => cue.seq <= this.call.seen.last;
+
+  show() {
+    const { call } = this;
     const nowS = call.atS(10_000);
     say(this.clock, clock(nowS));
     const read = reading(call, this.#kind);
@@ -275,16 +265,15 @@ class Card {
       say(this.axisFrom, fromS > 0 ? t("web.mood.ago", { minutes: 3 }) : "0:00");
       this.line.show(call.moods, nowS, `${t("web.mood.line", { minutes: 3 })}: ${words(read)}`, fromS);
     }
-    this.#showAlert(nowMs);
+    this.#showAlert(nowS);
     this.#showFacts(read);
     this.need = this.#needOf(read);
   }
 
-  #showAlert(nowMs) {
-    const { call, wall } = this;
-    const isMuted = wall.isMuted(call.id);
+  #showAlert(nowS) {
+    const { call, isMuted } = this;
     const alerts = call.cues.filter((cue) => cue.audience === "coach");
-    const open = isMuted ? [] : alerts.filter((cue) => !wall.isSeen(call.id, cue.seq));
+    const open = isMuted ? [] : alerts.filter((cue) => !this.isSeen(cue));
     // The gravest that nobody has answered; of equals the newest.
     this.alert = open.reduce((best, cue) => (!best || rank(cue) >= rank(best) ? cue : best), null);
     put(this.element, "data-severity", this.alert?.severity ?? null);
@@ -298,14 +287,20 @@ class Card {
       say(this.alertProof, `${t("web.coach.evidence")} ${t("web.coach.alert_at", { at: clock(atS) })}: ${proofs.join(", ")}`);
     }
     const rest = alerts.filter((cue) => cue !== this.alert).slice(-3);
-    const pasts = rest.map((cue) => `${clock(cue.at_s)} ${t(`severity.${cue.severity}`)}${wall.isSeen(call.id, cue.seq) ? ` (${t("web.coach.seen_by")})` : ""}`);
+    const { by } = call.seen;
+    const seen = ` (${by ? t("web.coach.seen_by", { by }) : t("web.coach.was_seen")})`;
+    const pasts = rest.map((cue) => `${clock(cue.at_s)} ${t(`severity.${cue.severity}`)}${this.isSeen(cue) ? seen : ""}`);
     say(this.past, pasts.join(" · "));
     say(this.muteButton, t(isMuted ? "web.coach.unmute" : "web.coach.mute"));
-    const helped = wall.helpedAt(call.id);
     const notes = [];
-    if (isMuted) notes.push(t("web.coach.muted", { at: timeOfDay(wall.mutedUntil(call.id)) }));
-    if (helped) notes.push(t("web.coach.help_sent", { at: timeOfDay(helped) }));
-    say(this.helped, notes.join(" · "));
+    if (isMuted) {
+      const at = timeOfDay(Date.now() + (call.muted.untilS - nowS) * 1000);
+      notes.push(call.muted.by ? t("web.coach.muted_by", { at, by: call.muted.by }) : t("web.coach.muted", { at }));
+    }
+    const { help } = call;
+    if (help && help.wanted !== true) notes.push(t(help.wanted === null ? "web.coach.help_sent" : "web.coach.help_unwanted", { at: clock(help.at_s) }));
+    say(this.notes, notes.join(" · "));
+    say(this.wanted, help?.wanted ? t("web.coach.help_wanted", { at: clock(help.answeredS) }) : "");
   }
 
   #showFacts(read) {
@@ -316,9 +311,10 @@ class Card {
     say(this.facts, facts.join(" · "));
   }
 
-  /** An open alert before anything else, then the customer's stress, then a mood that falls. Muted calls come last. */
+  /** Who said yes to help before anything else; an open alert, the customer's stress, a mood that falls. Muted calls come last. */
   #needOf(read) {
-    if (this.wall.isMuted(this.call.id)) return -1;
+    if (this.call.help?.wanted) return 100;
+    if (this.isMuted) return -1;
     let need = this.alert ? 10 * (1 + rank(this.alert)) : 0;
     if (read.isKnown) need += (Math.round(read.mood.stress * 10) / 10) * 5 + (read.trend === "falling" ? 2 : 0);
     return need;

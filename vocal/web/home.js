@@ -3,7 +3,7 @@
 import { getJson, post } from "./api.js";
 import { h, say } from "./dom.js";
 import { Part } from "./part.js";
-import { currentLanguage, t } from "./texts.js";
+import { currentLanguage, has, t } from "./texts.js";
 
 const PAGES = {
   agent: ["/agent", ["agent", "local"]],
@@ -20,7 +20,7 @@ export class VocalHome extends Part {
     const me = await getJson("/v1/me").catch((error) => error);
     if (me instanceof Error && me.status !== 401) {
       this.box.append(...this.#head(), h("p", { class: "error", role: "alert" }, t("web.failed", { why: t("web.unreachable") })));
-    } else if (me instanceof Error) this.#signIn();
+    } else if (me instanceof Error) this.#signIn(await getJson("/v1/login"));
     else this.#home(me);
   }
 
@@ -34,18 +34,30 @@ export class VocalHome extends Part {
     ];
   }
 
-  #signIn() {
+  #signIn({ password, provider }) {
+    const query = new URLSearchParams(location.search);
+    const page = /^\/[a-z]+$/.test(query.get("to") ?? "") ? query.get("to") : null;
+    const to = page && query.get("lang") ? `${page}?lang=${currentLanguage()}` : page;
+    const why = query.get("failed");
+    const past = why && has(`web.login.${why}`) ? h("p", { class: "error", role: "alert" }, t(`web.login.${why}`)) : null;
+    const elsewhere = provider && h("a", { class: "button first", href: `/login/oidc?to=${encodeURIComponent(to ?? "/")}` }, t("web.home.by", { name: provider }));
+    const card = h("div", { class: "card sign-in" }, h("h2", {}, t("web.home.sign_in")), past, elsewhere);
+    this.box.replaceChildren(...this.#head(), card);
+    if (password || !provider) card.append(this.#form(to, Boolean(provider)));
+    card.append(h("p", { class: "note" }, t("web.home.link")));
+    (elsewhere || card.querySelector("input")).focus();
+  }
+
+  #form(to, isSecond) {
     const error = h("p", { class: "error", role: "alert" });
-    const button = h("button", { class: "first" }, t("web.home.sign_in"));
+    const button = h("button", { class: isSecond ? null : "first" }, t("web.home.sign_in"));
     const form = h(
       "form",
-      { class: "card sign-in" },
-      h("h2", {}, t("web.home.sign_in")),
+      {},
       h("label", { class: "field" }, t("web.home.user"), h("input", { name: "name", autocomplete: "username", required: true, autocapitalize: "none" })),
       h("label", { class: "field" }, t("web.home.password"), h("input", { name: "password", type: "password", autocomplete: "current-password", required: true })),
       error,
       h("div", { class: "answers" }, button),
-      h("p", { class: "note" }, t("web.home.link")),
     );
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
@@ -53,8 +65,7 @@ export class VocalHome extends Part {
       button.disabled = true;
       try {
         const me = await post("/v1/login", { name, password });
-        const to = new URLSearchParams(location.search).get("to");
-        if (/^\/[a-z]+$/.test(to ?? "")) location.assign(to);
+        if (to) location.assign(to);
         else this.#home(me);
       } catch (problem) {
         const key = { 401: "web.home.wrong", 429: "web.home.often" }[problem.status];
@@ -63,8 +74,7 @@ export class VocalHome extends Part {
         button.disabled = false;
       }
     });
-    this.box.replaceChildren(...this.#head(), form);
-    form.elements.name.focus();
+    return form;
   }
 
   #home(me) {

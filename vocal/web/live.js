@@ -1,16 +1,16 @@
 // Live events that survive a lost network: WS /v1/live, which comes back with the last cursor it saw.
 //
 //   connecting ──hello──► live ──silence──► stale ──more silence──► lost ──► connecting ...
-//                                                        1008 ──► refused, for good
+//                                       1008 ──► refused, 4401 ──► expired: until somebody has signed in
 //
 // Nothing is kept here but one cursor, so a page that stays open over night stays as small as it was.
 
-import { SERVER } from "./api.js";
+import { SERVER, protocols } from "./api.js";
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 15_000;
 const DEAD_MS = 13_000; // two of the server's beats, and some
-const REFUSED = 1008;
+const OUT = { 1008: "refused", 4401: "expired" };
 
 export class Live {
   #socket = null;
@@ -47,6 +47,12 @@ export class Live {
     this.#drop();
   }
 
+  /** Now, rather than when it is time again. */
+  retry() {
+    this.#attempt = 0;
+    this.#connect();
+  }
+
   /** All that is kept once more, from the beginning. */
   again() {
     this.#cursor = 0;
@@ -63,7 +69,7 @@ export class Live {
     this.#drop();
     this.#heard = performance.now();
     const asked = new URLSearchParams({ since: String(this.#cursor), ...this.#query });
-    const socket = new WebSocket(`${SERVER.replace(/^http/, "ws")}/v1/live?${asked}`);
+    const socket = new WebSocket(`${SERVER.replace(/^http/, "ws")}/v1/live?${asked}`, protocols());
     this.#socket = socket;
     socket.onmessage = ({ data }) => this.#take(JSON.parse(data));
     socket.onclose = ({ code }) => this.#onClose(code);
@@ -90,8 +96,8 @@ export class Live {
 
   #onClose(code) {
     this.#socket = null;
-    if (code === REFUSED) {
-      this.#tell("refused");
+    if (code in OUT) {
+      this.#tell(OUT[code]);
       return;
     }
     this.#tell("lost");
@@ -107,7 +113,8 @@ export class Live {
   }
 
   #retryNow = () => {
-    if (this.state === "lost" && !document.hidden) {
+    // Whoever signed in on another page and comes back to this one goes on here.
+    if (["lost", "refused", "expired"].includes(this.state) && !document.hidden) {
       this.#attempt = 0;
       this.#connect();
     }

@@ -1,0 +1,42 @@
+"""The benchmark of what loss on the way does: it drops what it says, and what is told of it is that."""
+
+import numpy as np
+import pytest
+from signals import line, voice
+from vocal.benchmarks import loss
+from vocal.benchmarks.drawings import Course
+from vocal.benchmarks.page import page
+from vocal.benchmarks.rows import Row
+
+from vocal.emotion import EmotionModel
+
+LOST = loss.Way("a tenth lost in bursts", 0.1, 3.0)
+
+
+def test_packets_are_lost_as_often_and_as_long_as_asked() -> None:
+    kept = loss._kept(200_000, LOST, np.random.default_rng(1))
+    lost = ~kept
+    bursts = int((lost[1:] & ~lost[:-1]).sum())
+    assert lost.mean() == pytest.approx(0.1, abs=0.005)
+    assert lost.sum() / bursts == pytest.approx(3.0, abs=0.1)
+    assert kept[0]
+
+
+def test_what_is_told_is_what_was_dropped() -> None:
+    agent = np.concatenate([line(0.5), voice(3.0, seed=1), line(4.5)])
+    customer = np.concatenate([line(4.0), voice(3.0, seed=2), line(1.0)])
+    signal = np.stack([agent, customer], axis=1)
+    model = EmotionModel()
+    (plain,) = loss.travel([signal], loss.UNDISTURBED, model)
+    (lossy,) = loss.travel([signal], LOST, model)
+    assert (plain.dropped, plain.analysis.ended.lost_share) == (0.0, 0.0)
+    assert lossy.dropped > 0.03
+    assert lossy.analysis.ended.lost_share == pytest.approx(lossy.dropped, abs=0.005)
+    assert {one.role for one in lossy.analysis.utterances} == {"agent", "customer"}
+
+
+def test_the_page_draws_its_course() -> None:
+    course = Course("F0, from the undisturbed", "st", "% lost", {"one by one": [(0.0, 0.0), (5.0, 0.12)]})
+    shown = page([Row("loss", "F0", "5 % lost", "vocal", 0.12, "st")], [course], False, False)
+    assert "F0, from the undisturbed, st against % lost" in shown
+    assert "one by one: 0 at 0 % lost, 0.12 at 5 % lost" in shown

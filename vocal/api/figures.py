@@ -1,0 +1,103 @@
+"""How the server is: /metrics for Prometheus, and whether it lives and is ready."""
+
+import fastapi
+from fastapi import Depends, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from vocal import __version__
+from vocal.access import Principal
+from vocal.api.gate import Gate
+from vocal.calling import Calling
+from vocal.media import MediaDoors
+from vocal.service import Service
+
+
+def add_routes(api: fastapi.FastAPI, service: Service, calling: Calling, media: MediaDoors, gate: Gate) -> None:
+    operator = Depends(gate.one_of("operator"))
+    registry = CollectorRegistry()
+    registry.register(Figures(service, calling, media))
+
+    @api.get("/metrics", tags=["operation"])
+    async def metrics(_: Principal = operator) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @api.get("/healthz", tags=["operation"])
+    async def healthz() -> dict[str, str]:
+        return {"status": "alive", "version": __version__}
+
+    @api.get("/readyz", tags=["operation"])
+    async def readyz() -> JSONResponse:
+        return JSONResponse({"status": "ready" if service.is_ready else "starting"}, 200 if service.is_ready else 503)
+
+
+class Figures:
+    """Read when they are asked for."""
+
+    def __init__(self, service: Service, calling: Calling, media: MediaDoors) -> None:
+        self._service, self._calling, self._media = service, calling, media
+
+    def collect(self) -> list[Metric]:
+        service = self._service
+        stats, hub = service.live.stats(), service.hub.stats
+        gauges = {
+            "vocal_calls": ("Open calls", stats.calls),
+            "vocal_channels": ("Channels of open calls", stats.channels),
+            "vocal_tick_mean_ms": ("Cost of a tick of 20 ms, mean of the last 10 s", stats.tick_mean_ms),
+            "vocal_tick_p99_ms": ("Cost of a tick of 20 ms, 99th percentile of the last 10 s", stats.tick_p99_ms),
+            "vocal_emotion_busy": ("Share of the last 10 s in which the emotion model was at work", stats.emotion_busy),
+            "vocal_readers": ("Connections to the live events", hub.readers),
+        }
+        counters = {
+            "vocal_ticks": ("Ticks of 20 ms", stats.ticks),
+            "vocal_late_ticks": ("Ticks that came a tick or more late, and were caught up", stats.late_ticks),
+            "vocal_skipped_ticks": ("Ticks that were not caught up", stats.skipped_ticks),
+            "vocal_failed_ticks": ("Ticks that a defect cut short", stats.failed_ticks),
+            "vocal_refused_calls": ("Calls that the machine did not carry", stats.refused_calls),
+            "vocal_timed_out_calls": ("Calls on which nothing came any more", stats.timed_out_calls),
+            "vocal_refused_estimates": ("Estimates not asked for, as the model was behind", stats.refused_estimates),
+            "vocal_events": ("Events told", hub.events),
+            "vocal_too_slow_readers": ("Readers that were too slow and had to come back", hub.too_slow),
+        }
+        found: list[Metric] = [GaugeMetricFamily(name, text, value=value) for name, (text, value) in gauges.items()]
+        found += [CounterMetricFamily(name, text, value=value) for name, (text, value) in counters.items()]
+        lost = CounterMetricFamily("vocal_lost_events", "Events that slow readers were not told", labels=["kind"])
+        lost.add_metric(["levels"], hub.lost_levels)
+        lost.add_metric(["mood"], hub.lost_mood)
+        refused = CounterMetricFamily("vocal_refused", "Requests and connections refused, by why", labels=["why"])
+        for why, count in sorted(service.refused.items()):
+            refused.add_metric([why], count)
+        cues = CounterMetricFamily("vocal_cue_feedback", "What agents said of cues", labels=["cue", "answer"])
+        for (cue, helpful), count in service.answers.counts().items():
+            cues.add_metric([cue, "helpful" if helpful else "does_not_fit"], count)
+        return [*found, lost, refused, cues, *self._webrtc(), self._dialects(), *self._playouts()]
+
+    def _webrtc(self) -> list[Metric]:
+        now = GaugeMetricFamily("vocal_webrtc_sessions", "WebRTC connections, by state", labels=["state"])
+        for state, count in self._calling.states().items():
+            now.add_metric([state], count)
+        since = CounterMetricFamily("vocal_webrtc", "What became of WebRTC connections and packets", labels=["what"])
+        for what, count in self._calling.counts.items():
+            since.add_metric([what], count)
+        return [now, since]
+
+    def _dialects(self) -> Metric:
+        since = CounterMetricFamily(
+            "vocal_media", "What became of media connections, by dialect", labels=["dialect", "what"]
+        )
+        for labels, count in sorted(self._media.counts.items()):
+            since.add_metric(labels, count)
+        return since
+
+    def _playouts(self) -> list[Metric]:
+        sums = dict.fromkeys(("received", "lost", "late", "duplicate", "reordered"), 0)
+        for state in self._service.live.calls():
+            for counts in state.playouts:
+                for name in sums:
+                    sums[name] += getattr(counts, name) if counts is not None else 0
+        packets = GaugeMetricFamily("vocal_packets", "Packets of the calls that are open", labels=["what"])
+        for name, count in sums.items():
+            packets.add_metric([name], count)
+        return [packets]

@@ -1,0 +1,205 @@
+"""What the server's parts share: the live engine, who listens to it, and who may.
+
+media ─► Live ─► (one hand-over a tick) ─► Service ─► Hub ─► WS /v1/live
+                                              └─────► Store
+"""
+
+import asyncio
+import gc
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import vocal_kernels as vk
+
+from vocal.access import LOCAL, Access, Principal, seen_by
+from vocal.answers import Answers
+from vocal.config import Config
+from vocal.emotion import EmotionModel
+from vocal.errors import AccessError, UsageError, VocalError
+from vocal.guard import RateLimit, Scope, header
+from vocal.live import Live
+from vocal.oidc import Provider
+from vocal.sinks.hub import Hub
+from vocal.types import Call, CallEnded, Channel, Event, LiveEvent, Metadata
+
+LOG = logging.getLogger("vocal")
+COOKIE = "vocal_session"
+PROTOCOL = "vocal"
+"""Of WebSockets; beside it a browser's page elsewhere may offer `vocal.token.TOKEN`, for it can send no header."""
+
+
+class Service:
+    """One event loop owns it."""
+
+    def __init__(
+        self,
+        config: Config = Config(),
+        access: Access | None = None,
+        live: Callable[[Callable[[Sequence[LiveEvent]], None]], Live] | None = None,
+        store: Callable[[Any], None] | None = None,
+        is_tls: bool = False,
+        is_local: bool = True,
+        answers: Answers | None = None,
+    ) -> None:
+        self.config = config
+        self.access = access or Access()
+        self.answers = answers or Answers()
+        self.provider = Provider(config.oidc) if config.oidc.issuer else None
+        self.hub = Hub()
+        self.is_tls = is_tls
+        self.is_local = is_local
+        self.is_ready = False
+        self._store = store
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closers: dict[str, list[Callable[[str], None]]] = {}
+        make = live or (lambda sink: Live(sink, config, load_live_emotion(config)))
+        self.live = make(self._hand_over)
+        self.logins = RateLimit(config.server.logins_burst, config.server.logins_per_s)
+        self.opens = RateLimit(config.server.opens_burst, config.server.opens_per_s)
+        self.refused: dict[str, int] = {}
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        vk.warmup()
+        # What stands by now stays: the collector, which holds up every thread, need not look at it again.
+        gc.collect()
+        gc.freeze()
+        self.live.start()
+        self.is_ready = True
+
+    async def stop(self) -> None:
+        self.is_ready = False
+        await asyncio.to_thread(self.live.stop)
+        await asyncio.sleep(0)  # the last hand-over
+        self.hub.close()
+        gc.unfreeze()
+
+    def _hand_over(self, events: Sequence[LiveEvent]) -> None:
+        """In the clock's thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.take, events)
+
+    def take(self, events: Sequence[LiveEvent]) -> None:
+        self.hub.take(events)
+        self.live.wants_levels = self.hub.wants_levels
+        for event in events:
+            if self._store is not None and isinstance(event, Event):
+                try:
+                    self._store(event)
+                except VocalError as error:
+                    self.count("store")
+                    LOG.error("%s", error)
+            if isinstance(event, CallEnded):
+                for close in self._closers.pop(event.call, []):
+                    close(event.reason)
+
+    def on_end(self, call: str, close: Callable[[str], None]) -> None:
+        """`close(reason)` is called on the loop when a call has ended, whoever ended it."""
+        self._closers.setdefault(call, []).append(close)
+
+    def count(self, what: str) -> None:
+        self.refused[what] = self.refused.get(what, 0) + 1
+
+    # Who is it?
+
+    def principal(self, scope: Scope) -> Principal:
+        """Whoever a request is from. Raises AccessError."""
+        given = header(scope, b"authorization")
+        if given is not None:
+            scheme, _, token = given.partition(" ")
+            if scheme.lower() != "bearer":
+                raise AccessError("authorization: wanted a bearer token")
+            return self.access.check(token.strip())
+        for offered in scope.get("subprotocols", ()):
+            if offered.startswith(f"{PROTOCOL}.token."):
+                return self.access.check(offered.removeprefix(f"{PROTOCOL}.token."))
+        cookie = session_of(scope)
+        if cookie is not None:
+            try:
+                return self.access.check(cookie, ("session",))
+            except AccessError:
+                if not self.is_open:
+                    raise
+        if self.is_open:
+            return LOCAL
+        raise AccessError("not logged in")
+
+    @property
+    def is_framed_elsewhere(self) -> bool:
+        """Whether a session is to hold in frames of other sites: only over TLS, else browsers would not keep it."""
+        return self.is_tls and bool(set(self.config.server.frame_ancestors) - {"'self'", "'none'"})
+
+    @property
+    def is_open(self) -> bool:
+        """Without accounts this machine's user may do everything; such a server listens on this machine only."""
+        return not (self.config.server.closed or self.provider or self.access.has_accounts)
+
+    # Calls
+
+    def open_call(
+        self,
+        principal: Principal,
+        transport: str,
+        source: str,
+        channels: tuple[Channel, ...],
+        metadata: Metadata,
+        call: str | None = None,
+    ) -> Call:
+        """A new call, as a transport asks for it on somebody's behalf. Agents open calls of their own only.
+
+        Raises AccessError, CapacityError, UsageError.
+        """
+        if principal.role not in ("local", "ingest", "agent"):
+            raise AccessError(f"{principal.role}: may not open calls")
+        if principal.role == "agent":
+            metadata = msgspec.structs.replace(metadata, agent=principal.agent, team=principal.team)
+        if call is not None and self.hub.started(call) is not None:
+            raise UsageError(f"call {call!r} was there already")
+        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        opened = Call(call or uuid.uuid4().hex, source, transport, started, channels, metadata)
+        self.live.open(opened)
+        return opened
+
+    def metadata_of(self, call: str) -> Metadata | None:
+        """What was said of a call that is open or ended lately."""
+        state = self.live.call(call)
+        if state is not None:
+            return state.call.metadata
+        started = self.hub.started(call)
+        return None if started is None else started.metadata
+
+    def view(self, principal: Principal, as_coach: bool = False) -> Callable[[LiveEvent], LiveEvent | None]:
+        """What somebody may see. as_coach: this machine's user, who may see all, sees no more than a coach would."""
+
+        def view(event: LiveEvent) -> LiveEvent | None:
+            started = self.hub.started(event.call)
+            if started is None:
+                return None
+            viewer = principal
+            if as_coach and principal.role == "local":
+                viewer = Principal("coach", "lead", team=started.metadata.team or "")
+                if started.metadata.team is None:
+                    started = msgspec.structs.replace(
+                        started, metadata=msgspec.structs.replace(started.metadata, team="")
+                    )
+            return seen_by(viewer, event, started.metadata, self.access)
+
+        return view
+
+
+def load_live_emotion(config: Config) -> EmotionModel:
+    return EmotionModel(Path(config.emotion.model) if config.emotion.model else None, config.emotion.threads)
+
+
+def session_of(scope: Scope) -> str | None:
+    """The session that a browser sends along."""
+    for pair in (header(scope, b"cookie") or "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return None
