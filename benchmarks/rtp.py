@@ -105,9 +105,10 @@ def cost_us(who: str, coded: list[bytes]) -> tuple[float, float]:
     ours, theirs = spawn.Pipe()
     child = spawn.Process(target=_receive, args=(who, STREAMS, theirs), daemon=True)
     child.start()
+    theirs.close()  # so that its end is noticed here
     ports = ours.recv()
     sender = RtpSender("127.0.0.1", own_ports=False, report_s=0.0)
-    count = int(PACKETS_S * (SECONDS + 1.0))
+    count = int(PACKETS_S * (2.0 * SECONDS + 2.0))  # a receiver that is behind answers late
     for n, port in enumerate(ports):
         start_ms = 20.0 * n / len(ports)
         sender.add(coded, ("127.0.0.1", port), 8, first_packet=37 * n, count=count, start_ms=start_ms, seed=n + 1)

@@ -15,7 +15,7 @@ from vocal_kernels import _native
 from vocal.client import Faults
 from vocal.config import PlayoutConfig
 from vocal.playout import Playout
-from vocal.sender import coded_packets, flow_arguments
+from vocal.sender import coded_packets, flow_settings
 from vocal.transports.rtp import (
     COMFORT_NOISE,
     G722,
@@ -106,7 +106,7 @@ def heard(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def flow(recording: list[bytes], payload_type: int = 8, coding: Coding = PCMA, **more: Any) -> Any:
     """What is sent: [(at_ms, packet)], and the packets left out."""
-    return _native.flow_packets(_native.Recording(recording), *flow_arguments(payload_type, coding, **more))
+    return _native.flow_packets(_native.Recording(recording), flow_settings(payload_type, coding, **more))
 
 
 def split(coded: bytes, size: int = 160) -> list[bytes]:
