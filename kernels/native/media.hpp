@@ -519,6 +519,7 @@ class Worker {
     }
 
     void run() {
+        pthread_setname_np(pthread_self(), "vocal-rtp");
         std::vector<epoll_event> ready(MOST_READY);
         std::vector<std::pair<std::shared_ptr<Stream>, bool>> found;
         std::vector<std::shared_ptr<Stream>> all;
