@@ -15,7 +15,7 @@ from vocal_kernels import _native
 from vocal.client import Faults
 from vocal.config import PlayoutConfig
 from vocal.playout import Playout
-from vocal.sender import coded_packets, flow_arguments
+from vocal.sender import coded_packets, flow_settings
 from vocal.transports.rtp import (
     COMFORT_NOISE,
     G722,
@@ -32,6 +32,7 @@ from vocal.transports.rtp import (
 L16 = Coding("l16")
 WIDE = Coding("l16", 16000)
 PAYLOADS = {0: PCMU, 8: PCMA, 9: G722, 11: L16, 12: WIDE, 13: COMFORT_NOISE, 101: KEYS, 111: OPUS}
+PAYLOADS |= {14: Coding("cn", 48000), 102: Coding("telephone-event", 48000)}
 GIVEN = [(number, one.name, one.clock_hz) for number, one in PAYLOADS.items()]
 
 
@@ -105,7 +106,7 @@ def heard(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def flow(recording: list[bytes], payload_type: int = 8, coding: Coding = PCMA, **more: Any) -> Any:
     """What is sent: [(at_ms, packet)], and the packets left out."""
-    return _native.flow_packets(_native.Recording(recording), *flow_arguments(payload_type, coding, **more))
+    return _native.flow_packets(_native.Recording(recording), flow_settings(payload_type, coding, **more))
 
 
 def split(coded: bytes, size: int = 160) -> list[bytes]:
@@ -408,6 +409,30 @@ def test_keys_of_a_source_of_their_own_do_not_disturb_the_audio() -> None:
     assert not out[160 * 10 : 160 * 14].any()  # masked while it sounds
     np.testing.assert_array_equal(out[160 * 15 : 160 * 40], alaw(b"".join(coded[15:])))
     assert line.playout.counts.restarts == 0
+
+
+@pytest.mark.parametrize("payload_type", [102, 14])
+def test_what_claims_another_clock_than_the_audio_moves_nothing(payload_type: int) -> None:
+    """Keys and comfort noise at 48 kHz beside PCMA, as some SDP says them."""
+    coded = split(noise(60))
+    packets = []
+    for n, one in enumerate(coded):
+        if 10 <= n < 15 and payload_type == 102:
+            event = key_event(5, n == 14, 960 * (n - 9))
+            packets.append((20.0 * n, packet(n, 0x7000_0000, event, payload_type)))
+        elif 10 <= n < 15:
+            packets.append((20.0 * n, packet(n, 160 * n, b"", payload_type)))
+        else:
+            packets.append((20.0 * n, packet(n, 160 * n, one)))
+    line = Line()
+    out = heard(line.run(packets, 66))
+    wanted = alaw(b"".join(coded)).copy()
+    wanted[1600:2400] = 0.0
+    np.testing.assert_array_equal(out[: len(wanted)], wanted)
+    assert [key for key, _, _ in line.keys] == (["5"] if payload_type == 102 else [])
+    counts = line.playout.counts
+    assert counts.restarts == counts.lost == 0
+    assert counts.lag_ms == 60.0
 
 
 # Hold

@@ -1,9 +1,11 @@
 """The media plane over real sockets: ports, latching, reports, SRTP, floods; and live equals offline."""
 
+import resource
 import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import av
@@ -117,6 +119,26 @@ def test_a_host_that_is_not_ours(plane: MediaPlane) -> None:
     for host in ("192.0.2.1", "localhost.example"):
         with pytest.raises(UsageError, match="RTP on"):
             opened(plane, host=host)
+
+
+def test_files_run_out(plane: MediaPlane) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 11, before[1]))
+    streams: list[RtpStream] = []
+
+    def open_all() -> None:
+        while len(streams) < 21:
+            streams.append(opened(plane))
+
+    try:
+        with pytest.raises(CapacityError, match="open files"):
+            open_all()
+        streams[0].close()
+        opened(plane)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert len(streams) >= 4
 
 
 def test_the_first_source_is_followed_and_strays_are_refused(plane: MediaPlane, telephones: Telephones) -> None:

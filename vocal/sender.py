@@ -81,23 +81,12 @@ class RtpSender:
         payload_type: int,
         coding: Coding = PCMA,
         *,
-        ptime_ms: int = PTIME_MS,
-        faults: Faults = Faults(),
-        duplicates: float = 0.0,
-        first_packet: int = 0,
-        count: int = 0,
-        start_ms: float = 0.0,
-        change_source_at: int = 0,
-        keys: Sequence[tuple[int, str]] = (),
-        key_payload_type: int = 101,
         srtp: SrtpKeys | None = None,
-        seed: int = 1,
+        **flow: Any,
     ) -> int:
         """A stream; returns its number. An empty packet is not sent, and the next begins a talkspurt.
 
-        first_packet, count: where it begins, and how many it sends, over and over; 0: all of them once. keys: (packet,
-        key), which sounds for 100 ms. change_source_at: the packet from which another SSRC sends. srtp: their `ours`
-        is what it is sent under. All streams are added before `start`.
+        flow: as of `flow_settings`. srtp: its `ours` is what it is sent under. All are added before `start`.
         """
         if id(packets) not in self._recordings:
             self._recordings[id(packets)] = packets, _native.Recording(list(packets))
@@ -106,27 +95,8 @@ class RtpSender:
             if srtp.ours is None:
                 raise UsageError("SRTP: wanted a key of ours to send under")
             session = new_session(srtp.ours, srtp.suite, is_inbound=False)
-        return int(
-            self._native.add(
-                self._recordings[id(packets)][1],
-                to,
-                session,
-                *flow_arguments(
-                    payload_type,
-                    coding,
-                    ptime_ms,
-                    faults,
-                    duplicates,
-                    first_packet,
-                    count,
-                    start_ms,
-                    change_source_at,
-                    keys,
-                    key_payload_type,
-                    seed,
-                ),
-            )
-        )
+        settings = flow_settings(payload_type, coding, **flow)
+        return int(self._native.add(self._recordings[id(packets)][1], to, session, settings))
 
     def port(self, flow: int) -> int:
         return int(self._native.port(flow))
@@ -152,9 +122,10 @@ class RtpSender:
         return SenderCounts(**self._native.counts())
 
 
-def flow_arguments(
+def flow_settings(
     payload_type: int,
     coding: Coding,
+    *,
     ptime_ms: int = PTIME_MS,
     faults: Faults = Faults(),
     duplicates: float = 0.0,
@@ -165,25 +136,24 @@ def flow_arguments(
     keys: Sequence[tuple[int, str]] = (),
     key_payload_type: int = 101,
     seed: int = 1,
-) -> tuple[Any, ...]:
-    """What the native part wants to know of a stream, in its order."""
-    return (
-        payload_type,
-        coding.clock_hz,
-        coding.clock_hz * ptime_ms // 1000,
-        first_packet,
-        count,
-        start_ms,
-        faults.loss,
-        faults.reorder,
-        duplicates,
-        faults.jitter_ms,
-        faults.drift_ppm,
-        change_source_at,
-        key_payload_type,
-        [(at, KEY_CODES.index(key)) for at, key in sorted(keys)],
-        seed,
-    )
+) -> _native.FlowSettings:
+    """How a stream is sent.
+
+    duplicates: share of packets that are sent twice. first_packet, count: where it begins, and how many it sends, over
+    and over; 0: all of them once. change_source_at: the packet from which another SSRC sends; 0: none. keys: (packet,
+    key), which sounds for 100 ms in place of audio.
+    """
+    settings = _native.FlowSettings()
+    settings.payload_type, settings.clock_hz = payload_type, coding.clock_hz
+    settings.timestamps = coding.clock_hz * ptime_ms // 1000
+    settings.jitter_ms, settings.loss, settings.drift_ppm, settings.reorder = faults
+    settings.duplicates = duplicates
+    settings.first_packet, settings.packets, settings.start_ms = first_packet, count, start_ms
+    settings.change_source_at = change_source_at
+    settings.keys = [(at, KEY_CODES.index(key)) for at, key in sorted(keys)]
+    settings.key_payload_type = key_payload_type
+    settings.seed = seed
+    return settings
 
 
 def replay_rtp(

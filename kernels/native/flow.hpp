@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -55,6 +56,8 @@ class Flow {
     Flow(std::shared_ptr<const Recording> recording, FlowSettings settings)
         : recording_(std::move(recording)), settings_(std::move(settings)), random_(settings_.seed * 2654435761u | 1u),
           sequence_(static_cast<std::uint16_t>(next_random())), timestamp_(next_random()), ssrc_(next_random()) {
+        if (settings_.clock_hz < 1000 || settings_.timestamps < 1)
+            throw std::invalid_argument("wanted clock_hz of at least 1000 and timestamps of at least 1");
         if (settings_.packets == 0) settings_.packets = recording_->size();
     }
 

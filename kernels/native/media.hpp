@@ -119,6 +119,7 @@ inline int bound_socket(const Address& local, int receive_bytes) {
         const int error = errno;
         ::close(fd);
         if (error == EADDRINUSE || error == EACCES) return -1;
+        if (error == EADDRNOTAVAIL) throw std::invalid_argument("wanted an address of this machine");
         throw std::system_error(error, std::generic_category(), "bind");
     }
     return fd;
@@ -249,10 +250,30 @@ class Stream {
 
     struct Buffers {
         std::array<std::array<std::uint8_t, PACKET_BYTES>, BATCH> bytes;
-        std::array<std::array<std::uint8_t, 64>, BATCH> control;
+        struct alignas(cmsghdr) Control {
+            std::array<std::uint8_t, 64> bytes;
+        };
+        std::array<Control, BATCH> control;
         std::array<Address, BATCH> from;
         std::array<iovec, BATCH> parts;
-        std::array<mmsghdr, BATCH> messages;
+        std::array<mmsghdr, BATCH> messages{};
+
+        Buffers() {
+            for (std::size_t i = 0; i < BATCH; ++i) {
+                parts[i] = {bytes[i].data(), PACKET_BYTES};
+                auto& header = messages[i].msg_hdr;
+                header.msg_name = &from[i].storage;
+                header.msg_iov = &parts[i];
+                header.msg_iovlen = 1;
+                header.msg_control = control[i].bytes.data();
+                reuse(i);
+            }
+        }
+        // What the system has written over.
+        void reuse(std::size_t i) {
+            messages[i].msg_hdr.msg_namelen = sizeof from[i].storage;
+            messages[i].msg_hdr.msg_controllen = control[i].bytes.size();
+        }
     };
 
     // What lies at a socket; the rest of a flood waits for the next turn.
@@ -262,17 +283,6 @@ class Stream {
         for (std::size_t batch = 0; batch < MOST_BATCHES; ++batch) {
             const int fd = is_control ? rtcp_ : rtp_;
             if (fd < 0) return taken;
-            for (std::size_t i = 0; i < BATCH; ++i) {
-                buffers.parts[i] = {buffers.bytes[i].data(), PACKET_BYTES};
-                auto& header = buffers.messages[i].msg_hdr;
-                header = {};
-                header.msg_name = &buffers.from[i].storage;
-                header.msg_namelen = sizeof buffers.from[i].storage;
-                header.msg_iov = &buffers.parts[i];
-                header.msg_iovlen = 1;
-                header.msg_control = buffers.control[i].data();
-                header.msg_controllen = buffers.control[i].size();
-            }
             const int found = recvmmsg(fd, buffers.messages.data(), BATCH, MSG_DONTWAIT, nullptr);
             if (found <= 0) return taken;
             const double now_ms = clock.now_ms(), wall_s = seconds_of(CLOCK_REALTIME);
@@ -280,12 +290,10 @@ class Stream {
             for (std::size_t i = 0; i < static_cast<std::size_t>(found); ++i) {
                 auto& header = buffers.messages[i].msg_hdr;
                 buffers.from[i].size = header.msg_namelen;
-                if (header.msg_flags & MSG_TRUNC) {
-                    ++counts_.unknown;
-                    continue;
-                }
                 const double waited_ms = 1000.0 * clock.speed() * std::clamp(wall_s - came_s(header, wall_s), 0.0, 1.0);
-                take(buffers.bytes[i].data(), buffers.messages[i].msg_len, buffers.from[i], now_ms - waited_ms, is_control);
+                if (header.msg_flags & MSG_TRUNC) ++counts_.unknown;
+                else take(buffers.bytes[i].data(), buffers.messages[i].msg_len, buffers.from[i], now_ms - waited_ms, is_control);
+                buffers.reuse(i);
             }
             taken += static_cast<std::size_t>(found);
             if (static_cast<std::size_t>(found) < BATCH) break;
@@ -511,6 +519,7 @@ class Worker {
     }
 
     void run() {
+        pthread_setname_np(pthread_self(), "vocal-rtp");
         std::vector<epoll_event> ready(MOST_READY);
         std::vector<std::pair<std::shared_ptr<Stream>, bool>> found;
         std::vector<std::shared_ptr<Stream>> all;

@@ -107,20 +107,6 @@ struct RecordingFace {
     std::shared_ptr<const vocal::Recording> shared;
 };
 
-vocal::FlowSettings flow_of(int payload_type, int clock_hz, int timestamps, std::size_t first_packet, std::size_t packets, double start_ms,
-                            double loss, double reorder, double duplicates, double jitter_ms, double drift_ppm,
-                            std::size_t change_source_at, int key_payload_type, const std::vector<std::pair<std::size_t, int>>& keys,
-                            std::uint32_t seed) {
-    if (clock_hz < 1000 || timestamps < 1) throw nb::value_error("wanted clock_hz >= 1000 and timestamps >= 1");
-    return {payload_type, clock_hz, timestamps, first_packet, packets, start_ms, loss, reorder, duplicates, jitter_ms,
-            drift_ppm, change_source_at, key_payload_type, keys, seed};
-}
-
-#define FLOW_ARGUMENTS                                                                                                        \
-    nb::arg("payload_type"), nb::arg("clock_hz"), nb::arg("timestamps"), nb::arg("first_packet"), nb::arg("packets"),         \
-        nb::arg("start_ms"), nb::arg("loss"), nb::arg("reorder"), nb::arg("duplicates"), nb::arg("jitter_ms"),                \
-        nb::arg("drift_ppm"), nb::arg("change_source_at"), nb::arg("key_payload_type"), nb::arg("keys"), nb::arg("seed")
-
 struct ClockFace {
     std::shared_ptr<vocal::Clock> shared;
 };
@@ -242,14 +228,28 @@ void bind_media(nb::module_& module) {
              },
              nb::arg("packets"));
 
+    nb::class_<vocal::FlowSettings>(module, "FlowSettings", "A stream that is sent; see flow.hpp.")
+        .def(nb::init<>())
+        .def_rw("payload_type", &vocal::FlowSettings::payload_type)
+        .def_rw("clock_hz", &vocal::FlowSettings::clock_hz)
+        .def_rw("timestamps", &vocal::FlowSettings::timestamps)
+        .def_rw("first_packet", &vocal::FlowSettings::first_packet)
+        .def_rw("packets", &vocal::FlowSettings::packets)
+        .def_rw("start_ms", &vocal::FlowSettings::start_ms)
+        .def_rw("loss", &vocal::FlowSettings::loss)
+        .def_rw("reorder", &vocal::FlowSettings::reorder)
+        .def_rw("duplicates", &vocal::FlowSettings::duplicates)
+        .def_rw("jitter_ms", &vocal::FlowSettings::jitter_ms)
+        .def_rw("drift_ppm", &vocal::FlowSettings::drift_ppm)
+        .def_rw("change_source_at", &vocal::FlowSettings::change_source_at)
+        .def_rw("key_payload_type", &vocal::FlowSettings::key_payload_type)
+        .def_rw("keys", &vocal::FlowSettings::keys)
+        .def_rw("seed", &vocal::FlowSettings::seed);
+
     module.def(
         "flow_packets",
-        [](RecordingFace& recording, int payload_type, int clock_hz, int timestamps, std::size_t first_packet, std::size_t packets,
-           double start_ms, double loss, double reorder, double duplicates, double jitter_ms, double drift_ppm,
-           std::size_t change_source_at, int key_payload_type, const std::vector<std::pair<std::size_t, int>>& keys,
-           std::uint32_t seed) {
-            vocal::Flow flow(recording.shared, flow_of(payload_type, clock_hz, timestamps, first_packet, packets, start_ms, loss, reorder,
-                                                       duplicates, jitter_ms, drift_ppm, change_source_at, key_payload_type, keys, seed));
+        [](RecordingFace& recording, const vocal::FlowSettings& settings) {
+            vocal::Flow flow(recording.shared, settings);
             std::vector<vocal::Due> due;
             while (!flow.is_done()) flow.next(due);
             std::stable_sort(due.begin(), due.end(), [](const auto& a, const auto& b) { return a.at_ms < b.at_ms; });
@@ -261,7 +261,8 @@ void bind_media(nb::module_& module) {
             }
             return nb::make_tuple(found, nb::cast(flow.lost()));
         },
-        nb::arg("recording"), FLOW_ARGUMENTS, "What a flow sends: (at_ms, packet) each in the order of their times; and the packets left out.");
+        nb::arg("recording"), nb::arg("settings"),
+        "What a flow sends: (at_ms, packet) each, in the order of their times; and the packets left out.");
 
     nb::class_<vocal::Sender>(module, "Sender", "Sends many flows at their times; see sender.hpp.")
         .def("__init__",
@@ -270,16 +271,12 @@ void bind_media(nb::module_& module) {
              },
              nb::arg("host"), nb::arg("own_ports"), nb::arg("report_ms"))
         .def("add",
-             [](vocal::Sender& self, RecordingFace& recording, const GivenAddress& to, std::uintptr_t keys, int payload_type,
-                int clock_hz, int timestamps, std::size_t first_packet, std::size_t packets, double start_ms, double loss,
-                double reorder, double duplicates, double jitter_ms, double drift_ppm, std::size_t change_source_at,
-                int key_payload_type, const std::vector<std::pair<std::size_t, int>>& key_presses, std::uint32_t seed) {
-                 return self.add(vocal::Flow(recording.shared, flow_of(payload_type, clock_hz, timestamps, first_packet, packets,
-                                                                       start_ms, loss, reorder, duplicates, jitter_ms, drift_ppm,
-                                                                       change_source_at, key_payload_type, key_presses, seed)),
-                                 remote_of(to), session_of(keys));
+             [](vocal::Sender& self, RecordingFace& recording, const GivenAddress& to, std::uintptr_t keys,
+                const vocal::FlowSettings& settings) {
+                 auto session = session_of(keys);
+                 return self.add(vocal::Flow(recording.shared, settings), remote_of(to), std::move(session));
              },
-             nb::arg("recording"), nb::arg("to"), nb::arg("srtp"), FLOW_ARGUMENTS)
+             nb::arg("recording"), nb::arg("to"), nb::arg("srtp"), nb::arg("settings"))
         .def("port", &vocal::Sender::port, nb::arg("flow"))
         .def("start", &vocal::Sender::start)
         .def("stop", &vocal::Sender::stop, nb::call_guard<nb::gil_scoped_release>())

@@ -240,7 +240,7 @@ class Playout {
             if (!is_late_run_) late_since_ms_ = arrival_ms;
             is_late_run_ = true;
             const double lateness_ms = -margin_ms + static_cast<double>(count) / SAMPLES_PER_MS;
-            if (lateness_ms < 2.0 * settings_.most_lag_ms)
+            if (count > 0 && lateness_ms < 2.0 * settings_.most_lag_ms)
                 wanted_ms_ = std::max(wanted_ms_, std::min(lateness_ms, settings_.most_lag_ms - settings_.lag_ms - extra_ms_));
             if (number < played_number_) {
                 if (counts_.lost > 0) --counts_.lost;  // it was given up

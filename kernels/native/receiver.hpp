@@ -177,7 +177,8 @@ class Receiver {
                 return;
             case Coding::comfort_noise:
                 ++counts_.comfort_noise;
-                play(packet.sequence, time_of(packet.timestamp, payload.clock_hz), nullptr, 0, arrival_ms);
+                // Its clock is the audio's (RFC 3389, 4), whatever its rtpmap says.
+                play(packet.sequence, time_of(packet.timestamp, clock_hz_ ? clock_hz_ : payload.clock_hz), nullptr, 0, arrival_ms);
                 return;
             default:
                 take_audio(packet, payload, arrival_ms);
@@ -291,6 +292,7 @@ class Receiver {
             key_ssrc_ = packet.ssrc;
             key_told_ = key_ended_ = false;
             key_covered_ = 0;
+            key_clock_hz_ = payload.clock_hz;
             key_apart_ = static_cast<std::uint32_t>(payload.clock_hz / 20);
         }
         key_heard_ms_ = arrival_ms;
@@ -298,6 +300,11 @@ class Receiver {
         key_ended_ = key_ended_ || event.is_end;
         if (event.is_end && !key_told_) tell_key();
         if (!is_own_source) return;
+        if (clock_hz_ != 0 && clock_hz_ != payload.clock_hz) {
+            // Where it lies is told in another clock than the audio's: it takes its number, and no time.
+            play(packet.sequence, time_of(timestamp_, clock_hz_), nullptr, 0, arrival_ms);
+            return;
+        }
         // The packets of an event share a timestamp; each one covers what it adds to the one before.
         const auto upto = std::max<std::uint32_t>(event.duration, key_covered_);
         const auto from = std::max(key_covered_, upto - std::min<std::uint32_t>(upto, MOST_SAMPLES / 2));
@@ -309,7 +316,7 @@ class Receiver {
     }
 
     bool is_masked(std::uint32_t timestamp, double arrival_ms) const {
-        if (key_ssrc_ != ssrc_) return key_heard_ms_ >= 0.0 && !key_ended_ && arrival_ms - key_heard_ms_ < KEY_GONE_MS;
+        if (key_ssrc_ != ssrc_ || key_clock_hz_ != clock_hz_) return key_heard_ms_ >= 0.0 && !key_ended_ && arrival_ms - key_heard_ms_ < KEY_GONE_MS;
         const auto since = static_cast<std::int32_t>(timestamp - key_timestamp_);
         if (key_heard_ms_ < 0.0 || since < 0) return false;
         // Their packets may be 50 ms apart (RFC 4733, 2.5.1.2).
@@ -346,6 +353,7 @@ class Receiver {
 
     Key key_;
     std::uint32_t key_timestamp_ = 0, key_ssrc_ = 0, key_covered_ = 0, key_apart_ = 0;
+    int key_clock_hz_ = 0;
     double key_heard_ms_ = -1.0;
     bool key_told_ = true, key_ended_ = true;
 

@@ -79,6 +79,7 @@ class Sender {
     };
 
     void run() {
+        pthread_setname_np(pthread_self(), "vocal-sender");
         std::priority_queue<Event> events;
         std::vector<Due> due;
         for (std::size_t i = 0; i < flows_.size(); ++i) {

@@ -7,6 +7,7 @@ stream = plane.open(live.attach(call, 0), {8: PCMA, 101: KEYS}, host="0.0.0.0", 
 
 import math
 import os
+import resource
 import threading
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -202,6 +203,7 @@ class MediaPlane:
 
     def __init__(self, config: RtpConfig, clock: _native.Clock, playout: PlayoutConfig = PlayoutConfig()) -> None:
         self._config = config
+        _want_sockets(2 * (config.last_port - config.first_port))
         threads = config.threads or min(4, len(os.sched_getaffinity(0)))
         self._native = _native.Plane(clock, threads, config.first_port, config.last_port, config.receive_bytes)
         self._name = f"vocal-{os.urandom(6).hex()}"
@@ -240,8 +242,11 @@ class MediaPlane:
                 self._name,
                 self._config.latches,
             )
-        except (ValueError, RuntimeError) as error:
+        except ValueError as error:
             raise UsageError(f"RTP on {host}: {error}") from None
+        except RuntimeError as error:
+            # The system's own bounds: of open files, or of memory.
+            raise CapacityError(f"RTP on {host}: {error}", 10.0) from None
         if native is None:
             ports = f"{self._config.first_port}-{self._config.last_port}"
             raise CapacityError(f"no RTP port is left of {ports} (settings [rtp])", 10.0)
@@ -292,6 +297,14 @@ class MediaPlane:
         if self._decoding is not None:
             self._decoding.join()
         self._native.close()
+
+
+def _want_sockets(count: int) -> None:
+    """As many open files as the system gives, up to this: 1,024 are usual, and are 500 streams."""
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 1000 if most == resource.RLIM_INFINITY else min(count + 1000, most)
+    if least != resource.RLIM_INFINITY and least < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _given(payloads: Mapping[int, Coding]) -> list[tuple[int, str, int]]:
