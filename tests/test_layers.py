@@ -56,7 +56,7 @@ ROOMS: dict[str, set[str]] = {
     "transports.ice": {"errors"},
     "transports.webrtc": {"errors", "playout", "transports.ice", "transports.offers", "transports.opus"},
     "client": {"types", "errors", "senders", "transports.pcm"},
-    "whip": {"types", "errors", "senders", "client", "transports.offers", "transports.webrtc"},
+    "whip": {"types", "errors", "senders", "client", "transports.offers", "transports.opus", "transports.webrtc"},
     "watch": {"types", "texts", "client"},
     "demo": set(),
     "demo.stage": {"errors"},  # makes the bundled call; nothing imports it
@@ -88,7 +88,7 @@ HOMES: dict[str, dict[str, str]] = {
     "joserfc": {"oidc": "run"},
     "argon2": {"access": "run"},
     "websockets": {"client": "run"},
-    "av": {"transports.files": "run", "transports.opus": "run", "whip": "run", "doctor": "run"},
+    "av": {"transports.files": "run", "transports.opus": "run", "doctor": "run"},
     "pyarrow": {"sinks.schema": "run", "sinks.store": "run", "doctor": "run", "analysis": "typing only"},
     "rich": {"cli": "run", "terminal": "run", "watch": "run"},
     "numba": {},

@@ -197,6 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument(
         "--reorder", type=float, default=0.0, metavar="SHARE", help="over WebRTC: put behind the next, 0-1"
     )
+    replay.add_argument("--dtx", action="store_true", help="over WebRTC: send nothing while nothing is said (Opus)")
     replay.add_argument("--drift", type=float, default=0.0, metavar="PPM", help="a clock that runs too fast, or slow")
     replay.add_argument("--token", help="an API token (or VOCAL_TOKEN)")
     replay.set_defaults(run=_replay)
@@ -508,6 +509,7 @@ def _serve(given: argparse.Namespace) -> int:
     return 0
 
 
+MOST_DRIFT_PPM = 10_000.0
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
@@ -567,7 +569,20 @@ def _replay_once(given: argparse.Namespace) -> None:
     for name in ("loss", "reorder"):
         if not 0.0 <= getattr(given, name) <= 1.0:
             raise UsageError(f"--{name}: wanted a share, 0 to 1, got {getattr(given, name)}")
+    if given.jitter < 0.0:
+        raise UsageError(f"--jitter: wanted 0 ms or more, got {given.jitter}")
+    if abs(given.drift) > MOST_DRIFT_PPM:
+        raise UsageError(f"--drift: wanted at most {MOST_DRIFT_PPM:.0f} ppm, got {given.drift}")
     is_whip = given.to.startswith("whip:")
+    if not is_whip:
+        for name, is_given in (
+            ("reorder", given.reorder > 0.0),
+            ("dtx", given.dtx),
+            ("connections", given.connections > 1),
+        ):
+            if is_given:
+                why = "TCP keeps the order of what is sent" if name == "reorder" else "that is for WebRTC"
+                raise UsageError(f"--{name}: {why}; wanted whip:http://HOST:PORT, got {given.to}")
     if is_whip and given.dialect != "pcm":
         raise UsageError(f"--dialect {given.dialect}: wanted ws://HOST:PORT, got {given.to}")
     encodings = ("opus", "alaw", "mulaw") if is_whip else encodings_of(given.dialect)
@@ -593,6 +608,7 @@ def _replay_once(given: argparse.Namespace) -> None:
                     metadata,
                     coding=coding,  # type: ignore[arg-type]
                     connections=given.connections,
+                    dtx=given.dtx,
                     on_progress=show,
                     **common,
                 )

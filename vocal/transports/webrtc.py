@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import pylibsrtp
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
 from aiortc.rtcconfiguration import RTCBundlePolicy
@@ -32,7 +33,7 @@ from vocal.errors import CapacityError, MediaError
 from vocal.playout import Playout
 from vocal.transports.ice import Ways, prepare
 from vocal.transports.offers import CODINGS, Coding, Fragment, Offer, RefusedOffer, with_rejected
-from vocal.transports.opus import OpusDecoder
+from vocal.transports.opus import DTX_BYTES, OpusDecoder
 
 _G711 = {"pcmu": "ulaw", "pcma": "alaw"}
 LEAST_DATAGRAM, MOST_DATAGRAM = 8, 1500
@@ -406,6 +407,7 @@ class Peer:
 
 
 MOST_WAITING = 8
+_NOTHING = np.zeros(0, np.float32)
 
 
 class _Waiting(NamedTuple):
@@ -538,6 +540,8 @@ class Inlet:
         except MediaError:
             self.undecodable += 1
             return
+        if len(packet.payload) <= DTX_BYTES:
+            samples = _NOTHING  # follows, until something comes again
         assert self._playout is not None
         self._playout.push(packet.sequence_number, packet.timestamp, samples, arrival_ms, packet.ssrc)
 
