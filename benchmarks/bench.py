@@ -10,8 +10,8 @@ from rich.console import Console
 from .drawings import Drawing
 from .rows import Row, show
 
-PARTS = ("speed", "live", "latency", "accuracy")
-MACHINE = ("live", "latency")
+PARTS = ("speed", "live", "latency", "rtp", "accuracy")
+MACHINE = ("live", "latency", "rtp")
 """Parts that are measured on all cores."""
 
 
@@ -46,6 +46,10 @@ def _rows(part: str, asked: Asked, say: Callable[[str], None], drawings: list[Dr
         from . import latency
 
         yield from latency.rows(say)
+    elif part == "rtp":
+        from . import rtp
+
+        yield from rtp.rows()
     else:
         from . import accuracy
 

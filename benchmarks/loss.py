@@ -94,7 +94,7 @@ def travel(signals: Sequence[Signal], way: Way, model: EmotionModel) -> list[Tra
     """All calls at once through a live engine, in its own time."""
     events: list[LiveEvent] = []
     live = Live(events.extend, Config(live=LiveConfig(most_calls=len(signals))), model, clock=lambda: 0.0)
-    arrivals: list[tuple[float, int, int, Playout, Array]] = []
+    arrivals: list[tuple[float, int, int, Playout, int]] = []
     dropped = []
     for number, signal in enumerate(signals):
         name = f"call-{number}"
@@ -109,20 +109,20 @@ def travel(signals: Sequence[Signal], way: Way, model: EmotionModel) -> list[Tra
             sent_ms = TICK_MS * (1.0 + way.drift_ppm * 1e-6) * np.arange(count)
             for n in np.flatnonzero(kept).tolist():
                 at_ms = float(sent_ms[n] + rng.uniform(0.0, way.jitter_ms))
-                arrivals.append((at_ms, n, side.channel, playout, signal))
+                arrivals.append((at_ms, n, side.channel, playout, number))
         dropped.append(lost_packets / (2 * count))
     arrivals.sort(key=lambda one: one[:3])
-    ends_ms = arrivals[-1][0]
+    last_ms = {number: at_ms for at_ms, _, _, _, number in arrivals}
     tick, at = 0, 0
     while live.calls():
         while at < len(arrivals) and arrivals[at][0] <= TICK_MS * tick:
-            at_ms, n, column, playout, signal = arrivals[at]
-            piece = signal[n * vk.TICK_SAMPLES : (n + 1) * vk.TICK_SAMPLES, column]
+            at_ms, n, column, playout, number = arrivals[at]
+            piece = signals[number][n * vk.TICK_SAMPLES : (n + 1) * vk.TICK_SAMPLES, column]
             playout.push(n, n * vk.TICK_SAMPLES, np.ascontiguousarray(piece), at_ms)
             at += 1
-        if TICK_MS * tick > ends_ms:
-            for state in live.calls():
-                live.end(state.call.call, "end")
+        for number in [number for number, at_ms in last_ms.items() if at_ms < TICK_MS * tick]:
+            live.end(f"call-{number}", "end")
+            del last_ms[number]
         live.tick(TICK_MS * tick)
         tick += 1
     assert live.stats().failed_ticks == 0

@@ -12,7 +12,17 @@ import uvicorn
 from vocal.access import Access, Principal
 from vocal.answers import Answers
 from vocal.client import Client
-from vocal.config import Config, LiveConfig, MediaConfig, OidcConfig, PlayoutConfig, ServerConfig, WebrtcConfig
+from vocal.config import (
+    Config,
+    LiveConfig,
+    MediaConfig,
+    OidcConfig,
+    PlayoutConfig,
+    RtpConfig,
+    ServerConfig,
+    SipConfig,
+    WebrtcConfig,
+)
 from vocal.emotion import EmotionModel
 from vocal.live import Live
 from vocal.running import listen, uvicorn_config
@@ -59,6 +69,8 @@ def serving(
     media: MediaConfig | None = None,
     answers: Answers | None = None,
     oidc: OidcConfig | None = None,
+    sip: SipConfig | None = None,
+    rtp: RtpConfig | None = None,
     certificate: Certificate | None = None,
 ) -> Iterator[Served]:
     config = Config(
@@ -68,6 +80,8 @@ def serving(
         playout=playout,
         webrtc=webrtc or WebrtcConfig(),
         media=media or MediaConfig(),
+        sip=sip or SipConfig(),
+        rtp=rtp or RtpConfig(first_port=0),
     )
     emotion = EmotionModel()
     service = Service(

@@ -314,7 +314,10 @@ def test_real_call(shared_data: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--reorder", "0.1"), "--reorder: TCP keeps the order of what is sent; wanted whip:http://HOST:PORT"),
+        (
+            ("--reorder", "0.1"),
+            "--reorder: TCP keeps the order of what is sent; wanted whip:http://",
+        ),
         (("--dtx",), "--dtx: that is for WebRTC; wanted whip:http://HOST:PORT"),
         (("--connections", "2"), "--connections: that is for WebRTC"),
         (("--loss", "5"), "--loss: wanted a share, 0 to 1, got 5.0"),

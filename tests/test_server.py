@@ -579,6 +579,11 @@ def test_documents_and_pages(fast: Served) -> None:
     assert "'unsafe-inline'" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
     assert http_(fast, "GET", "/", If_None_Match=headers["etag"])[0] == 304
+    for path in ("/agent", "/coach", "/softphone", "/style.css", "/agent.js", "/icon.svg"):
+        assert http_(fast, "GET", path)[0] == 200
+        assert b"$" not in http_(fast, "GET", path)[2].partition(b"//")[0]
+    for path in ("/page.html", "/page", "/agent.html", "/agent/", "/web/agent.js", "/.git/config", "/AGENT"):
+        assert http_(fast, "GET", path)[0] == 404
     schema = json.loads(http_(fast, "GET", "/v1/schema")[2])
     kinds = {
         one["properties"]["type"]["enum"][0] for one in schema["$defs"].values() if "type" in one.get("properties", {})

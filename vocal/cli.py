@@ -26,6 +26,7 @@ from vocal.types import CallEnded, CallStarted, Event, Language, Metadata
 if TYPE_CHECKING:
     from vocal.access import Access
     from vocal.analysis import Failure, Opener
+    from vocal.client import Faults
 
 OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)
@@ -103,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Measures on one core, live calls and latency on all; peers too, where installed: "
         "pip install 'vocal[peers]'.",
     )
-    bench.add_argument("part", choices=("speed", "live", "latency", "accuracy", "all"))
+    bench.add_argument("part", choices=("speed", "live", "latency", "rtp", "accuracy", "all"))
     bench.add_argument(
         "topics",
         nargs="*",
@@ -128,6 +129,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--tls-key", metavar="FILE", help="its key, PEM")
     serve.add_argument("--insecure", action="store_true", help="let others reach it without accounts or TLS")
     serve.add_argument("--accounts", metavar="FILE", help="accounts and tokens (see vocal accounts)")
+    serve.add_argument("--sip", metavar="HOST:PORT", help="take calls by SIP and SIPREC, too: UDP and TCP")
+    serve.add_argument(
+        "--sip-tls", metavar="HOST:PORT", help="the same over TLS; wants --tls-cert, or [sip] certificate"
+    )
     serve.add_argument("--store", metavar="DIR", help="keep the events as Parquet in DIR")
     serve.add_argument("--config", metavar="FILE", help="settings, TOML (or VOCAL_CONFIG)")
     serve.add_argument("--audiosocket", metavar="HOST:PORT", help="listen for AudioSocket of Asterisk there")
@@ -161,7 +166,13 @@ def _parser() -> argparse.ArgumentParser:
         "want to connect) or whip:http://HOST:PORT (WebRTC).",
     )
     replay.add_argument("file", metavar="FILE")
-    replay.add_argument("--to", metavar="URL", required=True, help="ws://127.0.0.1:8765 or whip:http://127.0.0.1:8765")
+    replay.add_argument(
+        "--to",
+        metavar="URL",
+        required=True,
+        help="ws://127.0.0.1:8765, whip:http://127.0.0.1:8765, sip:127.0.0.1:5060, siprec:127.0.0.1:5060 (with "
+        ";transport=tcp or tls, NAME:PASSWORD@) or rtp:127.0.0.1:20000 (next channel: 20002)",
+    )
     replay.add_argument("--agent-channel", type=int, choices=(0, 1), default=0, help="channel of the agent (default 0)")
     replay.add_argument("--role", choices=("agent", "customer", "unknown"), help="whose side a one-channel file is")
     replay.add_argument("--notice", action="store_true", help="the customer was informed")
@@ -171,8 +182,8 @@ def _parser() -> argparse.ArgumentParser:
         replay.add_argument(f"--{what}", help=f"{what} in the call's metadata")
     replay.add_argument(
         "--encoding",
-        choices=("pcm_s16le", "opus", "alaw", "mulaw"),
-        help="default: what the dialect is wont to, pcm_s16le over our own, opus over WebRTC",
+        choices=("pcm_s16le", "opus", "alaw", "mulaw", "g722"),
+        help="default: what the dialect is wont to, pcm_s16le over our own, opus over WebRTC, alaw over RTP and SIP",
     )
     replay.add_argument(
         "--dialect",
@@ -471,8 +482,9 @@ def _serve(given: argparse.Namespace) -> int:
     from vocal.running import check_exposure, run
     from vocal.server import build_app
     from vocal.service import Service, load_live_emotion
+    from vocal.telephony import check_sip
 
-    config = load_config(given.config)
+    config = _with_sip(load_config(given.config), given)
     if given.audiosocket is not None:
         media = msgspec.structs.replace(config.media, audiosocket=given.audiosocket)
         config = msgspec.structs.replace(config, media=media)
@@ -481,6 +493,7 @@ def _serve(given: argparse.Namespace) -> int:
     for file in filter(None, (given.tls_cert, given.tls_key)):
         if not os.access(file, os.R_OK):
             raise UsageError(f"{file}: cannot be read")
+    check_sip(config.sip)
     accounts = given.accounts or config.server.accounts or ":memory:"
     access = Access(accounts)
     check_exposure(
@@ -504,12 +517,28 @@ def _serve(given: argparse.Namespace) -> int:
         gc.freeze()
         scheme = "https" if given.tls_cert else "http"
         OUT.print(f"Vocal listens on {scheme}://{given.host}:{port}", markup=False, soft_wrap=True)
+        for what, where in service.listening.items():
+            OUT.print(f"{what} on {where}", markup=False, soft_wrap=True)
 
     run(build_app(service), given.host, given.port, given.tls_cert, given.tls_key, on_ready)
     return 0
 
 
+def _with_sip(config: Config, given: argparse.Namespace) -> Config:
+    """The settings, with what the command line says of SIP."""
+    replace = msgspec.structs.replace
+    sip = config.sip
+    if given.sip:
+        sip = replace(sip, listen=given.sip)
+    if given.sip_tls:
+        certificate, key = sip.certificate or given.tls_cert or "", sip.key or given.tls_key or ""
+        sip = replace(sip, tls_listen=given.sip_tls, certificate=certificate, key=key)
+    return replace(config, sip=sip)
+
+
 MOST_DRIFT_PPM = 10_000.0
+OVER_UDP = ("whip", "rtp", "sip", "siprec")
+OVER = "whip:http://HOST:PORT, rtp: or sip:"
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
@@ -574,25 +603,27 @@ def _replay_once(given: argparse.Namespace) -> None:
     if abs(given.drift) > MOST_DRIFT_PPM:
         raise UsageError(f"--drift: wanted at most {MOST_DRIFT_PPM:.0f} ppm, got {given.drift}")
     is_whip = given.to.startswith("whip:")
-    if not is_whip:
-        for name, is_given in (
-            ("reorder", given.reorder > 0.0),
-            ("dtx", given.dtx),
-            ("connections", given.connections > 1),
-        ):
-            if is_given:
-                why = "TCP keeps the order of what is sent" if name == "reorder" else "that is for WebRTC"
-                raise UsageError(f"--{name}: {why}; wanted whip:http://HOST:PORT, got {given.to}")
-    if is_whip and given.dialect != "pcm":
+    scheme = given.to.partition(":")[0]
+    if given.reorder and scheme not in OVER_UDP:
+        raise UsageError(f"--reorder: TCP keeps the order of what is sent; wanted {OVER}, got {given.to}")
+    for name, is_given in (("dtx", given.dtx), ("connections", given.connections > 1)):
+        if is_given and not is_whip:
+            raise UsageError(f"--{name}: that is for WebRTC; wanted whip:http://HOST:PORT, got {given.to}")
+    if scheme in OVER_UDP and given.dialect != "pcm":
         raise UsageError(f"--dialect {given.dialect}: wanted ws://HOST:PORT, got {given.to}")
-    encodings = ("opus", "alaw", "mulaw") if is_whip else encodings_of(given.dialect)
+    encodings: tuple[str, ...] = ("opus", "alaw", "mulaw") if is_whip else encodings_of(given.dialect)
+    if scheme in ("rtp", "sip", "siprec"):
+        encodings = ("alaw", "mulaw", "g722")
     encoding = given.encoding or encodings[0]
     if encoding not in encodings:
-        what = given.to if is_whip else given.dialect
+        what = given.dialect if scheme in ("ws", "wss") else given.to
         raise UsageError(f"--encoding {encoding}: wanted {', '.join(encodings)} for {what}")
     faults = Faults(given.jitter, given.loss, given.drift, given.reorder)
     metadata = Metadata(given.queue, given.team, given.agent, None, given.notice)
     token = given.token or os.environ.get("VOCAL_TOKEN")
+    if scheme in ("rtp", "sip", "siprec"):
+        _replay_native(given, faults, metadata)
+        return
     with open_call(given.file, given.agent_channel, given.role) as source:
         bars = _Bars(False)
         show = partial(bars.show, given.file, whole_s=source.duration_s)
@@ -627,6 +658,30 @@ def _replay_once(given: argparse.Namespace) -> None:
                     on_progress=show,
                     **common,
                 )
+    ERR.print(f"call: {call}", markup=False, soft_wrap=True)
+
+
+def _replay_native(given: argparse.Namespace, faults: "Faults", metadata: Metadata) -> None:
+    from vocal.caller import replay_sip
+    from vocal.sender import replay_rtp
+    from vocal.transports.files import open_call
+
+    if given.speed != 1.0:
+        raise UsageError("--speed: RTP is sent as people speak, 1")
+    coding: Any = {"mulaw": "pcmu", "g722": "g722"}.get(given.encoding, "pcma")
+    with open_call(given.file, given.agent_channel, given.role) as source:
+        bars = _Bars(False)
+        show = partial(bars.show, given.file, whole_s=source.duration_s)
+        with bars.progress:
+            if given.to.startswith("rtp:"):
+                counts = replay_rtp(source, given.to, coding=coding, faults=faults, on_progress=show)
+            else:
+                call, lost = replay_sip(source, given.to, metadata, coding=coding, faults=faults, on_progress=show)
+    if given.to.startswith("rtp:"):
+        ERR.print(f"packets sent: {counts.packets}, left out: {counts.lost}, reports that came: {counts.reports}")
+        return
+    if lost:
+        ERR.print(f"packets left out: {lost}")
     ERR.print(f"call: {call}", markup=False, soft_wrap=True)
 
 

@@ -160,6 +160,67 @@ class WebrtcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     turn_secret: str = ""
 
 
+SipCodec = Literal["pcma", "pcmu", "g722", "l16", "opus", "g729"]
+
+
+class SipConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Calls by SIP, and SIPREC recordings.
+
+    listen: HOST:PORT for UDP and TCP; empty: no SIP. tls_listen, with certificate and key, PEM files. address: what we
+    call ourselves, where peers do not see the address that we have. networks: who may come, as 10.0.0.0/8 or one
+    address. passwords: by name; whoever calls must know one, where there are any. codecs: taken, of pcma, pcmu, g722,
+    l16, opus, g729.
+
+    internal: who belongs to the house: `7000-7999`, a glob such as `8??` or `*@pbx.example`, or NAME=GLOB for a header
+    or an element of the metadata; external: who may be a caller of theirs. Where nobody of a call is known to be of the
+    house, nobody's role in it is known. in_order: where metadata do not say who sends which stream, they do in order.
+    one_leg: whose voice a call of one leg has; side_by: a header that says `internal` or `external` instead. joined_by:
+    a header that two legs of one call have in common. informed_by, queue_by, language_by: headers, or elements of the
+    metadata, with the notice (`yes`), the queue and the language.
+
+    most_call_s: no call is longer. most_connections: by TCP and TLS.
+    """
+
+    listen: str = ""
+    tls_listen: str = ""
+    certificate: str = ""
+    key: str = ""
+    address: str = ""
+    networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    realm: str = "vocal"
+    passwords: dict[str, str] = {}
+    codecs: tuple[SipCodec, ...] = ("pcma", "pcmu", "g722", "l16", "opus", "g729")
+    internal: tuple[str, ...] = ("Vocal-Side=internal",)
+    external: tuple[str, ...] = ("*",)
+    in_order: bool = False
+    one_leg: Literal["agent", "customer", "unknown"] = "unknown"
+    side_by: str = "Vocal-Side"
+    joined_by: str = "Vocal-Call"
+    informed_by: str = "Vocal-Notice"
+    queue_by: str = "Vocal-Queue"
+    language_by: str = "Vocal-Language"
+    most_call_s: float = 14_400.0
+    most_connections: int = 1000
+
+
+class RtpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where RTP comes in.
+
+    first_port, last_port: of our UDP ports, even ones for RTP, the odd ones above them for RTCP; first_port 0: any.
+    threads: that receive; 0: one for each core, at most 4. latches: packets are taken from where they come, as from
+    behind a NAT; else only from where signalling says. timeout_s: nothing came for so long. report_s: between our
+    reports to a sender; 0: none. receive_bytes: that wait at a port.
+    """
+
+    first_port: Annotated[int, msgspec.Meta(ge=0, le=65534)] = 20_000
+    last_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 29_999
+    threads: Annotated[int, msgspec.Meta(ge=0)] = 0
+    latches: bool = True
+    timeout_s: float = 30.0
+    report_s: float = 5.0
+    receive_bytes: int = 65_536
+
+
 class MediaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Calls over WebSockets and AudioSocket, by dialect: twilio, telnyx, audiohook, jambonz, ...
 
@@ -198,6 +259,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: ServerConfig = ServerConfig()
     oidc: OidcConfig = OidcConfig()
     webrtc: WebrtcConfig = WebrtcConfig()
+    sip: SipConfig = SipConfig()
+    rtp: RtpConfig = RtpConfig()
     media: MediaConfig = MediaConfig()
     store: StoreConfig = StoreConfig()
 

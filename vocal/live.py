@@ -20,6 +20,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 import vocal_kernels as vk
+from vocal_kernels import _native
 
 from vocal.config import Config
 from vocal.emotion import EmotionModel
@@ -37,6 +38,10 @@ IDLE_TICKS = 50
 MOST_THREADS = 4
 MEASURED_TICKS = 500
 """Ticks over which their cost is judged: 10 s."""
+
+KNOWN_CALLS = 20
+CALL_MS = 0.05
+"""What a call adds to a tick where too few run to tell: what a tick costs without any is no call's."""
 
 MOST_BEHIND_TICKS = 100
 """Further behind than this, the clock does not catch up but goes on from now."""
@@ -81,6 +86,7 @@ class _Room:
         self.began_tick: int | None = None
         self.end_reason: str | None = None
         self.last_heard_ms = now_ms
+        self.is_held = False
 
     @property
     def begun(self) -> bool:
@@ -94,7 +100,7 @@ class _Room:
 
 
 class Live:
-    """The live engine. `open`, `attach`, `detach`, `end` and `set_notice` may be called from any thread.
+    """The live engine. `open`, `attach`, `detach`, `end`, `hold` and `set_notice` may be called from any thread.
 
     on_events is called in the clock's thread, at most once a tick. clock and sleep, in seconds, are injected in tests.
     speed: how much faster than people speak its clock runs, for trials with senders that are as fast.
@@ -125,7 +131,9 @@ class Live:
         self._commands: deque[Callable[[], None]] = deque()
         self._thread: threading.Thread | None = None
         self._is_stopping = False
-        self._start_s = self._clock()
+        self.media_clock = _native.Clock(speed)
+        """`now_ms` for native threads, which know no other clock than time.monotonic."""
+        self._begin_at(self._clock())
         self.wants_levels = True
         self._costs_ms: deque[float] = deque(maxlen=MEASURED_TICKS)
         self._opened: deque[float] = deque(maxlen=1000)
@@ -178,6 +186,13 @@ class Live:
         """A channel's media ended; what waits is played, and the call goes on."""
         playout.close()
 
+    def touch(self, call: str) -> None:
+        """The call's peer is there, though it sends no audio, as in a pause: the call is not idle."""
+        with self._lock:
+            room = self._rooms.get(call)
+            if room is not None:
+                room.last_heard_ms = self.now_ms()
+
     def end(self, call: str, reason: str) -> None:
         """The call ends after what was pushed has been played. A call that is not open is no mistake: it has ended."""
         with self._lock:
@@ -188,6 +203,12 @@ class Live:
                     if playout is not None:
                         playout.close()
                 self._commands.append(lambda: self._close(room))
+
+    def hold(self, call: str, is_held: bool) -> None:
+        """Nothing comes by agreement: that alone does not end the call."""
+        with self._lock:
+            room = self._room(call)
+            room.is_held, room.last_heard_ms = is_held, self.now_ms()
 
     def set_notice(self, call: str, given: bool) -> None:
         """The customer was informed, or objects: takes effect with the next tick."""
@@ -227,8 +248,12 @@ class Live:
 
     # The clock
 
+    def _begin_at(self, start_s: float) -> None:
+        self._start_s = start_s
+        self.media_clock.set_start(start_s)
+
     def start(self) -> None:
-        self._start_s = self._clock()
+        self._begin_at(self._clock())
         self._thread = threading.Thread(target=self._run, name="vocal-clock", daemon=True)
         self._thread.start()
 
@@ -253,7 +278,7 @@ class Live:
                 self._sleep(wait_s)
             elif -wait_s > MOST_BEHIND_TICKS * vk.TICK_S:
                 self._skipped += int(-wait_s / vk.TICK_S)
-                self._start_s += int(-wait_s / vk.TICK_S) * vk.TICK_S
+                self._begin_at(self._start_s + int(-wait_s / vk.TICK_S) * vk.TICK_S)
             elif -wait_s > vk.TICK_S:
                 self._late += 1
             began = time.perf_counter()
@@ -340,7 +365,9 @@ class Live:
             self._engine.close(room.call.call, room.end_reason or "")
 
     def _is_idle(self, room: _Room, now_ms: float) -> bool:
-        if room.end_reason is not None or now_ms - room.last_heard_ms < 1000.0 * self._config.live.idle_s:
+        if room.end_reason is not None or room.is_held:
+            return False
+        if now_ms - room.last_heard_ms < 1000.0 * self._config.live.idle_s:
             return False
         self._timed_out += 1
         return True
@@ -375,9 +402,10 @@ class Live:
         if len(costs) < MEASURED_TICKS // 10 or not self._rooms:
             return
         now_ms = self.now_ms()
-        fresh = sum(now_ms - at_ms < 1000.0 for at_ms in self._opened)
-        share = float(costs.mean()) / max(1, len(self._rooms) - fresh)
-        expected_ms = float(np.quantile(costs, 0.95)) + min(1.0, share) * (fresh + 1)
+        fresh = min(len(self._rooms), sum(now_ms - at_ms < 1000.0 for at_ms in self._opened))
+        known = len(self._rooms) - fresh
+        share = float(costs.mean()) / known if known >= KNOWN_CALLS else CALL_MS
+        expected_ms = float(np.quantile(costs, 0.95)) + share * (fresh + 1)
         if expected_ms > config.most_busy * TICK_MS:
             raise CapacityError(
                 f"this machine is full: with one more call a tick would take {expected_ms:.1f} ms, "

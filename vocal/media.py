@@ -6,7 +6,9 @@ a connection ─► who is it? ─► Dialect.receive ─► a call ─► its a
 import asyncio
 import base64
 import contextlib
+import logging
 import re
+import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -44,6 +46,7 @@ from vocal.transports.dialect import (
     Paused,
     Reply,
     Resumed,
+    Said,
 )
 from vocal.transports.pcm import Decoder, Listen, Pcm
 from vocal.transports.twilio import VARIANTS, Twilio
@@ -64,6 +67,11 @@ MOST_AHEAD_MS = 20_000.0
 MOST_ANNOUNCED = 10_000
 READ_BYTES = 16_384
 CLOSE_S = 60.0
+
+
+def _is_fault(record: logging.LogRecord) -> bool:
+    """uvicorn's WebSockets take an answer over HTTP, such as 401, for none, and log an error for each."""
+    return "without completing handshake" not in record.getMessage()
 
 
 _NOTHING = np.zeros(0, np.float32)
@@ -141,6 +149,9 @@ class MediaDoors:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.config: MediaConfig = service.config.media
+        for name in (*self.config.tracks, *self.config.codings):
+            if name not in (*DIALECTS, "audiosocket"):
+                raise ConfigError(f"[media]: {unknown('dialect', name, (*DIALECTS, 'audiosocket'))}")
         self.counts: Counter[tuple[str, str]] = Counter()
         """What became of connections and messages, by dialect."""
 
@@ -149,24 +160,16 @@ class MediaDoors:
 
         self._signatures = MessageSignatures(self.config.audiohook_keys, self.config.signature_age_s)
         self._announced: dict[str, _Announced] = {}
+        self._bound = _listening(self.config.audiosocket) if self.config.audiosocket else None
         self._listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        for name in (*self.config.tracks, *self.config.codings):
-            if name not in (*DIALECTS, "audiosocket"):
-                raise ConfigError(f"[media]: {unknown('dialect', name, (*DIALECTS, 'audiosocket'))}")
 
     # AudioSocket
 
     async def start(self) -> None:
-        """Raises UsageError where AudioSocket cannot be listened for."""
-        if self.config.audiosocket:
-            host, _, port = self.config.audiosocket.rpartition(":")
-            if not host or not port.isdecimal():
-                raise UsageError(f"audiosocket: wanted HOST:PORT, got {self.config.audiosocket!r}")
-            try:
-                self._listener = await asyncio.start_server(self._tcp, host.strip("[]"), int(port), limit=READ_BYTES)
-            except OSError as error:
-                raise UsageError(f"cannot listen on {self.config.audiosocket}: {error.strerror or error}") from None
+        logging.getLogger("uvicorn.error").addFilter(_is_fault)
+        if self._bound is not None:
+            self._listener = await asyncio.start_server(self._tcp, sock=self._bound, limit=READ_BYTES)
 
     async def stop(self) -> None:
         if self._listener is not None:
@@ -441,43 +444,50 @@ class _Connection:
         """What one frame says; the reason, where it is the last."""
         if self._name == "audiosocket" and isinstance(frame, str):
             return frame  # the socket is closed
-        heard = False
+        feed, now_ms = None, self._live.now_ms()
         for said in self._dialect.receive(frame):
-            match said:
-                case Media():
-                    heard = True
-                    self._feeds[said.track].push(said, self._live.now_ms())
-                case Reply():
-                    await self._write(said.frame)
-                case Opened():
-                    await self._open(said)
-                case Notice() if self._call is not None:
-                    self._live.set_notice(self._call, said.given)
-                case Discarded():
-                    self._count("discarded")
-                    await self._wait_for(1000.0 * said.samples / self._rate_hz)
-                case Closed():
-                    return said.reason
-                case Dtmf():
-                    self._count("dtmf")
-                case Paused():
-                    self._count("paused")
-                    for feed in self._feeds:
-                        feed.quiet(self._live.now_ms())
-                case Resumed():
-                    self._count("resumed")
-        if heard:
-            await self._hold_back()
+            if type(said) is Media:
+                feed = self._feeds[said.track]
+                feed.push(said, now_ms)
+            elif (closed := await self._follow(said)) is not None:
+                return closed
+        if feed is not None:
+            self._last_ms, self._depth_ms = now_ms, feed.playout.depth_ms
+            if self._depth_ms > MOST_WAITING_MS:
+                await self._hold_back(feed)
+        elif self._call is not None:
+            self._live.touch(self._call)
         return None
 
-    async def _hold_back(self) -> None:
+    async def _follow(self, said: Said) -> str | None:
+        """What is no audio; the reason, where it is the last."""
+        match said:
+            case Reply():
+                await self._write(said.frame)
+            case Opened():
+                await self._open(said)
+            case Notice() if self._call is not None:
+                self._live.set_notice(self._call, said.given)
+            case Discarded():
+                self._count("discarded")
+                await self._wait_for(1000.0 * said.samples / self._rate_hz)
+            case Closed():
+                return said.reason
+            case Dtmf():
+                self._count("dtmf")
+            case Paused():
+                self._count("paused")
+                for feed in self._feeds:
+                    feed.quiet(self._live.now_ms())
+            case Resumed():
+                self._count("resumed")
+        return None
+
+    async def _hold_back(self, feed: _Feed) -> None:
         """Who sends faster than people speak waits, and what they sent waits in the network."""
-        self._depth_ms = max(feed.playout.depth_ms for feed in self._feeds)
-        self._last_ms = self._live.now_ms()
         while (ahead_ms := self._depth_ms - MOST_WAITING_MS) > 0.0 and not self._ended.is_set():
             await asyncio.sleep(min(0.5, max(0.005, ahead_ms / 1000.0 / self._live.speed)))
-            self._depth_ms = max(feed.playout.depth_ms for feed in self._feeds)
-            self._last_ms = self._live.now_ms()
+            self._last_ms, self._depth_ms = self._live.now_ms(), feed.playout.depth_ms
 
     async def _wait_for(self, skipped_ms: float) -> None:
         """Silence that the clock has not come to."""
@@ -582,6 +592,18 @@ class _Connection:
 
     def _count(self, what: str) -> None:
         self._doors.counts[self._name, what] += 1
+
+
+def _listening(where: str) -> socket.socket:
+    """Raises UsageError where AudioSocket cannot be listened for."""
+    host, _, port = where.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise UsageError(f"audiosocket: wanted HOST:PORT, got {where!r}")
+    try:
+        return socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise UsageError(f"cannot listen on {where} for AudioSocket: {error}") from None
 
 
 def _password(credentials: str) -> str:

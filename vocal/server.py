@@ -19,6 +19,7 @@ from vocal.errors import AccessError, CapacityError, MediaError, UsageError, Voc
 from vocal.guard import LOOPBACK, App, Guard, Message, Receive, Scope, Send
 from vocal.media import MEDIA, MediaDoors, add_media_routes
 from vocal.service import Service
+from vocal.telephony import Telephony
 
 
 def build_app(service: Service) -> App:
@@ -26,6 +27,7 @@ def build_app(service: Service) -> App:
 
     calling = Calling(service)
     media = MediaDoors(service)
+    telephony = Telephony(service)
     gate = Gate(service)
 
     @contextlib.asynccontextmanager
@@ -33,7 +35,9 @@ def build_app(service: Service) -> App:
         service.start()
         calling.start()
         await media.start()
+        await telephony.start()
         yield
+        await telephony.stop()
         await media.stop()
         await calling.stop()
         await service.stop()
@@ -63,7 +67,7 @@ def build_app(service: Service) -> App:
     add_media_routes(api, media, gate.who, gate.limit)
     feed.add_routes(api, service)
     documents.add_routes(api, service, gate)
-    figures.add_routes(api, service, calling, media, gate)
+    figures.add_routes(api, service, calling, media, telephony, gate)
     pages.add_routes(api)
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:

@@ -62,6 +62,8 @@ class Service:
         self.logins = RateLimit(config.server.logins_burst, config.server.logins_per_s)
         self.opens = RateLimit(config.server.opens_burst, config.server.opens_per_s)
         self.refused: dict[str, int] = {}
+        self.listening: dict[str, str] = {}
+        """Where else than for HTTP, by what is spoken there."""
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()

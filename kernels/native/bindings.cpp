@@ -13,6 +13,7 @@
 #include <tuple>
 #include <vector>
 
+#include "faces.hpp"
 #include "g711.hpp"
 #include "playout.hpp"
 
@@ -37,89 +38,6 @@ std::size_t decode_into(const std::array<float, 256>& values, nb::bytes payload,
     return length;
 }
 
-// A playout that a receiving thread fills and the clock's thread empties.
-class SharedPlayout {
-  public:
-    explicit SharedPlayout(const vocal::PlayoutSettings& settings) : playout_(settings) {}
-
-    int push(int sequence, std::uint32_t timestamp, std::uint32_t ssrc,
-             nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu> samples, double arrival_ms) {
-        nb::gil_scoped_release released;
-        std::scoped_lock held(lock_);
-        return static_cast<int>(playout_.push(static_cast<std::uint16_t>(sequence), timestamp, ssrc, samples.data(),
-                                              samples.size(), arrival_ms));
-    }
-
-    int push_coded(int sequence, std::uint32_t timestamp, std::uint32_t ssrc, nb::bytes payload, const std::string& coding,
-                   double arrival_ms) {
-        const auto* bytes = static_cast<const std::uint8_t*>(payload.data());
-        const std::size_t size = payload.size();
-        const bool wide = coding == "l16" || coding == "s16le";
-        if (!wide && coding != "alaw" && coding != "ulaw")
-            throw nb::value_error(("coding: wanted alaw, ulaw, l16 or s16le, got " + coding).c_str());
-        if (wide && size % 2) throw nb::value_error("payload: wanted whole samples of 16 bits");
-        nb::gil_scoped_release released;
-        std::scoped_lock held(lock_);
-        samples_.resize(wide ? size / 2 : size);
-        if (wide) {
-            const std::size_t low = coding == "l16" ? 1 : 0;
-            for (std::size_t i = 0; i < samples_.size(); ++i) {
-                const auto code = static_cast<std::int16_t>(bytes[2 * i + low] | bytes[2 * i + 1 - low] << 8);
-                samples_[i] = static_cast<float>(code) / 32768.0f;
-            }
-        } else {
-            vocal::decode(coding == "alaw" ? vocal::alaw_table : vocal::ulaw_table, bytes, size, samples_.data(), 1);
-        }
-        return static_cast<int>(playout_.push(static_cast<std::uint16_t>(sequence), timestamp, ssrc, samples_.data(),
-                                              samples_.size(), arrival_ms));
-    }
-
-    std::tuple<int, int> pull(double now_ms, nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> out,
-                              std::size_t column) {
-        if (out.shape(0) != vocal::TICK_SAMPLES || column >= out.shape(1))
-            throw nb::value_error("out: wanted (160, channels) and a column of it");
-        nb::gil_scoped_release released;
-        std::scoped_lock held(lock_);
-        int count = 0;
-        const auto played = playout_.pull(now_ms, out.data() + column, out.shape(1), count);
-        return {static_cast<int>(played), count};
-    }
-
-    // For many at once: the caller has checked, and let go of the GIL.
-    vocal::Played pull_into(double now_ms, float* out, std::size_t stride, int& count) {
-        std::scoped_lock held(lock_);
-        return playout_.pull(now_ms, out, stride, count);
-    }
-
-    void begin(double now_ms) { std::scoped_lock held(lock_); playout_.begin(now_ms); }
-    void close() { std::scoped_lock held(lock_); playout_.close(); }
-    double due_ms() { std::scoped_lock held(lock_); return playout_.due_ms(); }
-    double depth_ms() { std::scoped_lock held(lock_); return playout_.depth_ms(); }
-
-    nb::dict counts() {
-        std::scoped_lock held(lock_);
-        const auto& counts = playout_.counts();
-        nb::dict found;
-        found["received"] = counts.received;
-        found["lost"] = counts.lost;
-        found["late"] = counts.late;
-        found["duplicate"] = counts.duplicate;
-        found["reordered"] = counts.reordered;
-        found["refused"] = counts.refused;
-        found["dtx"] = counts.dtx;
-        found["restarts"] = counts.restarts;
-        found["adjusted_samples"] = counts.adjusted;
-        found["drift_ppm"] = playout_.drift_ppm();
-        found["lag_ms"] = playout_.lag_ms();
-        return found;
-    }
-
-  private:
-    std::mutex lock_;
-    vocal::Playout playout_;
-    std::vector<float> samples_;
-};
-
 // The playouts that stand behind the lanes of a block, and what their last tick brought.
 class Lanes {
   public:
@@ -133,8 +51,7 @@ class Lanes {
 
     void set(std::size_t lane, nb::object playout) {
         if (lane >= LANES) throw nb::value_error("lane: wanted 0 to 15");
-        playouts_[lane] = playout.is_none() ? nullptr : nb::cast<SharedPlayout*>(playout);
-        kept_[lane] = playout;
+        playouts_[lane] = playout.is_none() ? nullptr : nb::cast<PlayoutFace*>(playout)->shared;
     }
 
     void pull(double now_ms) {
@@ -144,7 +61,7 @@ class Lanes {
             int count = 0;
             auto played = vocal::Played::closed;
             if (playouts_[lane] != nullptr)
-                played = playouts_[lane]->pull_into(now_ms, row.data(), 1, count);
+                played = playouts_[lane]->pull(now_ms, row.data(), 1, count);
             else
                 row.fill(0.0f);
             if (played == vocal::Played::lost)
@@ -163,8 +80,7 @@ class Lanes {
     Each<std::int32_t> played_, samples_;
     Each<std::int64_t> lost_;
     Each<double> heard_ms_;
-    std::array<SharedPlayout*, LANES> playouts_{};
-    std::array<nb::object, LANES> kept_;
+    std::array<std::shared_ptr<vocal::SharedPlayout>, LANES> playouts_;
 };
 
 void pull_blocks(nb::list blocks, std::size_t first, std::size_t stride, double now_ms) {
@@ -178,7 +94,7 @@ void pull_blocks(nb::list blocks, std::size_t first, std::size_t stride, double 
 }  // namespace
 
 NB_MODULE(_native, module) {
-    module.doc() = "Native parts of vocal_kernels: G.711 decoding into the lanes of a block, and the playout of a channel.";
+    module.doc() = "Native parts of vocal_kernels: decoding, the playout of a channel, and RTP.";
     module.attr("LANES") = LANES;
     module.def(
         "decode_alaw",
@@ -194,25 +110,47 @@ NB_MODULE(_native, module) {
         },
         nb::arg("payload"), nb::arg("block").noconvert(), nb::arg("lane"),
         "Decode G.711 mu-law bytes into column `lane` of `block` (n, 16) float32, scaled to [-1, 1); returns the sample count.");
-    nb::class_<SharedPlayout>(module, "Playout", "Packets in any order in, 160 samples a tick out; see playout.hpp.")
+    module.def(
+        "decode_g722",
+        [](nb::bytes payload) {
+            const auto* bytes = static_cast<const std::uint8_t*>(payload.data());
+            auto* samples = new float[2 * payload.size() + 1];
+            nb::capsule owner(samples, [](void* kept) noexcept { delete[] static_cast<float*>(kept); });
+            vocal::G722Decoder().decode(bytes, payload.size(), samples);
+            return nb::ndarray<nb::numpy, float, nb::ndim<1>>(samples, {2 * payload.size()}, owner);
+        },
+        nb::arg("payload"), "G.722 at 64 kbit/s from its beginning on: samples at 16 kHz, full scale 1.");
+    module.def(
+        "halve",
+        [](nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu> wide) {
+            const std::size_t count = wide.size() / 2;
+            std::vector<float> padded(vocal::HalfBand::HISTORY + 2 * count);
+            std::copy_n(wide.data(), 2 * count, padded.begin() + vocal::HalfBand::HISTORY);
+            auto* samples = new float[count + 1];
+            nb::capsule owner(samples, [](void* kept) noexcept { delete[] static_cast<float*>(kept); });
+            vocal::HalfBand::run(padded.data(), count, samples);
+            return nb::ndarray<nb::numpy, float, nb::ndim<1>>(samples, {count}, owner);
+        },
+        nb::arg("wide").noconvert(), "16 kHz to 8 kHz, 46 samples at 16 kHz late.");
+    nb::class_<PlayoutFace>(module, "Playout", "Packets in any order in, 160 samples a tick out; see playout.hpp.")
         .def(
             "__init__",
-            [](SharedPlayout* self, double clock_hz, double lag_ms, double most_lag_ms, double hold_ms, bool reliable) {
+            [](PlayoutFace* self, double clock_hz, double lag_ms, double most_lag_ms, double hold_ms, bool reliable) {
                 if (!(clock_hz > 0.0 && lag_ms >= 0.0 && most_lag_ms >= lag_ms && hold_ms >= 0.0))
                     throw nb::value_error("wanted clock_hz > 0, 0 <= lag_ms <= most_lag_ms and hold_ms >= 0");
-                new (self) SharedPlayout({clock_hz, lag_ms, most_lag_ms, hold_ms, reliable});
+                new (self) PlayoutFace({clock_hz, lag_ms, most_lag_ms, hold_ms, reliable});
             },
             nb::arg("clock_hz"), nb::arg("lag_ms"), nb::arg("most_lag_ms"), nb::arg("hold_ms"), nb::arg("reliable"))
-        .def("push", &SharedPlayout::push, nb::arg("sequence"), nb::arg("timestamp"), nb::arg("ssrc"),
+        .def("push", &PlayoutFace::push, nb::arg("sequence"), nb::arg("timestamp"), nb::arg("ssrc"),
              nb::arg("samples").noconvert(), nb::arg("arrival_ms"))
-        .def("push_coded", &SharedPlayout::push_coded, nb::arg("sequence"), nb::arg("timestamp"), nb::arg("ssrc"),
+        .def("push_coded", &PlayoutFace::push_coded, nb::arg("sequence"), nb::arg("timestamp"), nb::arg("ssrc"),
              nb::arg("payload"), nb::arg("coding"), nb::arg("arrival_ms"))
-        .def("pull", &SharedPlayout::pull, nb::arg("now_ms"), nb::arg("out").noconvert(), nb::arg("column"))
-        .def("begin", &SharedPlayout::begin, nb::arg("now_ms"))
-        .def("close", &SharedPlayout::close)
-        .def("due_ms", &SharedPlayout::due_ms)
-        .def("depth_ms", &SharedPlayout::depth_ms)
-        .def("counts", &SharedPlayout::counts);
+        .def("pull", &PlayoutFace::pull, nb::arg("now_ms"), nb::arg("out").noconvert(), nb::arg("column"))
+        .def("begin", &PlayoutFace::begin, nb::arg("now_ms"))
+        .def("close", &PlayoutFace::close)
+        .def("due_ms", &PlayoutFace::due_ms)
+        .def("depth_ms", &PlayoutFace::depth_ms)
+        .def("counts", &PlayoutFace::counts);
     nb::class_<Lanes>(module, "Lanes", "The playouts behind the lanes of a block.")
         .def(nb::init<Block, Lanes::Each<std::int32_t>, Lanes::Each<std::int32_t>, Lanes::Each<std::int64_t>,
                       Lanes::Each<double>>(),
@@ -224,4 +162,5 @@ NB_MODULE(_native, module) {
     module.def("pull_blocks", &pull_blocks, nb::arg("blocks"), nb::arg("first"), nb::arg("stride"), nb::arg("now_ms"),
                "The tick at `now_ms` of every `stride`-th of a list of Lanes, from `first` on, into their blocks. A lane's "
                "NaNs are added to `lost`; `heard_ms` becomes `now_ms` where there was audio.");
+    bind_media(module);
 }

@@ -13,7 +13,10 @@
 #include <cstdint>
 #include <deque>
 #include <limits>
+#include <memory>
 #include <vector>
+
+#include "wide.hpp"
 
 namespace vocal {
 
@@ -46,95 +49,24 @@ class Playout {
     // Samples are at 8 kHz; none of them: a packet that says «nothing follows», as comfort noise does.
     Arrival push(std::uint16_t sequence, std::uint32_t timestamp, std::uint32_t ssrc, const float* samples,
                  std::size_t count, double arrival_ms) {
-        ++counts_.received;
-        if (closed_) return refuse();
-        if (!heard_) {
-            heard_ = true;
-            due_ms_ = next_pull_ms_ = arrival_ms + settings_.lag_ms;
-            begin_stream(sequence, timestamp, ssrc, 0, arrival_ms);
-        } else if (ssrc != ssrc_) {
-            restart(sequence, timestamp, ssrc, arrival_ms);
-        }
-        const auto step = static_cast<std::int16_t>(static_cast<std::uint16_t>(sequence - newest_sequence_));
-        if (step > MOST_DROPPED || step < -MOST_MISORDERED) {
-            // RFC 3550, A.1: one such packet is a stray, two in a row are a sender that began anew.
-            if (!suspects_ || sequence != suspect_) {
-                suspects_ = true;
-                suspect_ = static_cast<std::uint16_t>(sequence + 1);
-                return refuse();
-            }
-            restart(sequence, timestamp, ssrc, arrival_ms);
-        }
-        suspects_ = false;
-        std::int64_t number = newest_number_ + static_cast<std::int16_t>(static_cast<std::uint16_t>(sequence - newest_sequence_));
-        auto media_ms = [&] {
-            return static_cast<double>(static_cast<std::int32_t>(timestamp - newest_timestamp_)) * 1000.0 / settings_.clock_hz;
-        };
-        const double ahead_ms = media_ms() - (arrival_ms - newest_arrival_ms_);
-        if (number > newest_number_ && !settings_.reliable && (media_ms() < 0.0 || ahead_ms > JUMP_MS)) {
-            restart(sequence, timestamp, ssrc, arrival_ms);
-            number = newest_number_;
-        }
-        auto& seen = seen_[static_cast<std::size_t>(number) % seen_.size()];
-        if (seen == number) {
-            ++counts_.duplicate;
-            return Arrival::duplicate;
-        }
-        const std::int64_t time = newest_time_ + static_cast<std::int32_t>(timestamp - newest_timestamp_);
-        std::int64_t position = position_of(time, number);
-        if (position + static_cast<std::int64_t>(count) > play_ + most_ahead()) return refuse();
-        if (!begun_) play_ = std::min(play_, position);
-        seen = number;
-        if (number < newest_number_) ++counts_.reordered;
-        const bool follows = number == newest_number_ + 1;
-        const bool talkspurt = follows && position > newest_end_ + SLACK_SAMPLES;
-        if (talkspurt) ++counts_.dtx;
-        if (follows && (talkspurt || quiet_samples_ >= QUIET_SAMPLES)) position = wait_longer(number, position);
-        double margin_ms = next_pull_ms_ + static_cast<double>(position - play_) / SAMPLES_PER_MS - arrival_ms;
-        const auto end = position + static_cast<std::int64_t>(count);
-        bool is_late = begun_ && (end < play_ || (end == play_ && count > 0));
-        if (is_late && must_move(arrival_ms, number, count)) {
-            shift_from_ = number;
-            shift_before_ = shift_;
-            const auto moved = landing(arrival_ms) - position;
-            shift_ += moved;
-            position += moved;
-            margin_ms += static_cast<double>(moved) / SAMPLES_PER_MS;
-            forget_margins();
-            ++counts_.restarts;
-            is_late = false;
-        }
-        if (number >= newest_number_) {
-            newest_number_ = number;
-            newest_sequence_ = sequence;
-            newest_time_ = time;
-            newest_timestamp_ = timestamp;
-            newest_arrival_ms_ = arrival_ms;
-            newest_end_ = position + static_cast<std::int64_t>(count);
-            listen(samples, count);
-        }
-        if (is_late) {
-            ++counts_.late;
-            if (!is_late_run_) late_since_ms_ = arrival_ms;
-            is_late_run_ = true;
-            const double lateness_ms = -margin_ms + static_cast<double>(count) / SAMPLES_PER_MS;
-            if (lateness_ms < 2.0 * settings_.most_lag_ms)
-                wanted_ms_ = std::max(wanted_ms_, std::min(lateness_ms, settings_.most_lag_ms - settings_.lag_ms - extra_ms_));
-            if (number < played_number_) {
-                if (counts_.lost > 0) --counts_.lost;  // it was given up
-                return Arrival::late;
-            }
-        } else {
-            is_late_run_ = false;
-            if (!settings_.reliable || std::abs(margin_ms - settings_.lag_ms) < 250.0) measure(arrival_ms, margin_ms, time);
-        }
-        keep(Packet{number, position, take_buffer(samples, count)});
-        return is_late ? Arrival::late : Arrival::taken;
+        return take(sequence, timestamp, ssrc, {samples, count}, arrival_ms);
+    }
+
+    // A packet at 16 kHz as it came, to be decoded when it is its turn; `size` within WideDecoder::MOST samples.
+    Arrival push_wide(std::uint16_t sequence, std::uint32_t timestamp, std::uint32_t ssrc, Wide coding,
+                      const std::uint8_t* bytes, std::size_t size, double arrival_ms) {
+        return take(sequence, timestamp, ssrc, {nullptr, WideDecoder::samples_in(coding, size), coding, bytes, size}, arrival_ms);
     }
 
     // Begin with the tick at `now_ms` if a packet has come at all, even where its time is not yet.
     void begin(double now_ms) {
         if (heard_) due_ms_ = std::min(due_ms_, now_ms);
+    }
+
+    // Until audio comes again nothing is sent, so that nothing is lost either: a call on hold.
+    void rest() {
+        rests_ = true;
+        rested_number_ = newest_number_;
     }
 
     void close() { closed_ = true; }
@@ -201,6 +133,9 @@ class Playout {
     struct Packet {
         std::int64_t number, position;
         std::vector<float> samples;
+        Wide coding;  // of bytes, which become the samples when it is their turn
+        std::vector<std::uint8_t> bytes;
+        int stream;
         std::int64_t end() const { return position + static_cast<std::int64_t>(samples.size()); }
     };
     struct Point {
@@ -213,10 +148,111 @@ class Playout {
     static constexpr double MOVED_MS = 200.0;          // late for so long without a break: the path has changed
     static constexpr int SLACK_SAMPLES = 8;            // a clock's rounding is no gap
     static constexpr int QUIET_SAMPLES = 1600;
+    static constexpr int MOST_BEFORE_SAMPLES = 8000;   // that an overtaken packet lies before the first one
     static constexpr float QUIET = 0.005f;
     static constexpr double WINDOW_MS = 2000.0;        // the fastest packet in it tells where the clocks stand
     static constexpr std::size_t WINDOWS = 3, TREND_WINDOWS = 60;
     static constexpr double DRIFTED_QUIET_MS = 4.0, DRIFTED_MS = 10.0;
+
+    struct Content {
+        const float* samples;
+        std::size_t count;
+        Wide coding = Wide::none;  // else in place of samples:
+        const std::uint8_t* bytes = nullptr;
+        std::size_t size = 0;
+    };
+
+    Arrival take(std::uint16_t sequence, std::uint32_t timestamp, std::uint32_t ssrc, const Content& content,
+                 double arrival_ms) {
+        const auto count = content.count;
+        ++counts_.received;
+        if (closed_) return refuse();
+        if (!heard_) {
+            heard_ = true;
+            due_ms_ = next_pull_ms_ = arrival_ms + settings_.lag_ms;
+            begin_stream(sequence, timestamp, ssrc, 0, arrival_ms);
+        } else if (ssrc != ssrc_) {
+            restart(sequence, timestamp, ssrc, arrival_ms);
+        }
+        const auto step = static_cast<std::int16_t>(static_cast<std::uint16_t>(sequence - newest_sequence_));
+        if (step > MOST_DROPPED || step < -MOST_MISORDERED) {
+            // RFC 3550, A.1: one such packet is a stray, two in a row are a sender that began anew.
+            if (!suspects_ || sequence != suspect_) {
+                suspects_ = true;
+                suspect_ = static_cast<std::uint16_t>(sequence + 1);
+                return refuse();
+            }
+            restart(sequence, timestamp, ssrc, arrival_ms);
+        }
+        suspects_ = false;
+        std::int64_t number = newest_number_ + static_cast<std::int16_t>(static_cast<std::uint16_t>(sequence - newest_sequence_));
+        auto media_ms = [&] {
+            return static_cast<double>(static_cast<std::int32_t>(timestamp - newest_timestamp_)) * 1000.0 / settings_.clock_hz;
+        };
+        const double ahead_ms = media_ms() - (arrival_ms - newest_arrival_ms_);
+        if (number > newest_number_ && !settings_.reliable && (media_ms() < 0.0 || ahead_ms > JUMP_MS)) {
+            restart(sequence, timestamp, ssrc, arrival_ms);
+            number = newest_number_;
+        }
+        auto& seen = seen_[static_cast<std::size_t>(number) % seen_.size()];
+        if (seen == number) {
+            ++counts_.duplicate;
+            return Arrival::duplicate;
+        }
+        const std::int64_t time = newest_time_ + static_cast<std::int32_t>(timestamp - newest_timestamp_);
+        std::int64_t position = position_of(time, number);
+        if (position + static_cast<std::int64_t>(count) > play_ + most_ahead()) return refuse();
+        if (!begun_ && position < play_ - MOST_BEFORE_SAMPLES) return refuse();
+        if (!begun_) play_ = std::min(play_, position);
+        seen = number;
+        if (number < newest_number_) ++counts_.reordered;
+        const bool follows = number == newest_number_ + 1;
+        const bool talkspurt = follows && position > newest_end_ + SLACK_SAMPLES;
+        if (talkspurt) ++counts_.dtx;
+        if (talkspurt || (number > newest_number_ && newest_end_ - quiet_since_ >= QUIET_SAMPLES)) position = wait_longer(number, position);
+        double margin_ms = next_pull_ms_ + static_cast<double>(position - play_) / SAMPLES_PER_MS - arrival_ms;
+        const auto end = position + static_cast<std::int64_t>(count);
+        bool is_late = begun_ && (end < play_ || (end == play_ && count > 0));
+        if (is_late && must_move(arrival_ms, number, count)) {
+            shift_from_ = number;
+            shift_before_ = shift_;
+            const auto moved = landing(arrival_ms) - position;
+            shift_ += moved;
+            position += moved;
+            margin_ms += static_cast<double>(moved) / SAMPLES_PER_MS;
+            forget_margins();
+            ++counts_.restarts;
+            is_late = false;
+        }
+        if (number >= newest_number_) {
+            newest_number_ = number;
+            newest_sequence_ = sequence;
+            newest_time_ = time;
+            newest_timestamp_ = timestamp;
+            newest_arrival_ms_ = arrival_ms;
+            newest_end_ = position + static_cast<std::int64_t>(count);
+            if (count > 0) rests_ = false;
+            if (rests_) rested_number_ = number;
+        }
+        listen(content, position);
+        if (is_late) {
+            ++counts_.late;
+            if (!is_late_run_) late_since_ms_ = arrival_ms;
+            is_late_run_ = true;
+            const double lateness_ms = -margin_ms + static_cast<double>(count) / SAMPLES_PER_MS;
+            if (lateness_ms < 2.0 * settings_.most_lag_ms)
+                wanted_ms_ = std::max(wanted_ms_, std::min(lateness_ms, settings_.most_lag_ms - settings_.lag_ms - extra_ms_));
+            if (number < played_number_) {
+                if (counts_.lost > 0) --counts_.lost;  // it was given up
+                return Arrival::late;
+            }
+        } else {
+            is_late_run_ = false;
+            if (!settings_.reliable || std::abs(margin_ms - settings_.lag_ms) < 250.0) measure(arrival_ms, margin_ms, time);
+        }
+        keep(make_packet(number, position, content));
+        return is_late ? Arrival::late : Arrival::taken;
+    }
 
     Arrival refuse() {
         ++counts_.refused;
@@ -227,6 +263,7 @@ class Playout {
 
     void begin_stream(std::uint16_t sequence, std::uint32_t timestamp, std::uint32_t ssrc, std::int64_t position,
                       double arrival_ms) {
+        ++stream_;
         ssrc_ = ssrc;
         newest_sequence_ = sequence;
         newest_timestamp_ = timestamp;
@@ -279,10 +316,12 @@ class Playout {
         return settings_.reliable || (is_late_run_ && arrival_ms - late_since_ms_ >= MOVED_MS);
     }
 
-    void listen(const float* samples, std::size_t count) {
-        float loudest = 0.0f;
-        for (std::size_t i = 0; i < count; ++i) loudest = std::max(loudest, std::abs(samples[i]));
-        quiet_samples_ = loudest < QUIET ? quiet_samples_ + static_cast<int>(count) : 0;
+    // How long it has been quiet, as far as is known: what waits at 16 kHz is not decoded yet.
+    void listen(const Content& content, std::int64_t position) {
+        float loudest = content.coding == Wide::none ? 0.0f : 1.0f;
+        if (content.coding == Wide::none)
+            for (std::size_t i = 0; i < content.count; ++i) loudest = std::max(loudest, std::abs(content.samples[i]));
+        if (loudest >= QUIET) quiet_since_ = std::max(quiet_since_, position + static_cast<std::int64_t>(content.count));
     }
 
     void keep(Packet packet) {
@@ -291,14 +330,28 @@ class Playout {
         waiting_.insert(place, std::move(packet));
     }
 
-    std::vector<float> take_buffer(const float* samples, std::size_t count) {
-        std::vector<float> buffer;
+    Packet make_packet(std::int64_t number, std::int64_t position, const Content& content) {
+        Packet packet{number, position, {}, content.coding, {}, stream_};
         if (!spare_.empty()) {
-            buffer = std::move(spare_.back());
+            packet.samples = std::move(spare_.back());
             spare_.pop_back();
         }
-        buffer.assign(samples, samples + count);
-        return buffer;
+        if (content.coding == Wide::none) {
+            packet.samples.assign(content.samples, content.samples + content.count);
+        } else {
+            packet.samples.resize(content.count);
+            packet.bytes.assign(content.bytes, content.bytes + content.size);
+        }
+        return packet;
+    }
+
+    void decode(Packet& packet) {
+        if (!wide_ || packet.stream != wide_stream_) {
+            wide_ = std::make_unique<WideDecoder>();
+            wide_stream_ = packet.stream;
+        }
+        wide_->decode(packet.coding, packet.bytes.data(), packet.bytes.size(), packet.samples.data());
+        packet.coding = Wide::none;
     }
 
     // The next `count` samples into tick_, without going on.
@@ -309,6 +362,7 @@ class Playout {
         while (done < count) {
             const auto at = play_ + done;
             if (next != waiting_.end() && next->position <= at) {
+                if (next->coding != Wide::none) decode(*next);
                 const auto upto = std::min<std::int64_t>(next->end() - at, count - done);
                 if (upto > 0) {
                     std::copy_n(next->samples.begin() + (at - next->position), upto, tick_.begin() + done);
@@ -329,9 +383,9 @@ class Playout {
             const bool is_open = next == waiting_.end();
             std::int64_t lost_until = end;
             if (is_open) {
-                if (length > 0 && !closed_) lost_until = end + static_cast<std::int64_t>(settings_.hold_ms * SAMPLES_PER_MS);
+                if (length > 0 && !closed_ && !rests_) lost_until = end + static_cast<std::int64_t>(settings_.hold_ms * SAMPLES_PER_MS);
             } else {
-                const auto missing = next->number - number - 1;
+                const auto missing = number == NONE || number == rested_number_ ? 0 : next->number - number - 1;
                 const auto usual = length > 0 ? length : std::max<std::int64_t>(1, static_cast<std::int64_t>(next->samples.size()));
                 lost_until = missing > 0 ? end + missing * usual : end;
                 if (missing > 0 && next->position - lost_until < usual / 2) lost_until = next->position;
@@ -349,7 +403,7 @@ class Playout {
         play_ += count;
         while (!waiting_.empty() && waiting_.front().end() <= play_ && waiting_.front().position <= play_) {
             auto& packet = waiting_.front();
-            if (played_number_ != NONE) counts_.lost += std::max<std::int64_t>(0, packet.number - played_number_ - 1);
+            if (played_number_ != NONE && played_number_ != rested_number_) counts_.lost += std::max<std::int64_t>(0, packet.number - played_number_ - 1);
             played_number_ = packet.number;
             played_end_ = std::max(played_end_, packet.end());
             played_length_ = static_cast<std::int64_t>(packet.samples.size());
@@ -407,18 +461,22 @@ class Playout {
     }
 
     PlayoutSettings settings_;
+    std::unique_ptr<WideDecoder> wide_;
+    int wide_stream_ = 0;
     PlayoutCounts counts_;
-    bool heard_ = false, begun_ = false, closed_ = false;
+    bool heard_ = false, begun_ = false, closed_ = false, rests_ = false;
     double due_ms_ = 0.0, next_pull_ms_ = 0.0;
 
     // The newest packet in the sender's order, and how its stream lies on the channel.
+    int stream_ = 0;  // how often it began
     std::uint32_t ssrc_ = 0, newest_timestamp_ = 0;
     std::uint16_t newest_sequence_ = 0, suspect_ = 0;
     bool suspects_ = false;
     std::int64_t newest_number_ = 0, newest_time_ = 0, newest_end_ = 0, base_time_ = 0, base_position_ = 0;
     std::int64_t shift_ = 0, shift_before_ = 0, shift_from_ = NONE;
     double newest_arrival_ms_ = 0.0;
-    int quiet_samples_ = 0;
+    std::int64_t rested_number_ = NONE;  // behind which nothing was sent
+    std::int64_t quiet_since_ = 0;  // a position
     std::array<std::int64_t, 1024> seen_{};
 
     // What was played last, and what waits.

@@ -13,6 +13,7 @@ from serving import Served, serving
 
 from browser.stage import Staged
 from vocal.access import Access, Principal
+from vocal.api.pages import PAGES
 from vocal.config import OidcConfig
 from vocal.policy import INFERRED_MEASURES
 from vocal.texts import catalogue
@@ -21,7 +22,7 @@ from vocal.texts import catalogue
 pytestmark = pytest.mark.flaky(reruns=2)
 
 Open = Callable[..., Any]
-PAGES = ("/", "/agent", "/coach", "/softphone")
+PATHS = tuple(f"/{path}" for path in PAGES)
 WEB = Path(str(files("vocal").joinpath("web")))
 
 
@@ -52,7 +53,7 @@ def spread(page: Any) -> int:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", PATHS)
 def test_nobody_is_shut_out(open_page: Open, running: Staged, path: str, scheme: str) -> None:
     """axe finds nothing with a call on, at 320 px, nor at 200 % of the letters' size; nothing overflows."""
     page = open_page(f"{path}?call={running.call}", scheme=scheme, width=320, height=640)
@@ -170,7 +171,9 @@ def test_who_is_known_to_a_provider_signs_in_there(open_page: Open) -> None:
 
 
 def test_every_text_a_page_asks_for_is_there_and_none_is_left_over() -> None:
-    scripts = "".join(one.read_text("utf-8") for one in [*WEB.glob("*.js"), *WEB.glob("*.html")])
+    scripts = "".join(one.read_text("utf-8") for one in WEB.glob("*.js")) + " ".join(
+        f'"{title}"' for _, title in PAGES.values()
+    )
     asked = set(re.findall(r"[\"'`]((?:web|report|unit|format|role|severity)\.[a-z_.]+)[\"'`]", scripts))
     built = {
         match.rstrip(".") for match in re.findall(r"`((?:web|report|unit|moment|severity)\.[a-z_.]*)\$\{", scripts)

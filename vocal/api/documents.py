@@ -18,8 +18,9 @@ from vocal.contract import read_contract
 from vocal.emotion import find_models
 from vocal.rules import load_rules
 from vocal.service import Service
+from vocal.sinks.hub import Lost
 from vocal.transports import pcm
-from vocal.transports.pcm import Hello
+from vocal.transports.pcm import Hello, NoticeGiven
 from vocal.types import LiveEvent
 
 
@@ -62,35 +63,62 @@ def event_schema() -> dict[str, Any]:
 
 
 def asyncapi_document() -> dict[str, Any]:
-    (event, hello), components = msgspec.json.schema_components(
-        [LiveEvent, Hello], ref_template="#/components/schemas/{name}"
+    (event, lost, hello, notice), schemas = msgspec.json.schema_components(
+        [LiveEvent, Lost, Hello, NoticeGiven], ref_template="#/components/schemas/{name}"
     )
-    components["Message"] = {
-        "type": "object",
-        "required": ["cursor", "event"],
-        "properties": {"cursor": {"type": "integer"}, "event": event},
+    del event["discriminator"]  # that is OpenAPI's; here each alternative says its own type
+    number = {"type": "integer", "minimum": 0}
+    greeting = {
+        "v": {"const": 1},
+        "role": {"type": "string"},
+        "cursor": number,
+        "gaps": {"type": "boolean", "description": "something behind `since` is not kept any more"},
+        "version": {"type": "string"},
+    }
+    live = {
+        "hello": ("The first of all.", _frame(hello=_frame(**greeting))),
+        "event": ("What happened, with the cursor to come back with.", _frame(cursor=number, event=event)),
+        "lost": ("What a reader that is too slow was not told so far.", _frame(lost=lost)),
+        "beat": ("Nothing happened for five seconds; the newest cursor.", _frame(beat=number)),
+    }
+    audio = {
+        "hello": ("The first frame, text: what comes.", hello),
+        "audio": (
+            "Then binary frames: samples, channels interleaved, cut anywhere.",
+            {"type": "string", "format": "binary"},
+        ),
+        "notice": ("At any time, text: the customer was informed, or objects.", notice),
     }
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Vocal", "version": __version__},
+        "defaultContentType": "application/json",
         "channels": {
-            "live": {
-                "address": f"{API}/live",
-                "description": inspect.cleandoc(live_feed.__doc__ or ""),
-                "messages": {"event": {"payload": {"$ref": "#/components/schemas/Message"}}},
-            },
-            "pcm": {
-                "address": f"{API}/media/pcm",
-                "description": inspect.cleandoc(pcm.__doc__ or ""),
-                "messages": {"hello": {"payload": hello}},
-            },
+            "live": _channel(f"{API}/live", live_feed.__doc__, live),
+            "pcm": _channel(f"{API}/media/pcm", pcm.__doc__, audio),
         },
-        "operations": {
-            "listen": {"action": "send", "channel": {"$ref": "#/channels/live"}},
-            "sendAudio": {"action": "receive", "channel": {"$ref": "#/channels/pcm"}},
-        },
-        "components": {"schemas": components},
+        "operations": {"listen": _operation("send", "live", live), "sendAudio": _operation("receive", "pcm", audio)},
+        "components": {"schemas": schemas},
     }
+
+
+Messages = dict[str, tuple[str, dict[str, Any]]]
+"""What each kind of frame is for, and its schema."""
+
+
+def _frame(**fields: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(fields), "properties": fields}
+
+
+def _channel(address: str, about: str | None, messages: Messages) -> dict[str, Any]:
+    told = {name: {"name": name, "summary": text, "payload": schema} for name, (text, schema) in messages.items()}
+    return {"address": address, "description": inspect.cleandoc(about or ""), "messages": told}
+
+
+def _operation(action: str, channel: str, messages: Messages) -> dict[str, Any]:
+    """action: send or receive, as the server does it."""
+    refs = [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in messages]
+    return {"action": action, "channel": {"$ref": f"#/channels/{channel}"}, "messages": refs}
 
 
 def docs_page(openapi: dict[str, Any]) -> str:

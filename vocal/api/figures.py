@@ -13,12 +13,15 @@ from vocal.api.gate import Gate
 from vocal.calling import Calling
 from vocal.media import MediaDoors
 from vocal.service import Service
+from vocal.telephony import Telephony
 
 
-def add_routes(api: fastapi.FastAPI, service: Service, calling: Calling, media: MediaDoors, gate: Gate) -> None:
+def add_routes(
+    api: fastapi.FastAPI, service: Service, calling: Calling, media: MediaDoors, telephony: Telephony, gate: Gate
+) -> None:
     operator = Depends(gate.one_of("operator"))
     registry = CollectorRegistry()
-    registry.register(Figures(service, calling, media))
+    registry.register(Figures(service, calling, media, telephony))
 
     @api.get("/metrics", tags=["operation"])
     async def metrics(_: Principal = operator) -> Response:
@@ -36,8 +39,8 @@ def add_routes(api: fastapi.FastAPI, service: Service, calling: Calling, media: 
 class Figures:
     """Read when they are asked for."""
 
-    def __init__(self, service: Service, calling: Calling, media: MediaDoors) -> None:
-        self._service, self._calling, self._media = service, calling, media
+    def __init__(self, service: Service, calling: Calling, media: MediaDoors, telephony: Telephony) -> None:
+        self._service, self._calling, self._media, self._telephony = service, calling, media, telephony
 
     def collect(self) -> list[Metric]:
         service = self._service
@@ -72,7 +75,7 @@ class Figures:
         cues = CounterMetricFamily("vocal_cue_feedback", "What agents said of cues", labels=["cue", "answer"])
         for (cue, helpful), count in service.answers.counts().items():
             cues.add_metric([cue, "helpful" if helpful else "does_not_fit"], count)
-        return [*found, lost, refused, cues, *self._webrtc(), self._dialects(), *self._playouts()]
+        return [*found, lost, refused, cues, *self._webrtc(), *self._sip(), self._dialects(), *self._playouts()]
 
     def _webrtc(self) -> list[Metric]:
         now = GaugeMetricFamily("vocal_webrtc_sessions", "WebRTC connections, by state", labels=["state"])
@@ -80,6 +83,15 @@ class Figures:
             now.add_metric([state], count)
         since = CounterMetricFamily("vocal_webrtc", "What became of WebRTC connections and packets", labels=["what"])
         for what, count in self._calling.counts.items():
+            since.add_metric([what], count)
+        return [now, since]
+
+    def _sip(self) -> list[Metric]:
+        now = GaugeMetricFamily("vocal_sip_now", "SIP legs, dialogs and connections", labels=["what"])
+        for what, count in self._telephony.now().items():
+            now.add_metric([what], count)
+        since = CounterMetricFamily("vocal_sip", "What became of SIP messages and calls", labels=["what"])
+        for what, count in self._telephony.since().items():
             since.add_metric([what], count)
         return [now, since]
 

@@ -13,19 +13,21 @@ from vocal.api import API
 from vocal.texts import catalogue
 from vocal.types import Language
 
+WEB = files("vocal").joinpath("web")
 MIME = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
-    ".mjs": "text/javascript; charset=utf-8",
     ".json": "application/json",
-    ".webmanifest": "application/manifest+json",
     ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".ico": "image/x-icon",
-    ".woff2": "font/woff2",
-    ".wav": "audio/wav",
 }
+PAGES = {
+    "": ("home", "web.home.title"),
+    "agent": ("agent", "web.agent.title"),
+    "coach": ("coach", "web.coach.title"),
+    "softphone": ("softphone", "web.phone.title"),
+}
+"""Of each page the element that it holds, with a module of its name, and the key of its title."""
 
 
 def add_routes(api: fastapi.FastAPI) -> None:
@@ -43,14 +45,13 @@ def add_routes(api: fastapi.FastAPI) -> None:
 
 
 def page(path: str, request: Request) -> Response:
-    """A file of web/; `agent` stands for agent.html. Browsers ask again each time and get 304 where it is the same."""
-    parts = path.split("/") if path else ["index.html"]
-    if any(part.startswith(".") or not re.fullmatch(r"[A-Za-z0-9._-]+", part) for part in parts):
-        raise HTTPException(404, "no such page")
-    file = files("vocal").joinpath("web", *parts)
-    if not file.is_file():
-        file = files("vocal").joinpath("web", *parts[:-1], f"{parts[-1]}.html")
-    if Path(file.name).suffix not in MIME or not file.is_file():
+    """A page, or a file of web/ that one asks for. Browsers ask again each time and get 304 where it is the same."""
+    if path in PAGES:
+        name, title = PAGES[path]
+        body = WEB.joinpath("page.html").read_text("utf-8").replace("$name", name).replace("$title", title)
+        return tagged(body.encode(), ".html", request)
+    file = WEB.joinpath(path) if re.fullmatch(r"[a-z]+\.(css|js|svg)", path) else None
+    if file is None or not file.is_file():
         raise HTTPException(404, "no such page")
     return tagged(file.read_bytes(), Path(file.name).suffix, request)
 

@@ -34,7 +34,7 @@ from vocal.types import Metadata
 NULL_UUID = "00000000-0000-0000-0000-000000000000"
 VERSION = "2"
 MOST_DISCARDED_S = 86_400.0
-_CODINGS: dict[str, Coding] = {"PCMU": "ulaw", "L16": "l16"}
+_CODINGS: dict[str, Coding] = {"PCMU": "ulaw", "L16": "s16le"}  # as the reference implementation reads L16
 
 State = Literal["preparing", "probing", "opening", "active", "paused", "closed"]
 

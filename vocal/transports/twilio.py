@@ -33,6 +33,9 @@ from vocal.transports.dialect import (
 SLACK_MS = 30.0
 """Timestamps that differ less from what the samples before them say are rounded; more, and something was left out."""
 
+LOST_SLACK_MS = 5.0
+"""The same where a message did not come."""
+
 MOST_SKIPPED_MS = 86_400_000
 MOST_HELD = 8
 """Messages that wait for one that is missing, where they may come out of order: 160 ms of one track."""
@@ -100,6 +103,7 @@ class _Message(msgspec.Struct):
 class _Track:
     def __init__(self) -> None:
         self.sequence = self.position = 0
+        self.slack_ms = SLACK_MS
         self.anchor_ms: float | None = None
         """Where the first sample stands in the sender's time; follows it slowly, for clocks drift."""
 
@@ -146,6 +150,7 @@ class Twilio(Dialect):
             if first != self._next:
                 for track in self._tracks:
                     track.sequence += 1  # lost, on whichever
+                    track.slack_ms = LOST_SLACK_MS
             ready.append(self._held.pop(first))
             self._next = first + 1
         return ready
@@ -169,7 +174,7 @@ class Twilio(Dialect):
         if not self._tracks:
             raise MediaError("media came before start")
         name = (media.tag or "") if self._variant.tags else media.track
-        number = 0 if name is None else self._numbers.get(name)
+        number = 0 if name is None and len(self._tracks) == 1 else self._numbers.get(name or "")
         if number is None:
             raise MediaError(f"media: wanted track {', '.join(self._numbers)}, got {name!r}")
         if len(media.payload) % self._width:
@@ -185,13 +190,14 @@ class Twilio(Dialect):
             ahead_ms = heard_ms - track.anchor_ms
             if ahead_ms > MOST_SKIPPED_MS:
                 raise MediaError(f"media: timestamp {media.timestamp} is more than a day ahead of the one before")
-            if ahead_ms > SLACK_MS:
+            if ahead_ms > track.slack_ms:
                 skipped = round(ahead_ms * self._rate_hz / 1000.0)
                 track.position += skipped
             elif ahead_ms < -SLACK_MS:
                 track.anchor_ms = heard_ms
             else:
                 track.anchor_ms += 0.02 * ahead_ms
+            track.slack_ms = SLACK_MS
         said = Media(number, track.sequence, track.position, media.payload)
         track.sequence += 1
         track.position += samples

@@ -15,7 +15,7 @@ import re
 import struct
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -28,9 +28,11 @@ from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtcrtptransceiver import RTCRtpTransceiver
 from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
 from aiortc.sdp import candidate_from_sdp
+from numpy.typing import NDArray
 
-from vocal.errors import CapacityError, MediaError
+from vocal.errors import CapacityError
 from vocal.playout import Playout
+from vocal.transports.codecs import Coded, InOrder
 from vocal.transports.ice import Ways, prepare
 from vocal.transports.offers import CODINGS, Coding, Fragment, Offer, RefusedOffer, with_rejected
 from vocal.transports.opus import DTX_BYTES, OpusDecoder
@@ -406,22 +408,13 @@ class Peer:
 # Into a playout
 
 
-MOST_WAITING = 8
 _NOTHING = np.zeros(0, np.float32)
-
-
-class _Waiting(NamedTuple):
-    packet: Packet
-    arrival_ms: float
-    until_ms: float
 
 
 class Inlet:
     """One track's packets into playouts. `attach(clock_hz)` gives a playout for the channel when audio comes.
 
-    Opus decodes in the order of sending: after a gap packets wait for the missing one, but only as long as they
-    themselves can still be played in time: `wait_ms` from when the fastest of packets would have come.
-    call_later(seconds, function) is the event loop's.
+    wait_ms: how long Opus waits for a missing packet. call_later(seconds, function) is the event loop's.
     """
 
     def __init__(
@@ -435,19 +428,21 @@ class Inlet:
         self._call_later = call_later
         self._playout: Playout | None = None
         self._clock_hz = 0
-        self._decoder: OpusDecoder | None = None
-        self._waiting: dict[int, _Waiting] = {}
-        self._next: int | None = None
+        self._order: InOrder | None = None
         self._timer: Any = None
         self._is_closed = False
-        # The newest packet's time at its sender, and how fast the fastest came.
-        self._ssrc = self._timestamp = 0
-        self._sent_ms = self._fastest_ms = self._seen_ms = 0.0
-        self.undecodable = self.out_of_order = 0
 
     @property
     def playout(self) -> Playout | None:
         return self._playout
+
+    @property
+    def undecodable(self) -> int:
+        return self._order.undecodable if self._order is not None else 0
+
+    @property
+    def out_of_order(self) -> int:
+        return self._order.out_of_order if self._order is not None else 0
 
     def push(self, coding: Coding, packet: Packet) -> None:
         if self._is_closed:
@@ -466,18 +461,9 @@ class Inlet:
                     packet.sequence_number, packet.timestamp, packet.payload, _G711[coding], arrival_ms, packet.ssrc
                 )
             return
-        step = 0 if self._next is None else _signed(packet.sequence_number - self._next)
-        if self._next is None or packet.ssrc != self._ssrc or abs(step) > 500:
-            self._flush()
-            self._ssrc, self._timestamp, self._next, step = packet.ssrc, packet.timestamp, packet.sequence_number, 0
-            self._sent_ms, self._fastest_ms = 0.0, float("inf")
-        behind_ms = self._behind_ms(packet.timestamp, arrival_ms)
-        if step < 0:
-            # Too late for its turn, but not for its place: better a crackle than a hole.
-            self.out_of_order += 1
-            self._decode(packet, arrival_ms)
-            return
-        self._waiting[packet.sequence_number] = _Waiting(packet, arrival_ms, arrival_ms + self._wait_ms - behind_ms)
+        if self._order is None:
+            self._order = InOrder(OpusDecoder(), self._play, self._wait_ms, CODINGS["opus"])
+        self._order.push(Coded(packet.sequence_number, packet.timestamp, packet.ssrc, packet.payload, arrival_ms))
         self._release(arrival_ms)
 
     def close(self) -> None:
@@ -487,35 +473,19 @@ class Inlet:
         if self._playout is not None:
             self._playout.close()
 
+    def _play(self, packet: Coded, samples: NDArray[np.float32]) -> None:
+        assert self._playout is not None
+        if len(packet.payload) <= DTX_BYTES:
+            samples = _NOTHING  # follows, until something comes again
+        self._playout.push(packet.sequence, packet.timestamp, samples, packet.arrival_ms, packet.ssrc)
+
     def _release(self, now_ms: float) -> None:
-        while self._waiting:
-            assert self._next is not None
-            found = self._waiting.pop(self._next, None)
-            if found is None:
-                left_ms = min(one.until_ms for one in self._waiting.values()) - now_ms
-                if left_ms > 0.0 and len(self._waiting) < MOST_WAITING:
-                    if self._timer is None:
-                        self._timer = self._call_later(left_ms / 1000.0, self._give_up)
-                    return
-                self._next = self._in_order()[0].packet.sequence_number
-                continue
-            self._next = (self._next + 1) & 0xFFFF
-            self._decode(found.packet, found.arrival_ms)
-        self._stop_timer()
-
-    def _behind_ms(self, timestamp: int, arrival_ms: float) -> float:
-        """How much longer a packet was under way than the fastest one; the fastest ages, since clocks drift."""
-        sent_ms = self._sent_ms + _signed32(timestamp - self._timestamp) / 48.0
-        if sent_ms > self._sent_ms:
-            self._timestamp, self._sent_ms = timestamp, sent_ms
-        aged_ms = self._fastest_ms + 0.0005 * (arrival_ms - self._seen_ms)
-        self._seen_ms = arrival_ms
-        self._fastest_ms = min(aged_ms, arrival_ms - sent_ms)
-        return arrival_ms - sent_ms - self._fastest_ms
-
-    def _in_order(self) -> "list[_Waiting]":
-        first = self._next or 0
-        return sorted(self._waiting.values(), key=lambda one: _signed(one.packet.sequence_number - first))
+        assert self._order is not None
+        left_ms = self._order.release(now_ms)
+        if left_ms is None:
+            self._stop_timer()
+        elif self._timer is None:
+            self._timer = self._call_later(left_ms / 1000.0, self._give_up)
 
     def _give_up(self) -> None:
         self._timer = None
@@ -528,27 +498,5 @@ class Inlet:
 
     def _flush(self) -> None:
         self._stop_timer()
-        for one in self._in_order():
-            self._decode(one.packet, one.arrival_ms)
-        self._waiting.clear()
-
-    def _decode(self, packet: Packet, arrival_ms: float) -> None:
-        if self._decoder is None:
-            self._decoder = OpusDecoder()
-        try:
-            samples = self._decoder.decode(packet.payload)
-        except MediaError:
-            self.undecodable += 1
-            return
-        if len(packet.payload) <= DTX_BYTES:
-            samples = _NOTHING  # follows, until something comes again
-        assert self._playout is not None
-        self._playout.push(packet.sequence_number, packet.timestamp, samples, arrival_ms, packet.ssrc)
-
-
-def _signed(step: int) -> int:
-    return (step + 0x8000 & 0xFFFF) - 0x8000
-
-
-def _signed32(step: int) -> int:
-    return (step + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+        if self._order is not None:
+            self._order.flush()

@@ -1,0 +1,210 @@
+"""RTP: what receiving a packet costs, beside asyncio and uvloop; and 2,000 streams into the bank with the front end.
+
+Each receiver runs in a process of its own, in turns, and has a socket for each stream; the native sender sends all of
+them the same. asyncio and uvloop parse the header and keep the payload; the media plane also decodes and puts it into
+playouts. Costs are CPU time, so that others on the machine matter little; packets that a receiver was too slow for are
+not counted as received.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import vocal_kernels as vk
+from vocal_kernels import _native
+
+from vocal.config import Config, LiveConfig, RtpConfig
+from vocal.demo import call_path
+from vocal.live import Live
+from vocal.playout import Playout
+from vocal.sender import RtpSender, coded_packets
+from vocal.transports.files import open_call
+from vocal.transports.rtp import PCMA, MediaPlane
+from vocal.types import Call, Channel, Metadata
+
+from .live import is_busy
+from .rows import Row
+
+WHO = ("vocal", "uvloop", "asyncio")
+STREAMS = 400
+SECONDS = 4.0
+ROUNDS = 3
+PACKETS_S = 50
+IN_BANK = 2000
+BANK_SECONDS = 12.0
+WARM_S = 5.0
+TARGET_RATIO = 5.0
+
+
+def sides() -> list[list[bytes]]:
+    with open_call(call_path()) as source:
+        pcm = source.read(10_000_000)
+    return [coded_packets(np.ascontiguousarray(pcm[:, column]), PCMA) for column in range(pcm.shape[1])]
+
+
+class _Keeping(asyncio.DatagramProtocol):
+    received = 0
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[int, int, bytes]] = []
+
+    def datagram_received(self, data: bytes, address: Any) -> None:
+        if len(data) < 12 or data[0] >> 6 != 2:
+            return
+        sequence, timestamp = int.from_bytes(data[2:4]), int.from_bytes(data[4:8])
+        self.kept.append((sequence, timestamp, data[12:]))
+        if len(self.kept) == 50:
+            self.kept.clear()
+        _Keeping.received += 1
+
+
+async def _keep(streams: int, pipe: Connection) -> None:
+    loop = asyncio.get_running_loop()
+    ports = []
+    for _ in range(streams):
+        transport, _ = await loop.create_datagram_endpoint(_Keeping, ("127.0.0.1", 0))
+        ports.append(transport.get_extra_info("sockname")[1])
+    pipe.send(ports)
+    asked = asyncio.Event()
+    loop.add_reader(pipe.fileno(), asked.set)
+    for _ in range(2):
+        await asked.wait()
+        pipe.recv()
+        asked.clear()
+        pipe.send((_Keeping.received, time.process_time()))
+
+
+def _receive(who: str, streams: int, pipe: Connection) -> None:
+    """In a process of its own: tells its ports, and then twice, when asked, what came and what it cost."""
+    if who == "asyncio":
+        asyncio.run(_keep(streams, pipe))
+    elif who == "uvloop":
+        import uvloop
+
+        uvloop.run(_keep(streams, pipe))
+    else:
+        clock = _native.Clock(1.0)
+        plane = MediaPlane(RtpConfig(first_port=0, threads=1), clock)
+        opened = [plane.open(Playout(), {8: PCMA}, host="127.0.0.1", mux=True) for _ in range(streams)]
+        pipe.send([one.port for one in opened])
+        for _ in range(2):
+            pipe.recv()
+            pipe.send((sum(one.counts.packets for one in opened), time.process_time()))
+        plane.close()
+
+
+def cost_us(who: str, coded: list[bytes]) -> tuple[float, float]:
+    """CPU for a packet, and the share of packets that came."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    child = spawn.Process(target=_receive, args=(who, STREAMS, theirs), daemon=True)
+    child.start()
+    ports = ours.recv()
+    sender = RtpSender("127.0.0.1", own_ports=False, report_s=0.0)
+    count = int(PACKETS_S * (SECONDS + 1.0))
+    for n, port in enumerate(ports):
+        start_ms = 20.0 * n / len(ports)
+        sender.add(coded, ("127.0.0.1", port), 8, first_packet=37 * n, count=count, start_ms=start_ms, seed=n + 1)
+    sender.start()
+    time.sleep(0.5)
+    found = []
+    for _ in range(2):
+        ours.send("now")
+        found.append(ours.recv())
+        if len(found) == 1:
+            sent = sender.counts.packets
+            time.sleep(SECONDS)
+            sent = sender.counts.packets - sent
+    sender.stop()
+    child.join(10.0)
+    (before, before_s), (after, after_s) = found
+    return 1e6 * (after_s - before_s) / max(1, after - before), (after - before) / max(1, sent)
+
+
+def receivers(coded: list[bytes]) -> Iterator[Row]:
+    costs: dict[str, list[float]] = {who: [] for who in WHO}
+    came: dict[str, list[float]] = {who: [] for who in WHO}
+    for _ in range(ROUNDS):
+        for who in WHO:
+            us, share = cost_us(who, coded)
+            costs[who].append(us)
+            came[who].append(share)
+    condition = f"{STREAMS} streams of G.711, 20 ms"
+    middle = {who: float(np.median(each)) for who, each in costs.items()}
+    for who in WHO:
+        yield Row("rtp", "packet received", condition, who, middle[who], "µs CPU", better="lower")
+        yield Row("rtp", "packets a second and core", condition, who, 1e6 / middle[who], "1/s")
+        yield Row("rtp", "second of a stream", condition, who, PACKETS_S * middle[who], "µs CPU", better="lower")
+        yield Row("rtp", "packets that came", condition, who, float(np.median(came[who])), "share")
+    yield Row("rtp", "cheaper than asyncio", condition, "vocal", middle["asyncio"] / middle["vocal"], "x", TARGET_RATIO)
+    yield Row("rtp", "cheaper than uvloop", condition, "vocal", middle["uvloop"] / middle["vocal"], "x", 1.0)
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def into_the_bank(both: list[list[bytes]]) -> Iterator[Row]:
+    """Two streams a call, without emotion, from sockets to the bank, as fast as people speak."""
+    vk.warmup()
+    calls = IN_BANK // 2
+    live = Live(lambda events: None, Config(live=LiveConfig(most_calls=calls, most_busy=100.0)))
+    live.wants_levels = False
+    plane = MediaPlane(RtpConfig(first_port=0), live.media_clock)
+    channels = (Channel(0, "agent"), Channel(1, "customer"))
+    live.start()
+    before_bytes = _resident_bytes()
+    sender = RtpSender("127.0.0.1", own_ports=False)
+    packets = int(PACKETS_S * BANK_SECONDS)
+    for number in range(calls):
+        name = f"call-{number}"
+        live.open(Call(name, "bench", "bench", "2026-01-01T00:00:00+00:00", channels, Metadata()))
+        for side in (0, 1):
+            stream = plane.open(live.attach(name, side), {8: PCMA}, host="127.0.0.1")
+            place, start_ms = 977 * number % len(both[side]), 1000.0 * number / calls
+            to = ("127.0.0.1", stream.port)
+            sender.add(
+                both[side], to, 8, first_packet=place, count=packets, start_ms=start_ms, seed=2 * number + side + 1
+            )
+    busy = is_busy()
+    sender.start()
+    time.sleep(WARM_S)
+    wall_s, cpu_s, plane_s, sender_s = time.monotonic(), time.process_time(), plane.cpu_s, sender.counts.cpu_s
+    packets_before, ticks = sender.counts.packets, live.stats().ticks
+    time.sleep(BANK_SECONDS - WARM_S - 1.0)
+    wall_s, cpu_s = time.monotonic() - wall_s, time.process_time() - cpu_s
+    plane_s, sender_s = plane.cpu_s - plane_s, sender.counts.cpu_s - sender_s
+    sent, ticks = sender.counts.packets - packets_before, live.stats().ticks - ticks
+    stats = live.stats()
+    resident_kb = (_resident_bytes() - before_bytes) / 1024.0 / IN_BANK
+    sender.wait()
+    time.sleep(0.3)
+    taken = sum(one.counts.packets for one in plane.streams)
+    late = sum(one.playout.counts.late for one in plane.streams)
+    all_sent = sender.counts.packets
+    for stream in plane.streams:
+        stream.close()
+    live.stop()
+    plane.close()
+    condition = f"{IN_BANK} streams, {calls} calls" + (", others use the machine" if busy else "")
+    yield Row("rtp", "front end included", condition, "vocal", (cpu_s - sender_s) / wall_s, "cores", better="lower")
+    yield Row("rtp", "media plane alone", condition, "vocal", plane_s / wall_s, "cores", better="lower")
+    yield Row("rtp", "packet, media plane", condition, "vocal", 1e6 * plane_s / max(1, sent), "µs CPU", better="lower")
+    yield Row("rtp", "load generator", condition, "vocal", sender_s / wall_s, "cores", better="lower")
+    yield Row("rtp", "tick p99", condition, "vocal", stats.tick_p99_ms, "ms", 20.0, "lower")
+    yield Row("rtp", "ticks on time", condition, "vocal", ticks / (wall_s / vk.TICK_S), "share", 0.99)
+    yield Row("rtp", "memory of a stream", condition, "vocal", resident_kb, "kB", 300.0, "lower")
+    yield Row("rtp", "packets taken", condition, "vocal", taken / all_sent, "share", 1.0)
+    yield Row("rtp", "packets late", condition, "vocal", late / all_sent, "share", better="lower")
+
+
+def rows() -> Iterator[Row]:
+    both = sides()
+    yield from receivers(both[0])
+    yield from into_the_bank(both)
