@@ -309,3 +309,23 @@ def test_real_call(shared_data: Path) -> None:
     ended = events_of(result)[-1]
     assert ended["duration_s"] == pytest.approx(245.4, abs=0.2)
     assert ended["conversation"]["overlap_s"] < 5.0  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ("--reorder", "0.1"),
+            "--reorder: TCP keeps the order of what is sent; wanted whip:http://",
+        ),
+        (("--dtx",), "--dtx: that is for WebRTC; wanted whip:http://HOST:PORT"),
+        (("--connections", "2"), "--connections: that is for WebRTC"),
+        (("--loss", "5"), "--loss: wanted a share, 0 to 1, got 5.0"),
+        (("--jitter", "-1"), "--jitter: wanted 0 ms or more, got -1.0"),
+        (("--drift", "1e6"), "--drift: wanted at most 10000 ppm"),
+    ],
+)
+def test_replay_names_faults_that_cannot_be(options: tuple[str, ...], said: str) -> None:
+    result = vocal("replay", call_path(), "--to", "ws://127.0.0.1:9", *options)
+    assert result.returncode == 2
+    assert said in result.stderr

@@ -72,7 +72,7 @@ ROOMS: dict[str, set[str]] = {
     "transports.sdp": {"errors", "transports.srtp"},
     "transports.siprec": {"errors", "transports.sip_message"},
     "client": {"types", "errors", "senders", "transports.pcm"},
-    "whip": {"types", "errors", "senders", "client", "transports.offers", "transports.webrtc"},
+    "whip": {"types", "errors", "senders", "client", "transports.offers", "transports.opus", "transports.webrtc"},
     "sender": {"errors", "client", "senders", "transports.rtp", "transports.srtp"},
     "caller": {
         *("types", "errors", "sender", "client", "transports.rtp", "transports.sdp", "transports.sip"),
@@ -114,7 +114,7 @@ HOMES: dict[str, dict[str, str]] = {
     "websockets": {"client": "run"},
     "av": {
         **dict.fromkeys(("transports.files", "transports.codecs", "transports.opus"), "run"),
-        **dict.fromkeys(("sender", "whip", "doctor"), "run"),
+        **dict.fromkeys(("sender", "doctor"), "run"),
     },
     "pyarrow": {"sinks.schema": "run", "sinks.store": "run", "doctor": "run", "analysis": "typing only"},
     "rich": {"cli": "run", "terminal": "run", "watch": "run"},

@@ -193,6 +193,38 @@ def test_loss_jitter_and_reordering_cost_only_what_was_lost(
     assert reports > 5  # the sender is told how its packets arrive
 
 
+def test_silence_that_is_not_sent_is_no_loss(served: Served, pcm: NDArray[np.float32], tmp_path: Path) -> None:
+    """Opus with DTX: one packet of a header alone says that nothing follows, and then a packet each 400 ms."""
+    spoken = np.where(np.abs(pcm[3 * 8000 : 13 * 8000]) > 0.003, pcm[3 * 8000 : 13 * 8000], 0.0).astype(np.float32)
+    path = recording(tmp_path, spoken)
+    expected = utterances(analyze(path).events)
+
+    async def run() -> Any:
+        one = WhipConnection(whip_url(f"whip:{served.url}"))
+        await one.open("opus", 2, {})
+        with open_call(path) as source:
+            assert await send(source, [(one, 0), (one, 1)], "opus", dtx=True) == 0
+        sent = sum(sender.packets for sender in one.peer.senders)
+        state = served.service.live.call(one.call)
+        await one.close()
+        return one.call, sent, state
+
+    call, sent, state = asyncio.run(run())
+    assert sent < 0.8 * 2 * 500
+    assert [one.lost for one in state.playouts] == [0, 0]
+    assert all(one.dtx > 3 for one in state.playouts)
+    events = ended(served, call)
+    assert events[-1].lost_share < 0.005
+    found = utterances(events)
+    assert [one.role for one in found] == [one.role for one in expected]
+    for one, other in zip(found, expected, strict=True):
+        # An encoder takes a moment to notice that somebody speaks again.
+        assert one.start_s == pytest.approx(other.start_s, abs=0.2)
+        assert one.end_s == pytest.approx(other.end_s, abs=0.2)
+        assert one.level_dbov == pytest.approx(other.level_dbov, abs=1.0)
+        assert one.lost_s == 0.0
+
+
 def test_a_clock_that_runs_too_fast_is_followed(served: Served, pcm: NDArray[np.float32], tmp_path: Path) -> None:
     path = recording(tmp_path, pcm[: 10 * 8000])
     with open_call(path) as source:

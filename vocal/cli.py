@@ -208,6 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument(
         "--reorder", type=float, default=0.0, metavar="SHARE", help="over WebRTC: put behind the next, 0-1"
     )
+    replay.add_argument("--dtx", action="store_true", help="over WebRTC: send nothing while nothing is said (Opus)")
     replay.add_argument("--drift", type=float, default=0.0, metavar="PPM", help="a clock that runs too fast, or slow")
     replay.add_argument("--token", help="an API token (or VOCAL_TOKEN)")
     replay.set_defaults(run=_replay)
@@ -535,6 +536,9 @@ def _with_sip(config: Config, given: argparse.Namespace) -> Config:
     return replace(config, sip=sip)
 
 
+MOST_DRIFT_PPM = 10_000.0
+OVER_UDP = ("whip", "rtp", "sip", "siprec")
+OVER = "whip:http://HOST:PORT, rtp: or sip:"
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
@@ -594,9 +598,18 @@ def _replay_once(given: argparse.Namespace) -> None:
     for name in ("loss", "reorder"):
         if not 0.0 <= getattr(given, name) <= 1.0:
             raise UsageError(f"--{name}: wanted a share, 0 to 1, got {getattr(given, name)}")
+    if given.jitter < 0.0:
+        raise UsageError(f"--jitter: wanted 0 ms or more, got {given.jitter}")
+    if abs(given.drift) > MOST_DRIFT_PPM:
+        raise UsageError(f"--drift: wanted at most {MOST_DRIFT_PPM:.0f} ppm, got {given.drift}")
     is_whip = given.to.startswith("whip:")
     scheme = given.to.partition(":")[0]
-    if scheme in ("whip", "rtp", "sip", "siprec") and given.dialect != "pcm":
+    if given.reorder and scheme not in OVER_UDP:
+        raise UsageError(f"--reorder: TCP keeps the order of what is sent; wanted {OVER}, got {given.to}")
+    for name, is_given in (("dtx", given.dtx), ("connections", given.connections > 1)):
+        if is_given and not is_whip:
+            raise UsageError(f"--{name}: that is for WebRTC; wanted whip:http://HOST:PORT, got {given.to}")
+    if scheme in OVER_UDP and given.dialect != "pcm":
         raise UsageError(f"--dialect {given.dialect}: wanted ws://HOST:PORT, got {given.to}")
     encodings: tuple[str, ...] = ("opus", "alaw", "mulaw") if is_whip else encodings_of(given.dialect)
     if scheme in ("rtp", "sip", "siprec"):
@@ -626,6 +639,7 @@ def _replay_once(given: argparse.Namespace) -> None:
                     metadata,
                     coding=coding,  # type: ignore[arg-type]
                     connections=given.connections,
+                    dtx=given.dtx,
                     on_progress=show,
                     **common,
                 )

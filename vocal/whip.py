@@ -7,11 +7,10 @@ import random
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
-import av
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from vocal.client import PACKET_SAMPLES, Faults, Recording
 from vocal.errors import InputError, UsageError, VocalError
 from vocal.senders import encoded
 from vocal.transports.offers import CODINGS, Coding
+from vocal.transports.opus import DTX_BYTES, OpusEncoder
 from vocal.transports.webrtc import Peer
 from vocal.types import Metadata
 
@@ -30,30 +30,23 @@ LATE_PACKETS = 1.5
 
 
 class Encoder:
-    """One side's packets of 20 ms at 8 kHz, coded."""
+    """One side's packets of 20 ms at 8 kHz, coded. dtx: Opus makes packets of a byte or two where nothing is said."""
 
-    def __init__(self, coding: Coding) -> None:
+    def __init__(self, coding: Coding, dtx: bool = False) -> None:
         self._coding = coding
-        self._opus: Any = None
-        if coding == "opus":
-            self._opus = av.CodecContext.create("libopus", "w")
-            self._opus.sample_rate, self._opus.layout, self._opus.format = 8000, "mono", "s16"
-            self._opus.bit_rate = 40_000
-            self._opus.options = {"application": "audio"}
+        self._opus = OpusEncoder(dtx=dtx) if coding == "opus" else None
 
     def push(self, pcm: NDArray[np.float32]) -> list[bytes]:
         """Audio (160, 1)."""
         if self._opus is None:
             return [encoded(pcm, "alaw" if self._coding == "pcma" else "mulaw")]
-        padded = np.zeros((PACKET_SAMPLES, 1), np.float32)
-        padded[: len(pcm)] = pcm
-        codes = np.frombuffer(encoded(padded, "pcm_s16le"), np.int16).reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(codes, format="s16", layout="mono")
-        frame.sample_rate = 8000
-        return [bytes(packet) for packet in self._opus.encode(frame)]
+        padded = np.zeros(PACKET_SAMPLES, np.float32)
+        padded[: len(pcm)] = pcm[:, 0]
+        return [self._opus.encode(padded)]
 
     def flush(self) -> list[bytes]:
-        return [] if self._opus is None else [bytes(packet) for packet in self._opus.encode(None)]
+        """What the encoder still holds of what was said: 6.5 ms."""
+        return [] if self._opus is None else [self._opus.encode(np.zeros(PACKET_SAMPLES, np.float32))]
 
 
 class WhipConnection:
@@ -131,12 +124,14 @@ def replay_whip(
     connections: int = 1,
     speed: float = 1.0,
     faults: Faults = Faults(),
+    dtx: bool = False,
     token: str | None = None,
     on_progress: Callable[[float], None] = lambda done_s: None,
     seed: int = 0,
 ) -> tuple[str, int]:
     """Plays a recording to a WHIP server as a call that happens now; returns the call's id and how many packets of it
-    were left out. connections: 2 for each side in a connection of its own.
+    were lost on purpose. connections: 2 for each side in a connection of its own. dtx: as browsers do where that was
+    agreed on, nothing is sent while nothing is said.
 
     Raises InputError where the server refuses it, UsageError for a URL that is none.
     """
@@ -147,24 +142,25 @@ def replay_whip(
     roles = [one.role for one in source.channels]
     if "unknown" in roles:
         raise UsageError("WHIP: wanted --role agent or customer")
-    work = _replay(source, whip_url(url), metadata, call, coding, connections, speed, faults, token, on_progress, seed)
-    return asyncio.run(work)
+    if dtx and coding != "opus":
+        raise UsageError(f"DTX: wanted opus, got {coding}")
+
+    def play(routes: Sequence[tuple[WhipConnection, int]]) -> Awaitable[int]:
+        return send(source, routes, coding, speed, faults, on_progress, seed, dtx)
+
+    return asyncio.run(_replay(play, roles, whip_url(url), metadata, call, coding, connections, token))
 
 
 async def _replay(
-    source: Recording,
+    play: Callable[[Sequence[tuple[WhipConnection, int]]], Awaitable[int]],
+    roles: Sequence[str],
     url: str,
     metadata: Metadata,
     call: str | None,
     coding: Coding,
     connections: int,
-    speed: float,
-    faults: Faults,
     token: str | None,
-    on_progress: Callable[[float], None],
-    seed: int,
 ) -> tuple[str, int]:
-    roles = [one.role for one in source.channels]
     open_ones: list[WhipConnection] = []
     routes: list[tuple[WhipConnection, int]] = []
     try:
@@ -176,7 +172,7 @@ async def _replay(
             await one.open(coding, len(its), query)
             call = one.call or call
             routes += [(one, track) for track in range(len(its))]
-        lost = await send(source, routes, coding, speed, faults, on_progress, seed)
+        lost = await play(routes)
         await asyncio.sleep(0.1)
     finally:
         for one in open_ones:
@@ -200,36 +196,42 @@ async def send(
     faults: Faults = Faults(),
     on_progress: Callable[[float], None] = lambda done_s: None,
     seed: int = 0,
+    dtx: bool = False,
 ) -> int:
-    """Sends a recording's channels over the tracks of connections that stand; returns how many packets it left out."""
+    """Sends a recording's channels over the tracks of connections that stand; returns how many packets got lost."""
     chance = random.Random(seed)
-    encoders = [Encoder(coding) for _ in routes]
+    encoders = [Encoder(coding, dtx) for _ in routes]
     step = CODINGS[coding] // 50
     starts = [(chance.randrange(32768), chance.randrange(2**32)) for _ in routes]
-    counts = [0] * len(routes)
+    counts, numbers = [0] * len(routes), [0] * len(routes)  # of what was encoded, and of what of it is sent
+    is_quiet = [False] * len(routes)
     lost = 0
-    waiting: list[tuple[float, int, int, int, bytes]] = []  # due, order, track, number, payload
+    waiting: list[tuple[float, int, int, int, int, bytes]] = []  # due, order, track, number, place, payload
 
     def put(track: int, payloads: list[bytes], sent_s: float) -> None:
         nonlocal lost
         for payload in payloads:
             counts[track] += 1
+            was_quiet, is_quiet[track] = is_quiet[track], dtx and len(payload) <= DTX_BYTES
+            if was_quiet and is_quiet[track]:
+                continue  # the first one said so
+            numbers[track] += 1
             if chance.random() < faults.loss:
                 lost += 1
                 continue
             due_s = sent_s + chance.uniform(0.0, faults.jitter_ms) / 1000.0
             due_s += LATE_PACKETS * PACKET_S if chance.random() < faults.reorder else 0.0
-            heapq.heappush(waiting, (due_s, number, track, counts[track] - 1, payload))
+            heapq.heappush(waiting, (due_s, number, track, numbers[track] - 1, counts[track] - 1, payload))
 
     async def release(until_s: float) -> None:
         while waiting and waiting[0][0] <= until_s:
-            due_s, _, track, count, payload = heapq.heappop(waiting)
+            due_s, _, track, count, at, payload = heapq.heappop(waiting)
             if (wait_s := began + due_s / speed - time.monotonic()) > 0.0:
                 await asyncio.sleep(wait_s)
             connection, place = routes[track]
             sequence, timestamp = starts[track]
             done = connection.peer.senders[place].push(
-                coding, sequence + count, timestamp + count * step, payload, int(count == 0)
+                coding, sequence + count, timestamp + at * step, payload, int(count == 0)
             )
             if not done:
                 raise InputError("the server ended the connection")
