@@ -31,10 +31,10 @@ from vocal.client import Client
 from vocal.config import BoundaryConfig, PlayoutConfig
 from vocal.demo import call_path
 from vocal.errors import InputError
+from vocal.replays.whip import PACKET_S, Encoder, WhipConnection
 from vocal.transports.files import open_call
 from vocal.transports.offers import CODINGS, Coding
 from vocal.types import Cue, Mood, Utterance
-from vocal.whip import PACKET_S, Encoder, WhipConnection
 
 from .live import is_busy
 from .rows import Row

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from vocal.demo import call_path
-from vocal.senders import SENDERS, Asked, sides
+from vocal.replays.dialects import SENDERS, Asked, sides
 from vocal.transports.audiohook import AudioHook
 from vocal.transports.audiosocket import AudioSocket
 from vocal.transports.chan_websocket import ChanWebsocket

@@ -24,7 +24,7 @@ from vocal.config import Config, LiveConfig, RtpConfig
 from vocal.demo import call_path
 from vocal.live import Live
 from vocal.playout import Playout
-from vocal.sender import RtpSender, coded_packets
+from vocal.replays.rtp import RtpSender, coded_packets
 from vocal.transports.files import open_call
 from vocal.transports.rtp import PCMA, MediaPlane, RtpStream
 from vocal.types import Call, Channel, Metadata

@@ -31,12 +31,12 @@ from websockets.asyncio.client import connect
 
 from vocal.demo import call_path
 from vocal.errors import InputError
-from vocal.senders import encoded
+from vocal.replays.dialects import encoded
+from vocal.replays.whip import Encoder, WhipConnection
 from vocal.transports.files import open_call
 from vocal.transports.offers import CODINGS, Coding
 from vocal.transports.pcm import Hello, hello_text
 from vocal.types import Metadata
-from vocal.whip import Encoder, WhipConnection
 
 EVERY_S = 10.0
 SETTLED_SHARE = 0.4

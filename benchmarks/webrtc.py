@@ -22,9 +22,9 @@ import numpy as np
 from vocal.client import Client
 from vocal.demo import call_path
 from vocal.errors import InputError
+from vocal.replays.whip import Encoder, WhipConnection
 from vocal.transports.files import open_call
 from vocal.transports.offers import CODINGS, Coding
-from vocal.whip import Encoder, WhipConnection
 
 SERVER_CORE, SENDER_CORE = 1, 0
 MEASURED_S = 12.0

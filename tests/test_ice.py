@@ -17,10 +17,10 @@ from test_webrtc import an_offer, ask, ended, post
 
 from vocal.config import Config, WebrtcConfig
 from vocal.errors import ConfigError
+from vocal.replays.whip import WhipConnection
 from vocal.server import build_app
 from vocal.service import Service
 from vocal.transports.ice import Ways, passing_credentials
-from vocal.whip import WhipConnection
 
 # Real sockets in real time: a machine that stands still for a moment is not what is tested.
 pytestmark = pytest.mark.flaky(reruns=2)

@@ -49,7 +49,9 @@ ROOMS: dict[str, set[str]] = {
     "transports.audiohook": {"types", "errors", "transports.dialect"},
     "transports.chan_websocket": {"errors", "transports.dialect"},
     "transports.audiosocket": {"errors", "transports.dialect"},
-    "senders": {"types", "errors", "signatures", "transports.audiosocket", "transports.pcm"},
+    "doors": set(),
+    "replays": set(),
+    "replays.dialects": {"types", "errors", "signatures", "transports.audiosocket", "transports.pcm"},
     "oidc": {"config", "errors", "access", "guard"},
     "transports.codecs": {"errors"},
     "transports.offers": {"errors"},
@@ -71,11 +73,19 @@ ROOMS: dict[str, set[str]] = {
     "transports.sip_net": {"transports.sip_dialog", "transports.sip_message"},
     "transports.sdp": {"errors", "transports.srtp"},
     "transports.siprec": {"errors", "transports.sip_message"},
-    "client": {"types", "errors", "senders", "transports.pcm"},
-    "whip": {"types", "errors", "senders", "client", "transports.offers", "transports.opus", "transports.webrtc"},
-    "sender": {"errors", "client", "senders", "transports.rtp", "transports.srtp"},
-    "caller": {
-        *("types", "errors", "sender", "client", "transports.rtp", "transports.sdp", "transports.sip"),
+    "client": {"types", "errors", "replays.dialects", "transports.pcm"},
+    "replays.whip": {
+        "types",
+        "errors",
+        "replays.dialects",
+        "client",
+        "transports.offers",
+        "transports.opus",
+        "transports.webrtc",
+    },
+    "replays.rtp": {"errors", "client", "replays.dialects", "transports.rtp", "transports.srtp"},
+    "replays.sip": {
+        *("types", "errors", "replays.rtp", "client", "transports.rtp", "transports.sdp", "transports.sip"),
         *("transports.sip_dialog", "transports.sip_message", "transports.sip_net"),
     },
     "watch": {"types", "texts", "client"},
@@ -84,7 +94,17 @@ ROOMS: dict[str, set[str]] = {
 }
 # They put the rooms together, so they may know any; but only the composers above them.
 COMPOSERS = (
-    *("engine", "analysis", "doctor", "live", "service", "calling", "voices", "telephony", "media"),
+    *(
+        "engine",
+        "analysis",
+        "doctor",
+        "live",
+        "service",
+        "doors.webrtc",
+        "doors.voices",
+        "doors.sip",
+        "doors.websocket",
+    ),
     *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages"),
     *("running", "server", "cli"),
 )
@@ -98,12 +118,12 @@ HOMES: dict[str, dict[str, str]] = {
     "onnxruntime": {"emotion": "run"},
     "soundfile": {"transports.files": "run", "demo.stage": "run", "doctor": "run"},
     "soxr": {
-        **dict.fromkeys(("sender", "transports.files", "transports.pcm", "demo.stage", "emotion"), "run"),
+        **dict.fromkeys(("replays.rtp", "transports.files", "transports.pcm", "demo.stage", "emotion"), "run"),
     },
     "http_message_signatures": {"signatures": "run"},
     "fastapi": {
         **dict.fromkeys(("api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures"), "run"),
-        **dict.fromkeys(("api.pages", "calling", "media", "server"), "run"),
+        **dict.fromkeys(("api.pages", "doors.webrtc", "doors.websocket", "server"), "run"),
     },
     "aiortc": {"transports.ice": "run", "transports.webrtc": "run"},
     "pylibsrtp": {"transports.srtp": "run", "transports.webrtc": "run"},
@@ -114,7 +134,7 @@ HOMES: dict[str, dict[str, str]] = {
     "websockets": {"client": "run"},
     "av": {
         **dict.fromkeys(("transports.files", "transports.codecs", "transports.opus"), "run"),
-        **dict.fromkeys(("sender", "doctor"), "run"),
+        **dict.fromkeys(("replays.rtp", "doctor"), "run"),
     },
     "pyarrow": {"sinks.schema": "run", "sinks.store": "run", "doctor": "run", "analysis": "typing only"},
     "rich": {"cli": "run", "terminal": "run", "watch": "run"},

@@ -28,7 +28,7 @@ from vocal.config import LiveConfig, MediaConfig, PlayoutConfig, ServerConfig
 from vocal.demo import call_path
 from vocal.errors import InputError
 from vocal.playout import Playout
-from vocal.senders import SENDERS, Asked, AudioHookSender, TwilioSender, encoded, encodings_of
+from vocal.replays.dialects import SENDERS, Asked, AudioHookSender, TwilioSender, encoded, encodings_of
 from vocal.transports.audiosocket import AUDIO, UUID, message
 from vocal.transports.files import open_call
 from vocal.transports.pcm import table

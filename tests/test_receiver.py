@@ -15,7 +15,7 @@ from vocal_kernels import _native
 from vocal.client import Faults
 from vocal.config import PlayoutConfig
 from vocal.playout import Playout
-from vocal.sender import coded_packets, flow_settings
+from vocal.replays.rtp import coded_packets, flow_settings
 from vocal.transports.rtp import (
     COMFORT_NOISE,
     G722,

@@ -24,7 +24,7 @@ from vocal.engine import Engine
 from vocal.errors import CapacityError, MediaError, UsageError
 from vocal.live import Live
 from vocal.playout import Playout
-from vocal.sender import RtpSender, coded_packets
+from vocal.replays.rtp import RtpSender, coded_packets
 from vocal.transports.files import open_call
 from vocal.transports.rtp import G729, OPUS, PCMA, MediaEvent, MediaPlane, RtpStream
 from vocal.transports.srtp import SUITES, SrtpKeys, Suite, inline, new_key, parse_inline

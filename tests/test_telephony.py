@@ -15,10 +15,10 @@ import soundfile
 from serving import Served, serving
 
 from vocal.analysis import analyze
-from vocal.caller import replay_sip, target_of
 from vocal.config import LiveConfig, PlayoutConfig, RtpConfig, SipConfig
 from vocal.demo import call_path
 from vocal.errors import InputError, UsageError
+from vocal.replays.sip import replay_sip, target_of
 from vocal.transports.files import open_call
 from vocal.transports.sip_message import Request, Response, digest_answer, parse_message
 from vocal.types import CallEnded, CallStarted, Metadata, Utterance

@@ -35,12 +35,12 @@ from vocal.config import Config, PlayoutConfig, ServerConfig, WebrtcConfig
 from vocal.demo import call_path
 from vocal.errors import MediaError
 from vocal.playout import Playout
+from vocal.replays.whip import Encoder, WhipConnection, replay_whip, send, whip_url
 from vocal.transports.files import open_call
 from vocal.transports.offers import Coding, RefusedOffer, parse_fragment, parse_offer
 from vocal.transports.opus import OpusDecoder
 from vocal.transports.webrtc import Inlet, Packet, Peer, payload_of
 from vocal.types import CallEnded, Metadata, Mood, Utterance
-from vocal.whip import Encoder, WhipConnection, replay_whip, send, whip_url
 
 # Real sockets in real time: a machine that stands still for a moment is not what is tested.
 pytestmark = pytest.mark.flaky(reruns=2)

@@ -328,8 +328,8 @@ BETWEEN_DEMOS_S = 20.0
 def _play_again_and_again(url: str) -> None:
     from vocal.client import replay
     from vocal.demo import call_path
+    from vocal.replays.whip import replay_whip
     from vocal.transports.files import open_call
-    from vocal.whip import replay_whip
 
     while True:
         try:
@@ -478,11 +478,11 @@ class _ReportWriter:
 def _serve(given: argparse.Namespace) -> int:
     from vocal.access import Access
     from vocal.answers import Answers
+    from vocal.doors.sip import check_sip
     from vocal.live import Live
     from vocal.running import check_exposure, run
     from vocal.server import build_app
     from vocal.service import Service, load_live_emotion
-    from vocal.telephony import check_sip
 
     config = _with_sip(load_config(given.config), given)
     if given.audiosocket is not None:
@@ -592,7 +592,7 @@ def _replay(given: argparse.Namespace) -> int:
 
 def _replay_once(given: argparse.Namespace) -> None:
     from vocal.client import Faults, replay
-    from vocal.senders import encodings_of
+    from vocal.replays.dialects import encodings_of
     from vocal.transports.files import open_call
 
     for name in ("loss", "reorder"):
@@ -630,7 +630,7 @@ def _replay_once(given: argparse.Namespace) -> None:
         common: dict[str, Any] = {"call": given.call, "speed": given.speed, "faults": faults, "token": token}
         with bars.progress:
             if is_whip:
-                from vocal.whip import replay_whip  # aiortc takes 0.4 s
+                from vocal.replays.whip import replay_whip  # aiortc takes 0.4 s
 
                 coding = {"alaw": "pcma", "mulaw": "pcmu"}.get(encoding, encoding)
                 call, lost = replay_whip(
@@ -662,8 +662,8 @@ def _replay_once(given: argparse.Namespace) -> None:
 
 
 def _replay_native(given: argparse.Namespace, faults: "Faults", metadata: Metadata) -> None:
-    from vocal.caller import replay_sip
-    from vocal.sender import replay_rtp
+    from vocal.replays.rtp import replay_rtp
+    from vocal.replays.sip import replay_sip
     from vocal.transports.files import open_call
 
     if given.speed != 1.0:

@@ -27,7 +27,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from vocal.errors import InputError, UsageError, unknown
-from vocal.senders import SENDERS, Asked, AudioSocketSender, PcmSender, Sender, sides
+from vocal.replays.dialects import SENDERS, Asked, AudioSocketSender, PcmSender, Sender, sides
 from vocal.transports.pcm import Encoding
 from vocal.types import Channel, LiveEvent, Metadata
 

@@ -14,12 +14,12 @@ from fastapi.responses import JSONResponse
 from vocal import __version__
 from vocal.api import API, calls, documents, feed, figures, login, pages
 from vocal.api.gate import Gate
-from vocal.calling import Calling, add_routes
+from vocal.doors.sip import Telephony
+from vocal.doors.webrtc import Calling, add_routes
+from vocal.doors.websocket import MEDIA, MediaDoors, add_media_routes
 from vocal.errors import AccessError, CapacityError, MediaError, UsageError, VocalError
 from vocal.guard import LOOPBACK, App, Guard, Message, Receive, Scope, Send
-from vocal.media import MEDIA, MediaDoors, add_media_routes
 from vocal.service import Service
-from vocal.telephony import Telephony
 
 
 def build_app(service: Service) -> App:

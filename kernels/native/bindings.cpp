@@ -94,6 +94,8 @@ void pull_blocks(nb::list blocks, std::size_t first, std::size_t stride, double 
 }  // namespace
 
 NB_MODULE(_native, module) {
+    // A process may end while a clock still holds playouts. Users need not read of that.
+    nb::set_leak_warnings(false);
     module.doc() = "Native parts of vocal_kernels: decoding, the playout of a channel, and RTP.";
     module.attr("LANES") = LANES;
     module.def(

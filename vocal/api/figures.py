@@ -10,10 +10,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from vocal import __version__
 from vocal.access import Principal
 from vocal.api.gate import Gate
-from vocal.calling import Calling
-from vocal.media import MediaDoors
+from vocal.doors.sip import Telephony
+from vocal.doors.webrtc import Calling
+from vocal.doors.websocket import MediaDoors
 from vocal.service import Service
-from vocal.telephony import Telephony
 
 
 def add_routes(

@@ -20,7 +20,7 @@ from vocal_kernels import RATE_HZ, _native
 
 from vocal.client import Faults, Recording
 from vocal.errors import InputError, UsageError
-from vocal.senders import encoded
+from vocal.replays.dialects import encoded
 from vocal.transports.rtp import PCMA, STATIC_PAYLOADS, Coding
 from vocal.transports.srtp import SrtpKeys, new_session
 

@@ -19,6 +19,7 @@ import msgspec
 
 from vocal.access import Principal
 from vocal.config import SipConfig
+from vocal.doors.voices import Leg, Refused, Voices
 from vocal.errors import CapacityError, ConfigError, MediaError, UsageError, VocalError
 from vocal.guard import RateLimit
 from vocal.service import Service
@@ -43,7 +44,6 @@ from vocal.transports.siprec import (
     parse_metadata,
 )
 from vocal.types import Channel, Metadata, Role
-from vocal.voices import Leg, Refused, Voices
 
 LOOK_S = 0.5
 STRANGERS_BURST, STRANGERS_PER_S = 5.0, 0.5

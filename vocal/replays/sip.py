@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from vocal.client import Faults, Recording
 from vocal.errors import InputError, UsageError
-from vocal.sender import RtpSender, coded_packets, resolved, whole
+from vocal.replays.rtp import RtpSender, coded_packets, resolved, whole
 from vocal.transports.rtp import STATIC_PAYLOADS
 from vocal.transports.sdp import Media, Origin, offer_media, parse_sdp
 from vocal.transports.sip import Endpoint

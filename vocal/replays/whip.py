@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vocal.client import PACKET_SAMPLES, Faults, Recording
 from vocal.errors import InputError, UsageError, VocalError
-from vocal.senders import encoded
+from vocal.replays.dialects import encoded
 from vocal.transports.offers import CODINGS, Coding
 from vocal.transports.opus import DTX_BYTES, OpusEncoder
 from vocal.transports.webrtc import Peer

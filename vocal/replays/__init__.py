@@ -1,0 +1,1 @@
+"""Recordings played as live calls to each door: clients, for trials and tests."""
