@@ -23,9 +23,10 @@ from vocal.emotion import EmotionModel
 from vocal.engine import Engine
 from vocal.errors import CapacityError, MediaError, UsageError
 from vocal.live import Live
-from vocal.playout import Playout
+from vocal.playout import Played, Playout
 from vocal.replays.rtp import RtpSender, coded_packets
 from vocal.transports.files import open_call
+from vocal.transports.opus import DTX_BYTES, OpusEncoder
 from vocal.transports.rtp import G729, OPUS, PCMA, MediaEvent, MediaPlane, RtpStream
 from vocal.transports.srtp import SUITES, SrtpKeys, Suite, inline, new_key, parse_inline
 from vocal.types import Call, CallEnded, Channel, Event, Levels, LiveEvent, Metadata
@@ -441,3 +442,22 @@ def test_rtp_of_a_recording_gives_the_events_of_the_recording() -> None:
         plane.close()
         live.stop()
     assert [event for event in events if not isinstance(event, Levels)] == offline
+
+
+def test_opus_that_leaves_out_silence_loses_nothing(plane: MediaPlane, telephones: Telephones) -> None:
+    encoder = OpusEncoder(dtx=True)
+    said = np.concatenate([tone()[: 40 * 160], np.zeros(60 * 160, np.float32), tone()[: 20 * 160]])
+    payloads = [encoder.encode(piece) for piece in said.reshape(-1, 160)]
+    stream, telephone = plane.open(Playout(), {111: OPUS}, host="127.0.0.1"), telephones()
+    clock, out, played, number = _native.Clock(1.0), np.zeros((160, 1), np.float32), [], 0
+    for k, payload in enumerate(payloads):
+        # As senders do: of a silence its first packet, and then one now and again.
+        if len(payload) > DTX_BYTES or len(payloads[k - 1]) > DTX_BYTES or k % 20 == 0:
+            telephone.raw(packet(number, 960 * k, payload, 111), stream.port)
+            number += 1
+        time.sleep(0.02)
+        played.append(stream.playout.pull(clock.now_ms(), out, 0)[0])
+    counts = stream.playout.counts
+    assert counts.lost == 0
+    assert counts.dtx >= 1
+    assert played.count(Played.SILENT) > 20

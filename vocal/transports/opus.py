@@ -75,7 +75,10 @@ def _library() -> Any:
 
 
 class OpusDecoder:
-    """Packets in the order they were sent -> audio at 8 kHz. Raises MediaError for what is no Opus."""
+    """Packets in the order they were sent -> audio at 8 kHz; nothing for one that says that nothing follows (DTX).
+
+    Raises MediaError for what is no Opus.
+    """
 
     def __init__(self) -> None:
         library = _library()
@@ -94,7 +97,7 @@ class OpusDecoder:
         count = self._decode(self._state, payload, len(payload), self._place, MOST_SAMPLES, 0)
         if count < 0:
             raise MediaError(f"Opus: wanted a packet of at most 120 ms, got {len(payload)} bytes: error {count}")
-        return self._audio[:count].copy()
+        return self._audio[: count if len(payload) > DTX_BYTES else 0].copy()
 
 
 _AUDIO, _SET_BITRATE, _SET_DTX = 2049, 4002, 4016  # opus_defines.h

@@ -35,7 +35,7 @@ from vocal.playout import Playout
 from vocal.transports.codecs import Coded, InOrder
 from vocal.transports.ice import Ways, prepare
 from vocal.transports.offers import CODINGS, Coding, Fragment, Offer, RefusedOffer, with_rejected
-from vocal.transports.opus import DTX_BYTES, OpusDecoder
+from vocal.transports.opus import OpusDecoder
 
 _G711 = {"pcmu": "ulaw", "pcma": "alaw"}
 LEAST_DATAGRAM, MOST_DATAGRAM = 8, 1500
@@ -408,9 +408,6 @@ class Peer:
 # Into a playout
 
 
-_NOTHING = np.zeros(0, np.float32)
-
-
 class Inlet:
     """One track's packets into playouts. `attach(clock_hz)` gives a playout for the channel when audio comes.
 
@@ -475,8 +472,6 @@ class Inlet:
 
     def _play(self, packet: Coded, samples: NDArray[np.float32]) -> None:
         assert self._playout is not None
-        if len(packet.payload) <= DTX_BYTES:
-            samples = _NOTHING  # follows, until something comes again
         self._playout.push(packet.sequence, packet.timestamp, samples, packet.arrival_ms, packet.ssrc)
 
     def _release(self, now_ms: float) -> None:
