@@ -365,7 +365,10 @@ def _course(one: Course) -> str:
     def place(x: float, y: float) -> tuple[float, float]:
         return left + (right - left) * x / max(xs), top + SIDE * (high - y) / (high - low)
 
-    parts = [f'<text class="strong" x="0" y="14">{escape(one.title)}</text>']
+    parts = [
+        f'<text class="strong" x="0" y="14">{escape(one.title)}, {escape(one.unit)}</text>',
+        f'<text x="{right}%" y="{top + SIDE + 40:.1f}" text-anchor="end">{escape(one.done)}</text>',
+    ]
     for tick in y_ticks:
         _, y = place(0.0, tick)
         parts.append(f'<line class="grid" x1="{left}%" x2="{right}%" y1="{y:.1f}" y2="{y:.1f}"/>')
@@ -382,8 +385,8 @@ def _course(one: Course) -> str:
         )
         parts += [f'<use href="#w{2 * number}" x="{x:.2f}%" y="{y:.1f}"/>' for x, y in at]
         parts.append(
-            f'<use href="#w{2 * number}" x="{left + 40 * number + 2}%" y="{top + SIDE + 36:.1f}"/>'
-            f'<text x="{left + 40 * number + 2}%" dx="10" y="{top + SIDE + 40:.1f}">{escape(name)}</text>'
+            f'<use href="#w{2 * number}" x="{left + 32 * number + 2}%" y="{top + SIDE + 36:.1f}"/>'
+            f'<text x="{left + 32 * number + 2}%" dx="10" y="{top + SIDE + 40:.1f}">{escape(name)}</text>'
         )
     told = "; ".join(
         f"{name}: " + ", ".join(f"{y:.3g} at {x:g} {one.done}" for x, y in points) for name, points in one.lines.items()
