@@ -359,7 +359,8 @@ class Receiver {
 
     std::vector<Key> keys_;
     std::vector<Aside> aside_;
-    std::array<float, MOST_SAMPLES> samples_{};
+    // What a packet is decoded into: of the thread, so that it stays in its cache.
+    static inline thread_local std::array<float, MOST_SAMPLES> samples_{};
 };
 
 }  // namespace vocal

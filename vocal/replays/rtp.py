@@ -5,6 +5,7 @@ flow = sender.add(coded_packets(pcm[:, 0], PCMA), ("127.0.0.1", 20000), 8, PCMA,
 sender.start(); sender.wait(); sender.counts
 """
 
+import os
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -163,12 +164,14 @@ def replay_rtp(
     coding: Literal["pcma", "pcmu", "g722"] = "pcma",
     faults: Faults = Faults(),
     on_progress: Callable[[float], None] = lambda done_s: None,
-    seed: int = 1,
+    seed: int | None = None,
 ) -> SenderCounts:
     """Plays a recording to rtp:HOST:PORT as it happens, each channel to a port of its own, two above the one before.
 
-    Raises UsageError for a URL that is none.
+    seed: of what goes wrong and of the sources' names; None: another each time, so that one replay is no duplicate of
+    the one before. Raises UsageError for a URL that is none.
     """
+    seed = int.from_bytes(os.urandom(3), "big") if seed is None else seed
     parts = urlsplit(url.replace("rtp:", "rtp://", 1) if not url.startswith("rtp://") else url)
     try:
         host, port = parts.hostname or "", parts.port
