@@ -13,6 +13,7 @@ from vocal.client import Client
 from vocal.config import ServerConfig
 from vocal.errors import InputError, StoreError, UsageError
 from vocal.policy import RETENTION
+from vocal.replays.websocket import send_call
 from vocal.types import Channel, Cue, Metadata
 
 DAY_S = 86400.0
@@ -80,7 +81,7 @@ def test_beside_the_accounts_through_a_servers_restart(tmp_path: Path) -> None:
     with serving(server=closed, access=Access(path), answers=Answers(path)) as served:
         known = tokens(served.service.access)
         with served.client(served.token("ingest")) as ingest, Client(served.url, known["ann"]) as ann:
-            sent = ingest.send_call((Channel(0, "agent"),), Metadata(agent="ann"), call="felt")
+            sent = send_call(ingest, (Channel(0, "agent"),), Metadata(agent="ann"), call="felt")
             sent.push(np.zeros((800, 1), np.float32))
             served.wait_until(lambda: served.service.hub.started("felt"))
             cue = Cue(

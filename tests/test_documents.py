@@ -17,8 +17,8 @@ from jsonschema.validators import validator_for
 from serving import Served, serving
 from test_server import http_, ws
 
-from vocal.client import replay
 from vocal.demo import call_path
+from vocal.replays.websocket import replay
 from vocal.transports.files import open_call
 from vocal.types import Metadata
 

@@ -29,6 +29,7 @@ from vocal.demo import call_path
 from vocal.errors import InputError
 from vocal.playout import Playout
 from vocal.replays.dialects import SENDERS, Asked, AudioHookSender, TwilioSender, encoded, encodings_of
+from vocal.replays.websocket import send_call
 from vocal.transports.audiosocket import AUDIO, UUID, message
 from vocal.transports.files import open_call
 from vocal.transports.pcm import table
@@ -104,7 +105,7 @@ def test_live_equals_offline(fast: Served, pcm: NDArray[np.float32], tmp_path: P
         found: list[Any] = []
         listener = threading.Thread(target=lambda: found.extend(listen(fast.client(), call, since=0)))
         listener.start()
-        sent = client.send_call(BOTH, Metadata(team="t1", notice=True), call, dialect=dialect)
+        sent = send_call(client, BOTH, Metadata(team="t1", notice=True), call, dialect=dialect)
         sent.push(pcm)
         sent.end()
         listener.join(60.0)
@@ -131,7 +132,7 @@ def test_live_equals_offline(fast: Served, pcm: NDArray[np.float32], tmp_path: P
 @pytest.mark.parametrize("dialect", SIDES)
 def test_two_connections_are_one_call(fast: Served, pcm: NDArray[np.float32], dialect: str) -> None:
     with fast.client() as client:
-        sent = client.send_call(BOTH, Metadata(notice=True), None, dialect=dialect, audiosocket=audiosocket(fast))
+        sent = send_call(client, BOTH, Metadata(notice=True), None, dialect=dialect, audiosocket=audiosocket(fast))
         sent.push(pcm[: 10 * 8000])
         sent.end()
         found = listen(client, sent.call, since=0)
@@ -181,7 +182,7 @@ def test_every_sample_arrives_at_its_place(fast: Served, dialect: str) -> None:
 
     def run() -> None:
         with fast.client() as client:
-            sent = client.send_call(BOTH, dialect=dialect, audiosocket=audiosocket(fast))
+            sent = send_call(client, BOTH, dialect=dialect, audiosocket=audiosocket(fast))
             sent.push(pcm)
             sent.end()
             fast.wait_until(lambda: fast.service.live.call(sent.call) is None)
@@ -369,15 +370,15 @@ def test_audiohook_shows_who_it_is(closed: Served) -> None:
 
 def test_tokens_and_twilio_signatures(closed: Served, pcm: NDArray[np.float32]) -> None:
     with closed.client() as client:
-        sent = client.send_call(BOTH, dialect="twilio", secret=AUTH_TOKEN)
+        sent = send_call(client, BOTH, dialect="twilio", secret=AUTH_TOKEN)
         sent.push(pcm[:800])
         sent.end()
         with pytest.raises(InputError, match="401"):
-            client.send_call(BOTH, dialect="twilio", secret="wrong")
+            send_call(client, BOTH, dialect="twilio", secret="wrong")
         with pytest.raises(InputError, match="401"):
-            client.send_call(BOTH, dialect="twilio")
+            send_call(client, BOTH, dialect="twilio")
         with pytest.raises(InputError, match="401"):
-            client.send_call(BOTH, dialect="jambonz")
+            send_call(client, BOTH, dialect="jambonz")
     ingest, lead = closed.token("ingest"), closed.token("lead", team="t1")
     basic = base64.b64encode(f"anybody:{ingest}".encode()).decode()
     for path, headers in (
@@ -502,7 +503,7 @@ def test_who_is_unknown_is_measured_and_no_more(fast: Served, pcm: NDArray[np.fl
 @pytest.mark.parametrize("dialect", [name for name in SENDERS if name not in ("audiosocket", "pcm", "audiohook")])
 def test_bad_frames_close_with_a_reason_and_hurt_nobody(fast: Served, pcm: NDArray[np.float32], dialect: str) -> None:
     with fast.client() as client:
-        bystander = client.send_call(BOTH, call="by-" + uuid.uuid4().hex)
+        bystander = send_call(client, BOTH, call="by-" + uuid.uuid4().hex)
         bystander.push(pcm[: 4 * 8000])
         for frames in (["["], ['{"event": "start", "start": 7}', "{"], ["[" * 10_000], ["\0"]):
             with ws(fast, f"/v1/media/{dialect}") as one:
@@ -557,7 +558,7 @@ def test_ten_thousand_bogus_connections(pcm: NDArray[np.float32]) -> None:
     limits = ServerConfig(opens_burst=50.0, opens_per_s=5.0)
     with serving(server=limits, media=MediaConfig(audiosocket=f"127.0.0.1:{free_port()}")) as served:
         client = served.client()
-        bystander = client.send_call(BOTH, call="by")
+        bystander = send_call(client, BOTH, call="by")
         bystander.push(pcm[: 2 * 8000])
         key = base64.b64encode(bytes(16)).decode()
         asked = (
@@ -591,10 +592,10 @@ def test_ten_thousand_bogus_connections(pcm: NDArray[np.float32]) -> None:
 def test_a_stream_that_begins_anew_is_another_call(fast: Served) -> None:
     with fast.client() as client:
         call = uuid.uuid4().hex
-        first = client.send_call(BOTH, call=call, dialect="twilio")
+        first = send_call(client, BOTH, call=call, dialect="twilio")
         first.push(np.zeros((800, 2), np.float32))
         first.end()
-        second = client.send_call(BOTH, call=call, dialect="twilio")
+        second = send_call(client, BOTH, call=call, dialect="twilio")
         second.push(np.zeros((800, 2), np.float32))
         second.end()
         fast.wait_until(lambda: fast.service.live.call(call) is None)

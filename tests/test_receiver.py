@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from vocal_kernels import _native
 
-from vocal.client import Faults
 from vocal.config import PlayoutConfig
 from vocal.playout import Playout
+from vocal.replays.pace import Faults
 from vocal.replays.rtp import coded_packets, flow_settings
 from vocal.transports.rtp import (
     COMFORT_NOISE,

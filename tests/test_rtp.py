@@ -16,7 +16,6 @@ from pylibsrtp import Policy, Session
 from test_receiver import PAYLOADS, alaw, noise, packet, split, tone
 from vocal_kernels import _native
 
-from vocal.client import Faults
 from vocal.config import Config, PlayoutConfig, RtpConfig
 from vocal.demo import call_path
 from vocal.emotion import EmotionModel
@@ -24,6 +23,7 @@ from vocal.engine import Engine
 from vocal.errors import CapacityError, MediaError, UsageError
 from vocal.live import Live
 from vocal.playout import Played, Playout
+from vocal.replays.pace import Faults
 from vocal.replays.rtp import RtpSender, coded_packets
 from vocal.transports.files import open_call
 from vocal.transports.opus import DTX_BYTES, OpusEncoder

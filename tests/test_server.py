@@ -20,10 +20,11 @@ from websockets.sync.client import connect
 
 from vocal.access import Access, Principal
 from vocal.analysis import analyze
-from vocal.client import Client, replay
+from vocal.client import Client
 from vocal.config import LiveConfig, PlayoutConfig, ServerConfig
 from vocal.demo import call_path
 from vocal.errors import InputError, UsageError
+from vocal.replays.websocket import replay, send_call
 from vocal.running import check_exposure
 from vocal.transports.files import open_call
 from vocal.types import (
@@ -140,7 +141,7 @@ def test_a_replayed_recording_gives_the_events_of_the_recording(fast: Served) ->
 
 def test_alaw_too(fast: Served, pcm: NDArray[np.float32]) -> None:
     with fast.client() as client:
-        sent = client.send_call(BOTH, Metadata(notice=True), encoding="alaw")
+        sent = send_call(client, BOTH, Metadata(notice=True), encoding="alaw")
         sent.push(pcm[: 3 * 8000])
         sent.push(pcm[3 * 8000 : 8 * 8000])
         sent.end()
@@ -164,7 +165,7 @@ def test_a_reader_that_comes_back_misses_nothing(fast: Served, pcm: NDArray[np.f
     listener = threading.Thread(target=hear)
     listener.start()
     with fast.client() as client:
-        sent = client.send_call(BOTH, Metadata(notice=True), call="cut")
+        sent = send_call(client, BOTH, Metadata(notice=True), call="cut")
         for second in range(60):
             sent.push(pcm[second * 8000 : (second + 1) * 8000])
         sent.end()
@@ -177,7 +178,7 @@ def test_a_reader_that_comes_back_misses_nothing(fast: Served, pcm: NDArray[np.f
 
 def test_a_killed_client_ends_its_call(fast: Served, pcm: NDArray[np.float32]) -> None:
     with fast.client() as client:
-        sent = client.send_call(BOTH, call="killed")
+        sent = send_call(client, BOTH, call="killed")
         sent.push(pcm[: 2 * 8000])
         sent.drop()
         events = listen(client, "killed", since=0)
@@ -188,7 +189,7 @@ def test_a_killed_client_ends_its_call(fast: Served, pcm: NDArray[np.float32]) -
 def test_notice_withdrawn_deletes_what_was_inferred_everywhere(pcm: NDArray[np.float32]) -> None:
     kept: list[Event] = []
     with serving(FAST, store=kept.append) as served, served.client() as client:
-        sent = client.send_call(BOTH, Metadata(notice=True), call="w")
+        sent = send_call(client, BOTH, Metadata(notice=True), call="w")
         for second in range(35):
             sent.push(pcm[second * 8000 : (second + 1) * 8000])
         served.wait_until(lambda: of_kind(served.service.hub.events_of("w"), Mood))
@@ -212,15 +213,15 @@ def test_notice_withdrawn_deletes_what_was_inferred_everywhere(pcm: NDArray[np.f
 
 def test_no_more_calls_than_the_machine_carries(pcm: NDArray[np.float32]) -> None:
     with serving(live=LiveConfig(most_calls=1)) as served, served.client() as client:
-        sent = client.send_call(BOTH)
+        sent = send_call(client, BOTH)
         with pytest.raises(InputError, match="1 calls are open"):
-            client.send_call(BOTH)
+            send_call(client, BOTH)
         status, headers, body = http_(served, "POST", "/v1/calls", {"roles": ["customer"]})
         assert (status, headers["retry-after"]) == (503, "10")
         assert b"1 calls are open" in body
         sent.push(pcm[:8000])
         sent.end()
-        client.send_call(BOTH).end()
+        send_call(client, BOTH).end()
 
 
 def test_agents_see_their_own_calls_and_leads_their_teams_without_names(
@@ -235,7 +236,7 @@ def test_agents_see_their_own_calls_and_leads_their_teams_without_names(
         "operator": closed.token("operator"),
     }
     clients = {name: closed.client(token) for name, token in tokens.items()}
-    sent = ingest.send_call(BOTH, Metadata(team="t1", agent="ann", notice=True), call="anns")
+    sent = send_call(ingest, BOTH, Metadata(team="t1", agent="ann", notice=True), call="anns")
     sent.push(pcm[: 8000 // 4])
     closed.wait_until(lambda: closed.service.hub.started("anns"))
     seen = {name: client.request("GET", "/v1/calls") for name, client in clients.items()}
@@ -291,7 +292,7 @@ def test_alerts_are_acknowledged_and_muted_for_the_whole_team(closed: Served, pc
     leads = [closed.client(closed.service.access.issue(one, "token")) for one in (lea, leo)]
     ann = closed.client(closed.token("agent", "ann", "t1"))
     others = {"other": closed.client(closed.token("lead", team="t2")), "ann": ann}
-    sent = ingest.send_call(BOTH, Metadata(team="t1", agent="ann", notice=True), call="alerted")
+    sent = send_call(ingest, BOTH, Metadata(team="t1", agent="ann", notice=True), call="alerted")
     sent.push(pcm[:2000])
     closed.wait_until(lambda: closed.service.hub.started("alerted"))
     texts = {"de": "Hilfe anbieten.", "en": "Offer help."}
@@ -414,7 +415,7 @@ def test_login_sessions_and_links(closed: Served) -> None:
 
 def test_oversized_and_malformed_frames_and_bodies(fast: Served, pcm: NDArray[np.float32]) -> None:
     with fast.client() as client:
-        bystander = client.send_call(BOTH, call="bystander")
+        bystander = send_call(client, BOTH, call="bystander")
         bystander.push(pcm[:8000])
         for first in (
             "",
@@ -491,7 +492,7 @@ def test_broken_frames_close_their_own_connection_only(fast: Served, path: str, 
             assert closed_with(socket) == code
         fast.wait_until(lambda: fast.service.refused.get("frame", 0) == counted + 1)
         with fast.client() as client:
-            sent = client.send_call((Channel(0, "agent"),))
+            sent = send_call(client, (Channel(0, "agent"),))
             sent.push(np.zeros((8000, 1), np.float32))
             sent.end()
             while sent.call not in bystander.recv(timeout=5):
@@ -655,7 +656,7 @@ def test_it_stops_with_calls_open(pcm: NDArray[np.float32]) -> None:
     kept: list[Event] = []
     with serving(store=kept.append, playout=PlayoutConfig()) as served:
         client = served.client()
-        sent = client.send_call(BOTH)
+        sent = send_call(client, BOTH)
         sent.push(pcm[:16000])
         served.wait_until(lambda: served.service.hub.started(sent.call))
     assert kept[-1].reason == "shutdown"  # type: ignore[union-attr]

@@ -30,11 +30,11 @@ from serving import Served, serving
 
 from vocal.access import Access, Principal
 from vocal.analysis import analyze
-from vocal.client import Faults
 from vocal.config import Config, PlayoutConfig, ServerConfig, WebrtcConfig
 from vocal.demo import call_path
 from vocal.errors import MediaError
 from vocal.playout import Playout
+from vocal.replays.pace import Faults
 from vocal.replays.whip import Encoder, WhipConnection, replay_whip, send, whip_url
 from vocal.transports.files import open_call
 from vocal.transports.offers import Coding, RefusedOffer, parse_fragment, parse_offer

@@ -26,7 +26,7 @@ from vocal.types import CallEnded, CallStarted, Event, Language, Metadata
 if TYPE_CHECKING:
     from vocal.access import Access
     from vocal.analysis import Failure, Opener
-    from vocal.client import Faults
+    from vocal.replays.pace import Faults
 
 OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)
@@ -326,8 +326,8 @@ BETWEEN_DEMOS_S = 20.0
 
 
 def _play_again_and_again(url: str) -> None:
-    from vocal.client import replay
     from vocal.demo import call_path
+    from vocal.replays.websocket import replay
     from vocal.replays.whip import replay_whip
     from vocal.transports.files import open_call
 
@@ -591,8 +591,9 @@ def _replay(given: argparse.Namespace) -> int:
 
 
 def _replay_once(given: argparse.Namespace) -> None:
-    from vocal.client import Faults, replay
     from vocal.replays.dialects import encodings_of
+    from vocal.replays.pace import Faults
+    from vocal.replays.websocket import replay
     from vocal.transports.files import open_call
 
     for name in ("loss", "reorder"):

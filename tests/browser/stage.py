@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from serving import Served
 
+from vocal.replays.websocket import send_call
 from vocal.types import (
     ByRole,
     CallEnded,
@@ -46,7 +47,7 @@ def silent_call(served: Served, **metadata: Any) -> Iterator[str]:
     """A call that the engine itself runs."""
     with served.client() as client:
         channels = (Channel(0, "agent"), Channel(1, "customer"))
-        sent = client.send_call(channels, Metadata(**metadata))
+        sent = send_call(client, channels, Metadata(**metadata))
         sent.push(np.zeros((1600, 2), np.float32))
         served.wait_until(lambda: served.service.hub.started(sent.call))
         yield sent.call

@@ -11,8 +11,9 @@ from serving import Served
 
 from browser.stage import Staged, silent_call
 from vocal.access import Principal
-from vocal.client import Recording, replay
 from vocal.demo import call_path
+from vocal.replays.pace import Recording
+from vocal.replays.websocket import replay
 from vocal.transports.files import open_call
 from vocal.types import HelpAnswered, Metadata, Moment
 

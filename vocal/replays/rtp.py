@@ -19,9 +19,9 @@ import soxr
 from numpy.typing import NDArray
 from vocal_kernels import RATE_HZ, _native
 
-from vocal.client import Faults, Recording
 from vocal.errors import InputError, UsageError
 from vocal.replays.dialects import encoded
+from vocal.replays.pace import Faults, Recording
 from vocal.transports.rtp import PCMA, STATIC_PAYLOADS, Coding
 from vocal.transports.srtp import SrtpKeys, new_session
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 from xml.sax.saxutils import escape, quoteattr
 
-from vocal.client import Faults, Recording
 from vocal.errors import InputError, UsageError
+from vocal.replays.pace import Faults, Recording
 from vocal.replays.rtp import RtpSender, coded_packets, resolved, whole
 from vocal.transports.rtp import STATIC_PAYLOADS
 from vocal.transports.sdp import Media, Origin, offer_media, parse_sdp

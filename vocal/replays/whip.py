@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from vocal.client import PACKET_SAMPLES, Faults, Recording
 from vocal.errors import InputError, UsageError, VocalError
 from vocal.replays.dialects import encoded
+from vocal.replays.pace import PACKET_SAMPLES, Faults, Recording
 from vocal.transports.offers import CODINGS, Coding
 from vocal.transports.opus import DTX_BYTES, OpusEncoder
 from vocal.transports.webrtc import Peer
