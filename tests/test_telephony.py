@@ -2,6 +2,7 @@
 
 import re
 import socket
+import struct
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from vocal.demo import call_path
 from vocal.errors import InputError, UsageError
 from vocal.replays.sip import replay_sip, target_of
 from vocal.transports.files import open_call
+from vocal.transports.sdp import parse_sdp
 from vocal.transports.sip_message import Request, Response, digest_answer, parse_message
 from vocal.types import CallEnded, CallStarted, Metadata, Utterance
 
@@ -148,6 +150,38 @@ def put_down() -> Iterator[None]:
     for phone in Phone.all:
         phone.socket.close()
     Phone.all.clear()
+
+
+# Real recorders
+
+
+@pytest.mark.parametrize(
+    ("file", "roles"),
+    [
+        ("cisco-siprec-offer", ["agent", "agent"]),
+        ("sonus-siprec-offer", ["unknown", "unknown"]),
+        ("connectel-offer", ["unknown", "unknown"]),
+        ("connectel-offer2", ["unknown", "unknown"]),
+    ],
+)
+def test_real_recorders_are_heard(served: Served, shared_data: Path, file: str, roles: list[str]) -> None:
+    body = "\r\n".join((shared_data / "siprec" / f"{file}.txt").read_text().strip().splitlines())
+    boundary = body.split("\r\n")[0][2:]
+    phone = Phone(served)
+    answer = phone.ask("INVITE", f"{body}\r\n", f"multipart/mixed;boundary={boundary}", more=("Require: siprec",))
+    assert answer.status == 200
+    said = body[body.index("v=0") :].partition("\r\n--")[0]
+    offered, answered = parse_sdp(f"{said}\r\n".encode()), parse_sdp(answer.body)
+    assert [one.label for one in answered.media] == [one.label for one in offered.media] == ["1", "2"]
+    assert all(one.direction == "recvonly" for one in answered.media)
+    assert [one.role for one in state(served, answer).call.channels] == roles
+    for n in range(25):
+        for line in answered.media:
+            head = struct.pack("!BBHII", 0x80, line.codecs[0].payload, n, 160 * n, 7)
+            phone.socket.sendto(head + bytes((n,)) * 160, ("127.0.0.1", line.port))
+        time.sleep(0.02)
+    served.wait_until(lambda: [one.received for one in state(served, answer).playouts if one] == [25, 25])
+    assert phone.ask("BYE").status == 200
 
 
 # Roles

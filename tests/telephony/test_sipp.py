@@ -1,5 +1,7 @@
 """sipp as caller and as recorder: calls with media, many at once, over TCP, and SIPREC with two voices."""
 
+import re
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,18 @@ def test_a_call_with_hold_and_keys_has_the_measures_of_its_recording(
     assert len(expected[1]) >= 2
     same_measures(utterances(events), expected[1])
     assert events[-1].reason == "hangup"
+
+
+def test_keys_in_the_media_are_told(served: Served, told: list[Any], sipp: Sipp) -> None:
+    since, before = len(told), keys_told(served)
+    sipp(sip_port(served), "keys")
+    ended_calls(told, 1, since)
+    until(lambda: keys_told(served) == before + 2)
+
+
+def keys_told(served: Served) -> float:
+    text = urllib.request.urlopen(f"{served.url}/metrics").read().decode()
+    return sum(float(count) for count in re.findall(r'vocal_sip_total{what="keys"} (\S+)', text))
 
 
 def test_many_calls_with_media(
