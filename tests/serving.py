@@ -89,12 +89,14 @@ def serving(
         access,
         lambda sink: Live(sink, config, emotion, speed=speed),
         store,  # type: ignore[arg-type]
-        is_tls=certificate is not None,
+        is_tls=certificate is not None or bool(config.server.proxies),
         answers=answers,
     )
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
-    settings = uvicorn_config(build_app(service), "127.0.0.1", port, *(certificate or ()))
+    settings = uvicorn_config(
+        build_app(service), "127.0.0.1", port, *(certificate or (None, None)), config.server.proxies
+    )
     running = uvicorn.Server(settings)
 
     def run() -> None:

@@ -571,6 +571,24 @@ def test_where_a_session_holds(is_tls: bool, ancestors: tuple[str, ...], wanted:
         assert headers["set-cookie"] == f"vocal_session=; HttpOnly; Max-Age=0; Path=/; {wanted}"
 
 
+@pytest.mark.parametrize("proxies", [(), ("127.0.0.1",)])
+def test_a_proxy_is_believed_where_it_is_named(proxies: tuple[str, ...]) -> None:
+    server = ServerConfig(closed=True, logins_burst=1.0, logins_per_s=1e-6, proxies=proxies)
+    with serving(server=server) as served:
+        told = {"X_Forwarded_Proto": "https"}
+        tried = [
+            http_(served, "POST", "/v1/login", {"name": "x", "password": "y"}, X_Forwarded_For=client, **told)[0]
+            for client in ("192.0.2.1", "192.0.2.2", "192.0.2.2")
+        ]
+        # Each client behind the proxy has its own rate; without one, all are who connects.
+        assert tried == ([401, 401, 429] if proxies else [401, 429, 429])
+        code = served.service.access.issue(Principal("lea", "lead", None, "t1"), "link")
+        if proxies:
+            assert (
+                "Secure" in http_(served, "GET", f"/login/{code}", X_Forwarded_For="192.0.2.3", **told)[1]["set-cookie"]
+            )
+
+
 def test_feedback_on_a_cue(fast: Served) -> None:
     with fast.client() as client, open_call(call_path()) as source:
         call = replay(source, fast.url, Metadata(notice=True), speed=1000.0)

@@ -496,9 +496,8 @@ def _serve(given: argparse.Namespace) -> int:
     check_sip(config.sip)
     accounts = given.accounts or config.server.accounts or ":memory:"
     access = Access(accounts)
-    check_exposure(
-        given.host, access.has_accounts or bool(config.oidc.issuer), given.tls_cert is not None, given.insecure
-    )
+    is_tls = given.tls_cert is not None or bool(config.server.proxies)
+    check_exposure(given.host, access.has_accounts or bool(config.oidc.issuer), is_tls, given.insecure)
     _announce_compiling()
     emotion = load_live_emotion(config)
     service = Service(
@@ -506,8 +505,8 @@ def _serve(given: argparse.Namespace) -> int:
         access,
         lambda sink: Live(sink, config, emotion, speed=given.speed),
         _store(given.store or config.store.folder),
-        given.tls_cert is not None,
-        given.host in LOOPBACK_NAMES,
+        is_tls,
+        given.host in LOOPBACK_NAMES and not config.server.proxies,
         Answers(config.server.answers or accounts),
     )
 
@@ -520,7 +519,7 @@ def _serve(given: argparse.Namespace) -> int:
         for what, where in service.listening.items():
             OUT.print(f"{what} on {where}", markup=False, soft_wrap=True)
 
-    run(build_app(service), given.host, given.port, given.tls_cert, given.tls_key, on_ready)
+    run(build_app(service), given.host, given.port, given.tls_cert, given.tls_key, on_ready, config.server.proxies)
     return 0
 
 

@@ -91,8 +91,9 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accounts: SQLite file of accounts and tokens; empty: none, and only this machine's user is served. answers: SQLite
     file of what agents answered; empty: the accounts' file. closed: wants a login even where there are no accounts.
     origins: of pages elsewhere that may call and connect; hosts: names this server goes by; frame_ancestors: pages that
-    may embed ours, as in a content security policy. Rates are for each address. most_body: bytes of a request. hello_s:
-    until a media connection must have said what comes.
+    may embed ours, as in a content security policy. proxies: addresses of those that speak TLS to clients in our place;
+    what their X-Forwarded-For and X-Forwarded-Proto say is believed. Rates are for each address. most_body: bytes of a
+    request. hello_s: until a media connection must have said what comes.
     """
 
     accounts: str = ""
@@ -101,6 +102,7 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     frame_ancestors: tuple[str, ...] = ("'self'",)
+    proxies: tuple[str, ...] = ()
     logins_burst: float = 10.0
     logins_per_s: float = 0.1
     opens_burst: float = 200.0

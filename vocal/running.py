@@ -6,7 +6,7 @@ import importlib.metadata
 import socket
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import uvicorn
@@ -33,8 +33,9 @@ def check_exposure(host: str, has_accounts: bool, has_tls: bool, insecure: bool)
 
 
 def uvicorn_config(
-    app: App, host: str, port: int, certificate: str | None = None, key: str | None = None
+    app: App, host: str, port: int, certificate: str | None = None, key: str | None = None, proxies: Sequence[str] = ()
 ) -> uvicorn.Config:
+    """proxies: whose forwarding headers are believed; nobody else's are."""
     loop: Literal["uvloop", "asyncio"] = "asyncio"
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         importlib.metadata.version("uvloop")
@@ -51,6 +52,8 @@ def uvicorn_config(
         access_log=False,
         server_header=False,
         lifespan="on",
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
         timeout_graceful_shutdown=5,
         ssl_certfile=certificate,
         ssl_keyfile=key,
@@ -59,7 +62,13 @@ def uvicorn_config(
 
 
 def run(
-    app: App, host: str, port: int, certificate: str | None, key: str | None, on_ready: Callable[[int], None]
+    app: App,
+    host: str,
+    port: int,
+    certificate: str | None,
+    key: str | None,
+    on_ready: Callable[[int], None],
+    proxies: Sequence[str] = (),
 ) -> None:
     """Serve until interrupted. `on_ready` is told the port."""
     try:
@@ -67,7 +76,7 @@ def run(
         bound = int(listening.getsockname()[1])
     except OSError as error:
         raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    config = uvicorn_config(app, host, port, certificate, key)
+    config = uvicorn_config(app, host, port, certificate, key, proxies)
     server = uvicorn.Server(config)
 
     async def serve() -> None:

@@ -5,7 +5,6 @@ media ─► Live ─► (one hand-over a tick) ─► Service ─► Hub ─►
 """
 
 import asyncio
-import gc
 import logging
 import uuid
 from collections.abc import Callable, Sequence
@@ -68,9 +67,6 @@ class Service:
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         vk.warmup()
-        # What stands by now stays: the collector, which holds up every thread, need not look at it again.
-        gc.collect()
-        gc.freeze()
         self.live.start()
         self.is_ready = True
 
@@ -79,7 +75,6 @@ class Service:
         await asyncio.to_thread(self.live.stop)
         await asyncio.sleep(0)  # the last hand-over
         self.hub.close()
-        gc.unfreeze()
 
     def _hand_over(self, events: Sequence[LiveEvent]) -> None:
         """In the clock's thread."""
