@@ -95,6 +95,24 @@ def test_gaps_count_for_the_side_that_answers() -> None:
     assert totals.median_gap_s.agent == 1.0
 
 
+def test_a_hold_is_nobodys_silence() -> None:
+    conversation = of(("agent", 0, 6))
+    conversation.hold(8.0, True)
+    conversation.hold(9.0, True)  # said again
+    assert conversation.snapshot(7.5).values["silence_s"] == 1.5
+    assert conversation.snapshot(60.0).values["silence_s"] == 0.0
+    conversation.hold(75.0, False)
+    conversation.hold(75.5, False)
+    assert conversation.snapshot(77.0).values["silence_s"] == 2.0
+    conversation.begin("customer", 80.0)
+    conversation.end(utterance("customer", 80.0, 90.0), None)
+    totals = conversation.totals(95.0)
+    # 2 s before the hold and 5 s behind it; only the second is long enough. Then 5 s at the end.
+    assert totals.non_talk_s == 5.0 + 5.0
+    assert totals.median_gap_s.customer is None
+    assert [moment.end_s - moment.start_s for moment in conversation.moments(95.0)] == [5.0, 5.0]
+
+
 def test_non_talk_counts_stretches_over_three_seconds_whole() -> None:
     totals = of(("agent", 0, 2), ("customer", 4.5, 6), ("agent", 10, 11)).totals(18)
     assert totals.non_talk_s == 4.0 + 7.0

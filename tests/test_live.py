@@ -23,6 +23,7 @@ from vocal.types import (
     CallEnded,
     CallStarted,
     Channel,
+    Cue,
     Event,
     Levels,
     LiveEvent,
@@ -178,6 +179,26 @@ def test_loss_costs_the_calls_that_lose_and_no_others(pcm: NDArray[np.float32], 
     ended = next(event for event in of_kind(stage.events, CallEnded) if event.call == "lossy")
     assert ended.lost_share == pytest.approx(np.isnan(lossy).mean(), abs=0.003)
     assert ended.duration_s == 30.0
+
+
+def test_a_hold_brings_no_cue_of_dead_air(pcm: NDArray[np.float32]) -> None:
+    said = pcm[: 25 * vk.RATE_HZ]
+    quiet = np.zeros((30 * vk.RATE_HZ, 2), np.float32)
+    found = []
+    for is_held in (False, True):
+        stage = Stage()
+        stage.live.open(a_call(notice=False))
+        playouts = [stage.live.attach("c", channel) for channel in (0, 1)]
+        stage.play("c", said, playouts)
+        if is_held:
+            stage.live.hold("c", True)
+        stage.tick(len(quiet) // 160)
+        stage.live.end("c", "hangup")
+        stage.finish()
+        (ended,) = of_kind(stage.events, CallEnded)
+        dead_air = [cue.kind for cue in of_kind(stage.events, Cue) if cue.kind == "silence"]
+        found.append((bool(dead_air), ended.conversation.non_talk_s > 20.0))
+    assert found == [(True, True), (False, False)]
 
 
 def test_a_call_on_which_nothing_comes_holds_up_no_other(pcm: NDArray[np.float32]) -> None:

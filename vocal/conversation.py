@@ -158,6 +158,7 @@ class Conversation:
         self._tempo: dict[Role, tuple[float, float] | None] = dict.fromkeys(ROLES)
         self._line: dict[Role, tuple[float, float]] = {}
         self._level_dbov: dict[Role, float] = {}
+        self._holds: list[Speech] = []  # the last one without an end while it lasts
         self.mood = Mood(config)
         self.judged: list[Judged] = []
 
@@ -218,6 +219,17 @@ class Conversation:
         if ended:
             self.judged.append(Judged(Speech(utterance.start_s, utterance.end_s), emotion))
         return self.mood.update(utterance.detected_s, utterance.end_s - utterance.start_s, emotion, ended)
+
+    def hold(self, at_s: float, is_held: bool) -> None:
+        """From here on nothing comes by agreement, or something again: what is quiet meanwhile is nobody's silence."""
+        lasts = bool(self._holds) and self._holds[-1].end_s == math.inf
+        if is_held and not lasts:
+            self._holds.append(Speech(at_s, math.inf))
+        elif lasts and not is_held:
+            self._holds[-1] = self._holds[-1]._replace(end_s=at_s)
+
+    def _holds_until(self, at_s: float) -> list[Speech]:
+        return [Speech(one.start_s, min(one.end_s, at_s)) for one in self._holds if one.start_s < at_s]
 
     def forget_emotion(self) -> None:
         """The notice was withdrawn: what was inferred is deleted."""
@@ -286,7 +298,8 @@ class Conversation:
         gaps: dict[Role, list[float]] = {side: [] for side in SIDES}
         longest: dict[Role, float] = {}
         for before, after in itertools.pairwise(turns):
-            if before.role != after.role and after.role in gaps:
+            was_held = any(before.end_s <= one.start_s < after.start_s for one in self._holds)
+            if before.role != after.role and after.role in gaps and not was_held:
                 gaps[after.role].append(after.start_s - before.end_s)
         for turn in turns:
             longest[turn.role] = max(longest.get(turn.role, 0.0), turn.end_s - turn.start_s)
@@ -307,8 +320,9 @@ class Conversation:
         )
 
     def quiet(self, at_s: float) -> list[Speech]:
-        """Stretches over `non_talk_s` in which nobody speaks, from the call's beginning on."""
-        busy = union([span for role in self._speech for span in self._spans(role, at_s)])
+        """Stretches over `non_talk_s` in which nobody speaks, from the call's beginning on; holds left out."""
+        spoken = [span for role in self._speech for span in self._spans(role, at_s)]
+        busy = union([*spoken, *self._holds_until(at_s)])
         edges = [Speech(0.0, 0.0), *busy, Speech(at_s, at_s)]
         gaps = [Speech(a.end_s, b.start_s) for a, b in itertools.pairwise(edges)]
         return [gap for gap in gaps if gap.end_s - gap.start_s > self._config.non_talk_s]
@@ -328,7 +342,8 @@ class Conversation:
         if turns and turns[-1].role == "agent":
             values["agent_monologue_s"] = at_s - turns[-1].start_s
         if all(start_s is None for start_s in self._open.values()):
-            values["silence_s"] = at_s - max((spans[-1].end_s for spans in self._speech.values() if spans), default=0.0)
+            ends = [spans[-1].end_s for spans in (*self._speech.values(), self._holds_until(at_s)) if spans]
+            values["silence_s"] = at_s - max(ends, default=0.0)
         recent = [span for span, _ in self._overlaps(kept) if at_s - span.end_s <= 2.0]
         if recent:
             values["overlap_s"] = max(span.end_s - span.start_s for span in recent)

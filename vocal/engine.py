@@ -242,6 +242,11 @@ class Engine:
         """How many were not asked for, as the model was behind."""
         return 0 if self._estimates is None else self._estimates.refused
 
+    def hold(self, call: str, is_held: bool) -> None:
+        """From here on nothing comes by agreement, or something again."""
+        live = self._live(call)
+        live.conversation.hold(self._at_s(live), is_held)
+
     def withdraw_notice(self, call: str) -> None:
         """The customer objects in mid-call: nothing more is inferred, and what was inferred is deleted."""
         live = self._live(call)

@@ -86,7 +86,6 @@ class _Room:
         self.began_tick: int | None = None
         self.end_reason: str | None = None
         self.last_heard_ms = now_ms
-        self.is_held = False
 
     @property
     def begun(self) -> bool:
@@ -205,10 +204,11 @@ class Live:
                 self._commands.append(lambda: self._close(room))
 
     def hold(self, call: str, is_held: bool) -> None:
-        """Nothing comes by agreement: that alone does not end the call."""
+        """Nothing comes by agreement, or something again: meanwhile silence is nobody's. Whether the peer is there
+        `touch` says."""
         with self._lock:
             room = self._room(call)
-            room.is_held, room.last_heard_ms = is_held, self.now_ms()
+        self._commands.append(lambda: self._hold(room, is_held))
 
     def set_notice(self, call: str, given: bool) -> None:
         """The customer was informed, or objects: takes effect with the next tick."""
@@ -364,10 +364,12 @@ class Live:
         if self._runs(room):
             self._engine.close(room.call.call, room.end_reason or "")
 
+    def _hold(self, room: _Room, is_held: bool) -> None:
+        if self._runs(room):
+            self._engine.hold(room.call.call, is_held)
+
     def _is_idle(self, room: _Room, now_ms: float) -> bool:
-        if room.end_reason is not None or room.is_held:
-            return False
-        if now_ms - room.last_heard_ms < 1000.0 * self._config.live.idle_s:
+        if room.end_reason is not None or now_ms - room.last_heard_ms < 1000.0 * self._config.live.idle_s:
             return False
         self._timed_out += 1
         return True

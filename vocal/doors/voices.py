@@ -54,6 +54,7 @@ class Voices:
         self._service, self._live, self._config = service, service.live, service.config.sip
         self._plane: MediaPlane | None = None
         self.of = of
+        self._held: set[str] = set()  # calls on which nothing needs to come
         self.counts = dict.fromkeys(("holds", "away", "extra_streams", "keys", "media_timeouts"), 0)
 
     def start(self) -> None:
@@ -65,10 +66,13 @@ class Voices:
             plane.close()
 
     def look(self) -> None:
-        """What happened on streams is counted."""
+        """What happened on streams is counted. A call on hold is not idle: session timers look after its peer."""
         events: list[MediaEvent] = [] if self._plane is None else self._plane.take_events()
         self.counts["keys"] += sum(one.kind == "key" for one in events)
         self.counts["media_timeouts"] += sum(one.kind == "timeout" for one in events)
+        self._held = {call for call in self._held if self._live.call(call) is not None}
+        for call in self._held:
+            self._live.touch(call)
 
     def close(self, leg: Leg) -> None:
         for voice in leg.voices:
@@ -211,7 +215,10 @@ class Voices:
                 voice.stream.update(is_held=voice.is_held or voice.is_away)
         voices = [voice for one in {leg, *self.of(leg.call)} for voice in one.voices if voice is not None]
         if self._live.call(leg.call) is not None and voices:
-            self._live.hold(leg.call, all(one.is_held or one.is_away for one in voices))
+            is_held = all(one.is_held or one.is_away for one in voices)
+            (self._held.add if is_held else self._held.discard)(leg.call)
+            self._live.hold(leg.call, is_held)
+            self._live.touch(leg.call)
 
     def answered(self, leg: Leg, media: Sequence[Media]) -> None:
         """What the peer answers to our offer."""

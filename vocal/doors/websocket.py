@@ -475,9 +475,16 @@ class _Connection:
                 self._count("paused")
                 for feed in self._feeds:
                     feed.quiet(self._live.now_ms())
+                self._hold(True)
             case Resumed():
                 self._count("resumed")
+                self._hold(False)
         return None
+
+    def _hold(self, is_held: bool) -> None:
+        if self._call is not None:
+            with contextlib.suppress(UsageError):  # it ended meanwhile
+                self._live.hold(self._call, is_held)
 
     async def _hold_back(self, feed: _Feed) -> None:
         """Who sends faster than people speak waits, and what they sent waits in the network."""
