@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "topics",
         nargs="*",
         metavar="TOPIC",
-        help="of accuracy: pitch, speech, tempo, level, clarity, emotion, calls (default: all)",
+        help="of accuracy: pitch, speech, tempo, level, clarity, emotion, calls, loss (default: all)",
     )
     bench.add_argument("--data", metavar="DIR", help="corpora with truth; without it, what Vocal makes itself")
     bench.add_argument("--peers", action="store_true", help="measure what peers are installed, too")
@@ -163,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         "replay",
         help="play a recording as a live call to a server",
         description="Plays a recording in real time to ws://HOST:PORT (WebSockets; --dialect as the platform that you "
-        "want to connect) or whip:http://HOST:PORT (WebRTC).",
+        "want to connect), whip:http://HOST:PORT (WebRTC), sip:, siprec: or rtp:HOST:PORT.",
     )
     replay.add_argument("file", metavar="FILE")
     replay.add_argument(
@@ -206,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
         "--loss", type=float, default=0.0, metavar="SHARE", help="leave out packets, 0-1; silence over TCP"
     )
     replay.add_argument(
-        "--reorder", type=float, default=0.0, metavar="SHARE", help="over WebRTC: put behind the next, 0-1"
+        "--reorder", type=float, default=0.0, metavar="SHARE", help="but over TCP: put behind the next, 0-1"
     )
     replay.add_argument("--dtx", action="store_true", help="over WebRTC: send nothing while nothing is said (Opus)")
     replay.add_argument("--drift", type=float, default=0.0, metavar="PPM", help="a clock that runs too fast, or slow")

@@ -32,6 +32,8 @@ def examine() -> list[Finding]:
             "pip install soundfile",
         ),
         _tried("other formats", lambda: f"PyAV {import_module('av').__version__}", "pip install av"),
+        _tried("Opus", _opus, "pip install --force-reinstall av, or apt install libopus0"),
+        _tried("SRTP", _srtp, "pip install --force-reinstall pylibsrtp"),
         _tried("store", lambda: f"pyarrow {import_module('pyarrow').__version__}", "pip install pyarrow"),
     ]
 
@@ -69,6 +71,22 @@ def _native() -> str:
     block = np.zeros((1, _native.LANES), np.float32)
     _native.decode_alaw(b"\xd5", block, 0)
     return f"A-law code 0xD5 decodes to {block[0, 0] * 32768:.0f} of 32768"
+
+
+def _opus() -> str:
+    import numpy as np
+
+    from vocal.transports.opus import OpusDecoder, OpusEncoder
+
+    packet = OpusEncoder().encode(np.zeros(160, np.float32))
+    return f"20 ms become {len(packet)} bytes, and {len(OpusDecoder().decode(packet)) // 8} ms again"
+
+
+def _srtp() -> str:
+    from vocal.transports.srtp import SUITES, new_key, new_session
+
+    new_session(new_key(), SUITES[0], True)
+    return f"{SUITES[0]} can be set up"
 
 
 def _model() -> str:
