@@ -203,6 +203,9 @@ def test_help_arrives_without_saying_who_offers_it(served: Served, open_page: Op
         page.locator(".help").wait_for(state="hidden")
         page.reload()
         page.locator("[data-phase=live]").wait_for()
+        # What was told before the reload comes event by event: the offer, then its answer.
+        page.locator(".help").wait_for(state="hidden")
+        page.wait_for_timeout(500)
         assert page.locator(".help").is_hidden()
 
 
