@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vocal import charts
 from vocal.charts import Words
-from vocal.report import PAGE_STYLE
+from vocal.reports.page import PAGE_STYLE
 
 from .drawings import Confusion, Course, Curve, Drawing
 from .emotional import PLAIN

@@ -9,9 +9,11 @@ from math import sin
 
 import pytest
 
-from vocal import charts, report, texts
+from vocal import charts, texts
 from vocal.errors import UsageError
-from vocal.report import call_report
+from vocal.reports import call as report
+from vocal.reports.call import call_report
+from vocal.reports.page import PAGE_STYLE
 from vocal.types import (
     ByRole,
     CallEnded,
@@ -523,7 +525,7 @@ def test_page_of_an_agent_alone_names_no_inner_state_but_to_say_none_is_read() -
 
 
 def test_no_red() -> None:
-    for red, green, blue in re.findall(r"#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})\b", report.PAGE_STYLE):
+    for red, green, blue in re.findall(r"#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})\b", PAGE_STYLE):
         assert not (int(red, 16) > 150 and int(green, 16) < 90 and int(blue, 16) < 90)
 
 
@@ -658,7 +660,7 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_contrast_is_aa(theme: int) -> None:
-    block = re.findall(r":root\{(--paper.*?)\}", report.PAGE_STYLE, re.DOTALL)[theme]
+    block = re.findall(r":root\{(--paper.*?)\}", PAGE_STYLE, re.DOTALL)[theme]
     colours = {name: value if len(value) > 4 else "#ffffff" for name, value in re.findall(r"--([\w-]+):(#\w+)", block)}
     for name in ("ink", "muted", "blue", "amber", "slate"):
         assert contrast(colours[name], colours["paper"]) >= 4.5, name

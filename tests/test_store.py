@@ -4,16 +4,17 @@ from pathlib import Path
 
 import msgspec
 import pyarrow.dataset
-import pyarrow.parquet as pq
 import pytest
 
 import vocal
 from vocal.analysis import Analysis
 from vocal.demo import call_path
 from vocal.errors import StoreError
-from vocal.sinks.schema import KINDS, kind_name, schema_of, table_of
-from vocal.sinks.store import Store
-from vocal.types import Event, Utterance
+from vocal.record import record_of
+from vocal.store.reader import StoreReader
+from vocal.store.schema import KINDS, schema_of, table_of
+from vocal.store.store import Store
+from vocal.types import Utterance
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +32,24 @@ def test_what_went_in_comes_out(analysis: Analysis, tmp_path: Path) -> None:
     store = Store(tmp_path)
     for event in analysis.events:
         store(event)
-    back: list[Event] = []
-    for kind in KINDS:
-        folder = tmp_path / kind_name(kind)
-        if not folder.exists():
-            continue
-        (file,) = folder.rglob("*.parquet")
-        assert file.parent.name == f"day={analysis.started.started_at[:10]}"
-        rows = pq.ParquetFile(file).read().to_pylist(maps_as_pydicts="strict")
-        back += [msgspec.convert({**row, "type": kind_name(kind)}, kind) for row in rows]
-    assert sorted(back, key=lambda event: event.seq) == analysis.events
+    reader = StoreReader(tmp_path)
+    assert reader.events(analysis.started.call) == analysis.events
+    assert reader.record(analysis.started.call) == record_of(analysis.events)
+    assert {path.parent.name for path in tmp_path.rglob("*.parquet")} == {f"day={analysis.started.started_at[:10]}"}
+
+
+def test_a_record_says_what_the_call_did(analysis: Analysis) -> None:
+    record = record_of(analysis.events)
+    assert record.satisfaction == analysis.ended.satisfaction
+    assert record.notice == "given"
+    assert not record.interrupted
+    assert len(record.steps) == 24
+    talk_s = sum(step.agent_talk_s for step in record.steps)
+    assert talk_s == pytest.approx(record.talk_agent_s, rel=0.1)
+    unfinished = record_of(analysis.events[:-1])
+    assert unfinished.interrupted
+    assert unfinished.satisfaction is None
+    assert unfinished.talk_agent_s == record.talk_agent_s
 
 
 def test_any_reader_finds_the_day(analysis: Analysis, tmp_path: Path) -> None:

@@ -139,13 +139,13 @@ class Analysis:
 
     def table(self, kind: type[Event] = Utterance) -> "pyarrow.Table":
         """Events of one kind as an Arrow table; `.to_pandas()` and `.to_pylist()` go on from there."""
-        from vocal.sinks.schema import table_of
+        from vocal.store.schema import table_of
 
         return table_of(kind, [event for event in self.events if isinstance(event, kind)])
 
     def report(self, language: Language = "de") -> str:
         """The coaching report, one HTML page."""
-        from vocal.report import call_report
+        from vocal.reports.call import call_report
 
         return call_report(self.events, language)
 

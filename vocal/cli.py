@@ -400,7 +400,7 @@ def _run(
 def _store(folder: str) -> Callable[[Event], None] | None:
     if not folder:
         return None
-    from vocal.sinks.store import Store  # pyarrow takes 0.2 s
+    from vocal.store.store import Store  # pyarrow takes 0.2 s
 
     return Store(folder)
 
@@ -455,7 +455,7 @@ class _ReportWriter:
     def __call__(self, events: list[Event]) -> None:
         if self._out is None:
             return
-        from vocal.report import call_report
+        from vocal.reports.call import call_report
 
         path = self._out
         if self._is_folder:

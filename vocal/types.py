@@ -32,13 +32,18 @@ class Channel(msgspec.Struct, frozen=True):
 
 
 class Metadata(msgspec.Struct, frozen=True):
-    """What the call centre said about the call. `notice`: the customer was informed of the analysis."""
+    """What the call centre said about the call.
+
+    notice: the customer was informed of the analysis. touchpoint: where in their journey with the house the customer
+    calls, such as `claim` or `renewal`.
+    """
 
     queue: str | None = None
     team: str | None = None
     agent: str | None = None
     language: str | None = None
     notice: bool = False
+    touchpoint: str | None = None
 
 
 class Call(msgspec.Struct, frozen=True):

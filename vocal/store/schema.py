@@ -1,21 +1,24 @@
-"""Arrow schemas of the events, read off `vocal.types`: one definition for wire and store."""
+"""Arrow schemas of what is kept, read off `vocal.types` and `vocal.record`: one definition for wire and store."""
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pyarrow as pa
 from msgspec import inspect
 
-from vocal.types import CallEnded, CallStarted, Conversation, Cue, Event, Mood, Utterance
+from vocal.record import CallRecord
+from vocal.types import CallEnded, CallStarted, Conversation, Cue, Event, Mood, Notice, Utterance
 
-KINDS: tuple[type[Event], ...] = (CallStarted, Utterance, Mood, Conversation, Cue, CallEnded)
+K = TypeVar("K", bound=msgspec.Struct)
+EVENTS: tuple[type[Event], ...] = (CallStarted, Utterance, Mood, Conversation, Cue, Notice, CallEnded)
+KINDS: tuple[type[msgspec.Struct], ...] = (*EVENTS, CallRecord)
 
 
-def kind_name(kind: type[Event]) -> str:
-    """The event's type on the wire."""
-    return str(kind.__struct_config__.tag)
+def kind_name(kind: type[msgspec.Struct]) -> str:
+    """An event's type on the wire; `calls` for the records."""
+    return "calls" if kind is CallRecord else str(kind.__struct_config__.tag)
 
 
 def _arrow_type(kind: inspect.Type) -> tuple[Any, bool]:
@@ -54,13 +57,13 @@ def _fields(struct: type[msgspec.Struct]) -> list[Any]:
 
 
 @cache
-def schema_of(kind: type[Event]) -> Any:
-    """The Arrow schema of one kind of event."""
+def schema_of(kind: type[msgspec.Struct]) -> Any:
+    """The Arrow schema of one kind."""
     return pa.schema(_fields(kind), metadata={"vocal.kind": kind_name(kind), "vocal.v": "1"})
 
 
-def table_of(kind: type[Event], events: Sequence[Event]) -> Any:
-    """Events of one kind as an Arrow table."""
+def table_of(kind: type[msgspec.Struct], events: Sequence[msgspec.Struct]) -> Any:
+    """Events, or records, of one kind as an Arrow table."""
     schema = schema_of(kind)
     rows = [msgspec.to_builtins(event) for event in events]
     columns = [pa.array([_as_arrow(row[field.name], field.type) for row in rows], field.type) for field in schema]
@@ -78,3 +81,9 @@ def _as_arrow(value: Any, kind: Any) -> Any:
     if pa.types.is_list(kind):
         return [_as_arrow(item, kind.value_type) for item in value]
     return value
+
+
+def rows_of(kind: type[K], table: Any) -> list[K]:
+    """The events, or records, that `table_of` made a table of."""
+    tag = {} if kind is CallRecord else {"type": kind_name(kind)}
+    return [msgspec.convert({**row, **tag}, kind) for row in table.to_pylist(maps_as_pydicts="strict")]

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
-from math import log10
 from pathlib import PurePosixPath
 from statistics import median
 
 from vocal import charts
 from vocal.charts import Beam, Lane, Mark, MoodPoint, Series, Style, Timeline, Words
 from vocal.errors import UsageError
+from vocal.record import journey_point, level_of, mean_by_length, median_of, tempo_of
+from vocal.reports.page import page_of
 from vocal.texts import clock, date, has_text, length, number, per_cent, quantity, text
 from vocal.types import (
     ByRole,
@@ -122,7 +123,7 @@ def call_report(events: Sequence[Event], language: Language) -> str:
         if view.cues:
             sections.append(page.cues())
     title = f"{text('report.title', language)}: {page.name()}"
-    return _html(title, "".join(sections), page.footer(), language)
+    return page_of(title, "".join(sections), page.footer(), language)
 
 
 def view_of(events: Sequence[Event]) -> CallView:
@@ -218,40 +219,6 @@ def _silences(spans: Sequence[Sequence[tuple[float, float]]], duration_s: float)
             found.append((spoken_until, start))
         spoken_until = max(spoken_until, end)
     return found
-
-
-# ---- measures of a side over the call
-
-
-def tempo_of(utterances: Iterable[Utterance]) -> float | None:
-    """Articulation rate over all: syllables per second of speech, so long utterances count for more than short."""
-    rated = [(one.syllables, one.articulation_rate_syll_s) for one in utterances if one.articulation_rate_syll_s]
-    speech_s = sum(syllables / rate for syllables, rate in rated if rate)
-    return sum(syllables for syllables, _ in rated) / speech_s if speech_s > 0.0 else None
-
-
-def level_of(utterances: Iterable[Utterance]) -> float | None:
-    """Mean power of the utterances, weighted by their length, in dBov."""
-    levelled = [(one.end_s - one.start_s, one.level_dbov) for one in utterances if one.level_dbov is not None]
-    power = sum(own_s * 10.0 ** (level / 10.0) for own_s, level in levelled)
-    total_s = sum(own_s for own_s, _ in levelled)
-    return 10.0 * log10(power / total_s) if power > 0.0 and total_s > 0.0 else None
-
-
-def _median(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known else None
-
-
-def _mean_by_length(utterances: Iterable[Utterance], value: Callable[[Utterance], float]) -> float | None:
-    weighed = [(one.end_s - one.start_s, value(one)) for one in utterances]
-    total_s = sum(own_s for own_s, _ in weighed)
-    return sum(own_s * v for own_s, v in weighed) / total_s if total_s > 0.0 else None
-
-
-def journey_point(valence: float) -> float:
-    """Valence 0-1 on the journey's scale 1-10."""
-    return 1.0 + 9.0 * min(max(valence, 0.0), 1.0)
 
 
 def _journey_points(moods: Sequence[Mood], duration_s: float) -> list[MoodPoint]:
@@ -639,11 +606,11 @@ class _Page:
         voices = [
             self._by_side("articulation_rate", lambda own: quantity(tempo_of(own), "syll_s", self.language)),
             self._by_side("level", lambda own: quantity(level_of(own), "dbov", self.language)),
-            self._by_side("f0", lambda own: quantity(_median(u.f0_median_hz for u in own), "hz", self.language, 0)),
+            self._by_side("f0", lambda own: quantity(median_of(u.f0_median_hz for u in own), "hz", self.language, 0)),
         ]
         line = [
-            self._by_side("snr", lambda own: quantity(_median(u.snr_db for u in own), "db", self.language, 0)),
-            self._by_side("clarity", lambda own: self.num(_mean_by_length(own, lambda u: u.clarity), 2)),
+            self._by_side("snr", lambda own: quantity(median_of(u.snr_db for u in own), "db", self.language, 0)),
+            self._by_side("clarity", lambda own: self.num(mean_by_length(own, lambda u: u.clarity), 2)),
         ]
         if view.ended:
             both.append(self._of_call("lost", per_cent(view.ended.lost_share, self.language, 1)))
@@ -787,140 +754,3 @@ class _Page:
             f'<figure><p class="chart-title">{escape(words.title)}</p>{named}{chart}'
             f"<figcaption><p>{escape(words.text)}</p><p>{caption}</p></figcaption></figure>"
         )
-
-
-def _html(title: str, main: str, footer: str, language: Language) -> str:
-    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-    return (
-        f'<!DOCTYPE html>\n<html lang="{language}"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
-        f"<title>{escape(title)}</title><style>{PAGE_STYLE}{charts.CHART_STYLE}</style></head>"
-        f"<body>{charts.CHART_SYMBOLS}<main>{main}</main><footer>{footer}</footer></body></html>\n"
-    )
-
-
-PAGE_STYLE = """
-:root{--paper:#fff;--ink:#1c242e;--muted:#55606d;--soft:#98a2ae;--rule:#e3e7ec;--track:#eef1f4;
---blue:#1d5d9f;--blue-wash:#e4eef8;--slate:#4a5360;--slate-wash:#e4e7eb;--amber:#8a5700;--amber-wash:#fbefd6}
-@media screen and (prefers-color-scheme:dark){
-:root{--paper:#15191f;--ink:#e8ebef;--muted:#a5afba;--soft:#69747f;--rule:#2b323b;--track:#222931;
---blue:#84b6ec;--blue-wash:#1d3146;--slate:#b9c2cc;--slate-wash:#2d353e;--amber:#e7b65a;--amber-wash:#3d301a}}
-*{box-sizing:border-box}
-html{-webkit-text-size-adjust:100%;background:var(--paper)}
-body{margin:0;color:var(--ink);background:var(--paper);
-font:1rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Noto Sans","Liberation Sans",sans-serif}
-main,footer{max-width:46rem;margin:0 auto;padding:0 1rem}
-main{padding-top:3.5rem}
-h1,h2,h3,p,dl,dd,ol,ul,figure,fieldset{margin:0;padding:0}
-h1{font-size:1.9rem;line-height:1.2;font-weight:650;letter-spacing:-.015em;margin-bottom:1.5rem}
-h2{font-size:1.3rem;line-height:1.3;font-weight:650;letter-spacing:-.01em;margin-bottom:1rem}
-h3{font-size:1rem;font-weight:650;margin:2rem 0 .5rem}
-p+p{margin-top:.6rem}
-section{margin-top:4rem}
-.note,figcaption,.chart-title,.ends{font-size:.86rem;line-height:1.5;color:var(--muted)}
-.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.2rem,1fr));gap:1rem 1.25rem}
-dt{font-size:.86rem;color:var(--muted)}
-dd{overflow-wrap:anywhere}
-.facts dd{font-weight:550}
-.facts div:first-child,.facts div:last-child{grid-column:1/-1}
-.facts div:nth-child(2){grid-column:span 2}
-.scope{margin-top:1.5rem;padding-top:1.25rem;border-top:1px solid var(--rule);display:grid;gap:.75rem 2rem;
-grid-template-columns:repeat(auto-fit,minmax(15rem,1fr));font-size:.92rem}
-header>.note{margin-top:1rem}
-.reflection{margin-top:2.5rem;padding:1.5rem;border:1px solid var(--rule);border-radius:.75rem}
-fieldset{border:0;min-width:0}
-legend{padding:0;font-size:1.05rem;margin-bottom:.9rem}
-.scale{display:grid;grid-template-columns:repeat(10,1fr);gap:.4rem}
-.scale label{position:relative;display:block;cursor:pointer}
-.scale input{position:absolute;inset:0;width:100%;height:100%;margin:0;opacity:0;cursor:pointer}
-.scale span{display:grid;place-items:center;min-height:2.75rem;border:1.5px solid var(--soft);border-radius:.5rem;
-font-variant-numeric:tabular-nums}
-.scale input:checked+span{border-color:var(--blue);background:var(--blue);color:var(--paper);font-weight:700}
-.scale input:focus-visible+span{outline:3px solid var(--blue);outline-offset:2px}
-.ends{display:flex;justify-content:space-between;margin-top:.5rem}
-.reflection>.note{margin-top:.9rem}
-.moments,.cues,.plain,.legend{list-style:none}
-.moments li{display:grid;grid-template-columns:auto auto 6.2rem 1fr;gap:.1rem .5rem;align-items:baseline;
-padding:.55rem 0 .55rem .9rem;border-left:3px solid var(--blue)}
-.moments li.pain{border-left-color:var(--amber)}
-.moments li+li{margin-top:.5rem}
-.when{font-variant-numeric:tabular-nums;color:var(--muted);white-space:nowrap}
-.plain li{padding-left:1.1rem;text-indent:-1.1rem}
-.plain li::before{content:"\\2013";display:inline-block;width:1.1rem;text-indent:0;color:var(--muted)}
-.plain li+li{margin-top:.3rem}
-.moments+.note{margin-top:1rem}
-.big{display:grid;grid-template-columns:repeat(auto-fit,minmax(5.4rem,1fr));gap:1rem .75rem;margin-bottom:2rem}
-.big b{display:block;font-size:2.1rem;line-height:1.2;font-weight:600;letter-spacing:-.02em;
-font-variant-numeric:tabular-nums}
-.chart-title{margin-bottom:.5rem}
-.legend{display:flex;flex-wrap:wrap;gap:.25rem 1.4rem;font-size:.86rem;margin:0 0 .9rem}
-.legend li{display:flex;align-items:center;gap:.5rem}
-.legend li span{display:inline-flex;align-items:center;gap:.3rem}
-.key{flex:none;overflow:visible}
-figcaption{margin-top:.75rem}
-figcaption p:first-child{color:var(--ink)}
-table{border-collapse:collapse;width:100%}
-th,td{text-align:left;vertical-align:top;font-weight:inherit}
-thead th{font-size:.86rem;color:var(--muted);padding:0 0 .5rem}
-.numbers td,.numbers thead th+th{text-align:right;padding-left:1rem;font-variant-numeric:tabular-nums}
-.numbers td{white-space:nowrap}
-.numbers tbody th,.numbers tr:not(.definition) td{padding-top:.65rem;border-top:1px solid var(--rule)}
-.numbers .definition td{text-align:left;white-space:normal;padding:0 0 .65rem;font-size:.86rem;line-height:1.5;
-color:var(--muted)}
-.numbers th[scope=rowgroup]{font-weight:650;border-top:0;padding-top:2rem;padding-bottom:.5rem}
-.numbers tbody:first-of-type th[scope=rowgroup]{padding-top:.5rem}
-details{margin-top:1.5rem}
-summary{cursor:pointer;color:var(--blue);font-size:.92rem;padding:.35rem 0}
-.wide{overflow-x:auto;margin-top:.5rem}
-.steps{font-size:.86rem;font-variant-numeric:tabular-nums}
-.steps th,.steps td{padding:.35rem 1rem .35rem 0;border-top:1px solid var(--rule);min-width:4.5rem}
-.steps th[scope=row]{white-space:nowrap}
-.cues li{display:grid;grid-template-columns:3.2rem 1fr;gap:.5rem;padding:.9rem 0;border-top:1px solid var(--rule)}
-.cues li:last-child{border-bottom:1px solid var(--rule)}
-.tag{font-size:.86rem;color:var(--muted)}
-.cues p{overflow-wrap:anywhere}
-.question{font-size:1.25rem;line-height:1.45;max-width:36rem;margin-bottom:1.5rem}
-.lines i{display:block;height:2.2rem;border-bottom:1px solid var(--soft)}
-footer{margin-top:4.5rem;padding-bottom:3rem;font-size:.86rem;color:var(--muted)}
-footer h2{border-top:1px solid var(--rule);padding-top:2rem;font-size:1rem;color:var(--ink);margin-bottom:.6rem}
-footer .made{margin-top:1.25rem;overflow-wrap:anywhere}
-@media (max-width:34rem){
-main{padding-top:2rem}
-section{margin-top:3rem}
-h1{font-size:1.6rem}
-.reflection{padding:1.1rem}
-.scale{grid-template-columns:repeat(5,1fr)}
-.moments li{grid-template-columns:auto auto 1fr}
-.moments li span:last-child{grid-column:1/-1}
-.numbers tr:not(.definition) td,.numbers thead th+th{padding-left:.5rem}
-.numbers thead th{font-size:.78rem}
-.numbers tbody th{hyphens:auto;overflow-wrap:break-word}
-.numbers tr:not(.definition) td,.numbers tbody th{font-size:.92rem}
-.numbers td{white-space:normal}
-}
-@media print{
-@page{size:A4;margin:15mm 18mm}
-:root{color-scheme:light;font-size:9.8pt}
-main,footer{max-width:none;padding-left:0;padding-right:0}
-main{padding-top:0}
-section{margin-top:8mm}
-.reflection{margin-top:6mm}
-h1,h2,h3,.chart-title,.legend{break-after:avoid}
-h2{margin-bottom:3mm}
-h3{margin-top:4mm}
-.big{margin-bottom:4mm}
-footer{margin-top:8mm;padding-bottom:0}
-footer h2{padding-top:5mm}
-figure,li,tr,.reflection,.big,.next,.scope,footer{break-inside:avoid}
-thead{display:table-header-group}
-.numbers tbody th,.numbers tr:not(.definition) td{padding-top:1.2mm}
-.numbers .definition td{padding-bottom:1.2mm}
-.numbers tr:not(.definition){break-after:avoid}
-.numbers th[scope=rowgroup]{padding-top:4mm}
-details{display:none}
-.scale span{border-color:#555}
-*{-webkit-print-color-adjust:exact;print-color-adjust:exact}
-}
-"""

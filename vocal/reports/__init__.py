@@ -1,0 +1,1 @@
+"""Reports out of what is kept: pages that print, and the same as JSON and CSV."""

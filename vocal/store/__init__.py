@@ -1,0 +1,1 @@
+"""What is kept of calls, where, and for how long."""

@@ -1,0 +1,48 @@
+"""What is kept of calls, for reports: read beside whoever writes, without a lock."""
+
+import os
+from collections.abc import Collection
+from datetime import date
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from vocal.errors import StoreError
+from vocal.record import CallRecord
+from vocal.store.schema import EVENTS, kind_name, rows_of
+from vocal.types import Event
+
+
+class StoreReader:
+    """Raises StoreError where there is no store."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise StoreError(f"{folder}: wanted a store, and there is no such folder")
+
+    def record(self, call: str) -> CallRecord | None:
+        """A call's record, None: not kept, or not known."""
+        found = self.records(calls=(call,))
+        return found[0] if found else None
+
+    def records(
+        self, first: date | None = None, last: date | None = None, calls: Collection[str] | None = None
+    ) -> list[CallRecord]:
+        """Of calls that began (UTC) from day `first` to day `last`, both in it; of `calls` alone where they are named.
+        In the order in which they began."""
+        found: list[CallRecord] = []
+        for file in sorted((self.folder / "calls").glob("day=*/*.parquet")):
+            day = date.fromisoformat(file.parent.name.removeprefix("day="))
+            if (first is None or day >= first) and (last is None or day <= last):
+                found += rows_of(CallRecord, pq.ParquetFile(file).read())
+        kept = [one for one in found if calls is None or one.call in calls]
+        return sorted(kept, key=lambda one: one.started_at)
+
+    def events(self, call: str) -> list[Event]:
+        """What is still kept of a call's events, in its order."""
+        found: list[Event] = []
+        for kind in EVENTS:
+            for file in (self.folder / kind_name(kind)).glob(f"day=*/{call}.parquet"):
+                found += rows_of(kind, pq.ParquetFile(file).read())
+        return sorted(found, key=lambda event: event.seq)
