@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -313,7 +314,7 @@ def test_the_page_is_whole(run: tuple[list[dict[str, object]], str]) -> None:
 
 def test_a_page_of_rows_alone() -> None:
     row = Row("speed", "channels <a core>", "a minute", "vocal", 3600.0, "channels", 3500.0)
-    html = page([row, row._replace(who="openSMILE", value=70.0, target=None)], [], True, False)
+    html = page([row, msgspec.structs.replace(row, who="openSMILE", value=70.0, target=None)], [], True, False)
     is_well_formed(html)
     assert "1 of 1 targets are reached" in html
     assert "channels &lt;a core&gt;" in html
