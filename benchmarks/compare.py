@@ -12,7 +12,7 @@ from rich.table import Table
 
 from .machine import Machine
 from .results import Run
-from .rows import Row
+from .rows import WIDE, Row
 
 Verdict = Literal["better", "worse", "same", "gone", "new", "other"]
 
@@ -121,6 +121,8 @@ def show(changes: Sequence[Change], why: Sequence[str], console: Console) -> Non
             f"±{100.0 * change.noise:.1f} %" if both else "",
         )
     if table.row_count:
+        if not console.is_terminal:
+            console.width = WIDE
         console.print(table)
     for doubt in why:
         console.print(f"doubt: {doubt}", markup=False, soft_wrap=True)

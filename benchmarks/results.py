@@ -2,7 +2,7 @@
 that is interrupted keeps what was done."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -49,17 +49,14 @@ def now() -> str:
 
 def write(run: Run, path: Path) -> None:
     """Whole or not at all."""
-    text = msgspec.json.format(msgspec.json.encode({**msgspec.structs.asdict(run), "rows": _rows(run.rows)}), indent=1)
+    whole = {**msgspec.structs.asdict(run), "rows": [row.as_dict() for row in run.rows]}
+    text = msgspec.json.format(msgspec.json.encode(whole, enc_hook=float), indent=1)  # numpy's numbers
     half = path.with_name(f"{path.name}.half")
     try:
         half.write_bytes(text + b"\n")
         os.replace(half, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def _rows(rows: Sequence[Row]) -> list[dict[str, object]]:
-    return [row.as_dict() for row in rows]
 
 
 def read(path: Path) -> Run:

@@ -15,6 +15,9 @@ from .clock import Timed
 Better = Literal["higher", "lower", "neither"]
 
 LEAST_REPEATS = 3
+WIDE = 150
+"""Columns of a table that goes into a file."""
+
 NORMAL_MAD = 1.4826
 """Of a normal distribution, its standard deviation to its median absolute deviation."""
 
@@ -22,9 +25,9 @@ NORMAL_MAD = 1.4826
 class Row(msgspec.Struct, frozen=True):
     """One figure. target: what it should reach, None where nothing is aimed at.
 
-    repeats: every single measurement that `value` was made of, in its unit; none where the same data always gives the
-    same. pace: how fast the machine was meanwhile, 1 on a machine that `clock.pace` calls usual; None where that does
-    not matter.
+    repeats: every single measurement that `value` was made of, in its unit, be it one; none where the same data always
+    gives the same. pace: how fast the machine was meanwhile, 1 on the one that `clock.pace` calls usual; None where
+    that does not matter.
     """
 
     part: str
@@ -103,4 +106,7 @@ def show(rows: Iterable[Row], as_json: bool) -> None:
             sign = {None: "", True: "[green]reached[/]", False: "[red]not reached[/]"}[row.reached]
             apart = "" if row.interval is None else f"±{(row.interval[1] - row.value):.2g}"
             table.add_row(row.name, row.condition, row.who, f"{row.value:.4g}", apart, row.unit, target, sign)
-        Console().print(table)
+        console = Console()
+        if not console.is_terminal:
+            console.width = WIDE
+        console.print(table)

@@ -66,18 +66,20 @@ def many_channels(speech: np.ndarray, counts: Sequence[int]) -> Iterator[Row]:
             for state in blocks:
                 vk.advance(tick, nobody, boundary, state)
 
-    each = []
+    each: list[list[float]] = []
     for channels in counts:
         blocks = [vk.new_state()]
         blocks += [vk.new_state(blocks[0]) for _ in range(1, channels // vk.LANES)]
         move(blocks)  # pages are touched
         found = timed_cpu(partial(move, blocks))
         audio_s = LIVE_TICKS * vk.TICK_S * channels
-        each.append(found.least_s / audio_s)
+        each.append([time_s / audio_s for time_s in found.times_s])
         condition, rate = f"{channels} channels, tick by tick", partial(truediv, audio_s)
         yield timed("front end", "channels a core", condition, "vocal", found, rate, "channels", TARGET_CHANNELS)
     condition = f"{counts[-1]} channels against {counts[0]}"
-    yield Row("front end", "cost of a channel", condition, "vocal", each[-1] / each[0], "ratio", 1.1, "lower")
+    ratio = min(each[-1]) / min(each[0])
+    ratios = tuple(many / few for many, few in zip(each[-1], each[0], strict=True))
+    yield Row("front end", "cost of a channel", condition, "vocal", ratio, "ratio", 1.1, "lower", ratios)
     size_kb = sum(getattr(blocks[0], name).nbytes for name in blocks[0]._fields if name != "weights") / vk.LANES / 1e3
     yield Row("front end", "memory of a channel", "its share of a block", "vocal", size_kb, "kB", 300.0, "lower")
 
@@ -98,7 +100,9 @@ def beside_peers(speech: np.ndarray, with_peers: bool) -> Iterator[Row]:
         yield timed("front end", "channels a core", condition, f"{peer.who} alone", theirs, own, "channels")
         target = TARGET_RATIO if peer.hear is peers.egemaps_f0 else None
         ratio = rate(ours.least_s) / own(theirs.least_s)
-        yield Row("front end", "vocal's channels to theirs", condition, peer.who, ratio, "ratio", target)
+        ratios = tuple(rate(ours.least_s) / own(time_s) for time_s in theirs.times_s)
+        name = "vocal's channels to theirs"
+        yield Row("front end", name, condition, peer.who, ratio, "ratio", target, repeats=ratios)
 
 
 def rows(data: Path | None, with_peers: bool, quick: bool = False) -> Iterator[Row]:
@@ -111,4 +115,4 @@ def rows(data: Path | None, with_peers: bool, quick: bool = False) -> Iterator[R
     yield from stages.rows(speech)
     yield from end_to_end(data / "calls" / "staged" if data else None, quick)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    yield Row("memory", "peak of this process", "all of the above", "vocal", peak_mb, "MB", None, "lower")
+    yield Row("memory", "peak of this process", "all of the above", "vocal", peak_mb, "MB", None, "neither", (peak_mb,))

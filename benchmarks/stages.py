@@ -197,32 +197,17 @@ def rows(speech: np.ndarray) -> Iterator[Row]:
     _make_typical(state)
     frames = REPEATS * HOPS * vk.LANES
     operations_a_s, bytes_a_s = limits()
-    yield Row(
-        "cost by stage",
-        "limit of a core",
-        "multiply and add",
-        "machine",
-        operations_a_s / 1e9,
-        "GFLOP/s",
-        None,
-        "neither",
-    )
-    yield Row(
-        "cost by stage",
-        "limit of a core",
-        "read and write, 512 kB",
-        "machine",
-        bytes_a_s / 1e9,
-        "GB/s",
-        None,
-        "neither",
-    )
+    operations, moved = operations_a_s / 1e9, bytes_a_s / 1e9
+    for what, found in (("multiply and add", (operations, "GFLOP/s")), ("read and write, 512 kB", (moved, "GB/s"))):
+        rate, unit = found
+        yield Row("cost by stage", "limit of a core", what, "machine", rate, unit, None, "neither", (rate,))
 
     def cost(name: str, found: Timed, count: float) -> Row:
         per = "a frame of 10 ms"
         return timed("cost by stage", name, per, "vocal", found, lambda s: 1e9 * s / count, "ns", None, "lower")
 
-    total = 0.0
+    every_s: list[tuple[float, ...]] = []
+    paces: list[float] = []
     tick = pcm[: vk.TICK_SAMPLES]
     seconds = len(pcm) // vk.RATE_HZ
     no_scores = np.zeros((0, vk.LANES), np.float32)
@@ -237,22 +222,16 @@ def rows(speech: np.ndarray) -> Iterator[Row]:
         stage.kernel(tick, state, 1)
         found = timed_cpu(lambda stage=stage: stage.kernel(tick, state, REPEATS))
         spent = found.least_s / frames
-        total += spent
+        every_s.append(found.times_s)
+        paces.append(found.pace)
         possible = max(stage.operations / operations_a_s, stage.rows * ROW_BYTES / bytes_a_s)
         yield cost(stage.name, found, frames)
         yield Row("cost by stage", stage.name, "operations a frame", "vocal", stage.operations, "FLOP", None, "neither")
         yield Row(
             "cost by stage", stage.name, "bytes moved a frame", "vocal", stage.rows * ROW_BYTES, "B", None, "neither"
         )
-        yield Row(
-            "cost by stage",
-            stage.name,
-            "of the machine's limit",
-            "vocal",
-            100.0 * possible / spent,
-            "%",
-            None,
-            "neither",
-        )
-    yield Row("cost by stage", "sum of the stages", "a frame of 10 ms", "vocal", total * 1e9, "ns", None, "lower")
+        share = 100.0 * possible / spent
+        yield Row("cost by stage", stage.name, "of the machine's limit", "vocal", share, "%", None, "neither", (share,))
+    summed = Timed(tuple(map(sum, zip(*every_s, strict=True))), float(np.median(paces)))
+    yield cost("sum of the stages", summed, frames)
     yield cost("all in one kernel", whole, whole_frames)

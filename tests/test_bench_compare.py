@@ -113,7 +113,7 @@ def test_doubts_are_named() -> None:
 
 def channels() -> Run:
     speech = np.random.default_rng(1).normal(0.0, 0.05, 30 * vk.RATE_HZ).astype(np.float32)
-    rows = [row for row in speed.many_channels(speech, (208,)) if row.repeats]
+    rows = [row for row in speed.many_channels(speech, (208,)) if row.name == "channels a core"]
     assert rows
     return a_run(*rows)
 
