@@ -60,12 +60,11 @@ class _Keeper:
 
     def __init__(self, asked: Asked, path: Path | None) -> None:
         self._path = path
-        commit = machine.commit(Path(__file__).parent)
         self.run = Run(
             started_at=results.now(),
             machine=machine.machine(),
             versions=machine.versions(),
-            commit=commit,
+            commit=machine.commit(),
             settings=asked.settings(),
         )
 
@@ -111,15 +110,18 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
         keeper.keep(is_whole=not keeper.run.skipped)
 
     columns = (BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        show(keeping(progress), as_json)
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    try:
+        with bar as progress:
+            show(keeping(progress), as_json)
+    finally:
+        if html is not None:
+            from .page import page
+
+            html.write_text(page(keeper.run, drawings), "utf-8")
     for one in keeper.run.skipped:
         console.print(f"not measured: {one.what}: {one.why}", markup=False)
     for part, share in keeper.run.others.items():
         if share > machine.BUSY_SHARE:
             console.print(f"{part}: others used {100.0 * share:.0f} % of this machine meanwhile; trust ratios only")
-    if html is not None:
-        from .page import page
-
-        html.write_text(page(keeper.run.rows, drawings, asked.with_peers, asked.folds is not None), "utf-8")
     return keeper.run
