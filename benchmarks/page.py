@@ -235,7 +235,7 @@ def _figures(rows: Sequence[Row]) -> str:
         drawn = costs(words, sorted(stages, key=lambda row: -row.value), shares)
         found.append(figure(words.title, [], drawn, caption))
     latencies = ("last packet to utterance", "last packet to mood or cue", "last packet to the pixel")
-    wanted: list[tuple[str, str, tuple[str, ...]]] = [("Channels a core", "channels a core", ("channels a core",))]
+    wanted: list[tuple[str, str, tuple[str, ...]]] = [("Front end", "channels a core", ("channels a core",))]
     wanted += [
         (name.capitalize(), "ms", tuple(f"{name}, p{quantile}" for quantile in (50, 95, 99))) for name in latencies
     ]

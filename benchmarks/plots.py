@@ -235,7 +235,7 @@ def course(one: Course) -> str:
         _, y = place(0.0, tick)
         parts.append(f'<line class="grid" x1="{left}%" x2="{right}%" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{left}%" dx="-5" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    for tick in charts.value_ticks(0.0, max(xs)):
+    for tick in (one for one in charts.value_ticks(0.0, max(xs)) if one <= max(xs)):
         x, _ = place(tick, 0.0)
         parts.append(f'<text x="{x:.1f}%" y="{top + SIDE + 15}" text-anchor="middle">{tick:g}</text>')
     for number, (name, points) in enumerate(one.lines.items()):
