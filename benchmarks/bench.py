@@ -55,6 +55,18 @@ def _rows(part: str, asked: Asked, say: Callable[[str], None], drawings: list[Dr
         yield from accuracy.rows(asked, say, drawings)
 
 
+def _heard(asked: Asked) -> list[Path]:
+    """Files of the corpora that the asked parts may read."""
+    from . import accuracy
+
+    assert asked.data is not None
+    wanted = {corpus for topic in asked.topics or accuracy.TOPICS for corpus in accuracy.NEEDS[topic]}
+    if "accuracy" not in asked.parts:
+        wanted = {"calls/staged"}
+    places = [asked.data / corpus for corpus in wanted]
+    return [file for place in places for file in ([place] if place.is_file() else place.rglob("*")) if file.is_file()]
+
+
 class _Keeper:
     """A run as it grows; on disk too, where it is to be saved."""
 
@@ -66,6 +78,7 @@ class _Keeper:
             versions=machine.versions(),
             commit=machine.commit(),
             settings=asked.settings(),
+            data=results.checksums(asked.data, _heard(asked)) if asked.data else {},
         )
 
     def keep(self, **changes: object) -> None:
