@@ -53,6 +53,8 @@ STOCK = 24
 _SHARES = (0.02, 0.05, 0.10, 0.14, 0.14, 0.10, 0.10, 0.12, 0.11, 0.08, 0.04)
 """Of a day's calls in each hour from 8 to 19, local."""
 
+_OF_WEEK = (1.0, 1.0, 1.0, 1.0, 1.0, 0.35, 0.0)
+
 _CHANNELS = (Channel(0, "agent"), Channel(1, "customer"))
 _MODEL = "emo 1.0"
 
@@ -77,35 +79,31 @@ class Dated(NamedTuple):
 
 
 class Year:
-    """calls: about so many, over the 365 days up to `last`, both in it."""
+    """So many calls, over the 365 days up to `last`, both in it."""
 
     def __init__(self, last: date, calls: int = 100_000, seed: int = 7) -> None:
-        self.first, self.last = last - timedelta(days=364), last
-        self._calls = calls
+        self.days = [last - timedelta(days=ago) for ago in range(364, -1, -1)]
         self._seed = seed
         rng = np.random.default_rng(seed)
-        self._stock = {queue: [_whole_call(rng, shift) for _ in range(STOCK)] for queue, shift in QUEUES.items()}
-        self._records = {
-            queue: [(record_of(events), events) for events in stock] for queue, stock in self._stock.items()
-        }
-
-    @property
-    def days(self) -> list[date]:
-        return [self.first + timedelta(days=day) for day in range(365)]
+        weights = np.array([_OF_WEEK[day.weekday()] for day in self.days])
+        counts = rng.multinomial(calls, weights / weights.sum())
+        self._counts = dict(zip(self.days, map(int, counts), strict=True))
+        self._stock: dict[str, list[tuple[CallRecord, list[Event]]]] = {}
+        for queue, shift in QUEUES.items():
+            whole = [_whole_call(rng, shift) for _ in range(STOCK)]
+            self._stock[queue] = [(record_of(events), events) for events in whole]
 
     def of_day(self, day: date) -> Iterator[Dated]:
         """The day's calls, in the order in which they began."""
         rng = np.random.default_rng((self._seed, day.toordinal()))
-        weights = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.35, 0.0])
-        a_year = sum(weights[one.weekday()] for one in self.days)
-        count = rng.poisson(self._calls * weights[day.weekday()] / a_year)
+        count = self._counts[day]
         hours = rng.choice(len(_SHARES), count, p=np.array(_SHARES) / sum(_SHARES))
         at_s = np.sort((7 + hours) * 3600.0 + rng.uniform(0.0, 3600.0, count))
         week = day.isocalendar()
         for offset_s in at_s:
             agent = int(rng.integers(AGENTS))
             queue = list(QUEUES)[int(rng.integers(len(QUEUES)))]
-            record, events = self._records[queue][int(rng.integers(STOCK))]
+            record, events = self._stock[queue][int(rng.integers(STOCK))]
             began = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(seconds=float(offset_s))
             ended = began + timedelta(seconds=record.duration_s)
             named = msgspec.structs.replace(
@@ -187,8 +185,7 @@ def _whole_call(rng: np.random.Generator, shift: float) -> list[Event]:
             told.append(Conversation(call="", at_s=next_report_s, **totals()))  # type: ignore[arg-type]
             next_report_s += 5.0
         side = side if rng.random() < 0.25 else 1 - side
-    for number in range(int(rng.integers(0, 4))):
-        told.append(_cue(rng, 25.0 + number * at_s / 4.0))
+    told += [_cue(rng, 25.0 + number * at_s / 4.0) for number in range(int(rng.integers(0, 4)))]
     told.sort(key=lambda event: event.at_s)
     start, end = (1.0 + 9.0 * float(np.mean(part or [valence])) for part in (moods[:20], moods[-20:]))
     kind, why = ("positive", "customer_recovered") if end > start else ("pain", "customer_stressed")
@@ -206,16 +203,17 @@ def _whole_call(rng: np.random.Generator, shift: float) -> list[Event]:
             start,
             end,
             end - start,
-            {
-                "start": (max(1.0, start - 1.2), min(10.0, start + 1.2)),
-                "end": (max(1.0, end - 1.2), min(10.0, end + 1.2)),
-            },
+            {"start": _around(start), "end": _around(end)},
             {"mood_start": start, "mood_end": end, "dead_air": 0.0, "interruptions": 0.0},
         ),
         moments=(Moment(kind, at_s * 0.4, at_s * 0.4 + 8.0, why),),  # type: ignore[arg-type]
         lost_share=float(rng.exponential(0.002)),
     )
     return [msgspec.structs.replace(event, seq=seq) for seq, event in enumerate((started, *told, ended))]
+
+
+def _around(point: float) -> tuple[float, float]:
+    return max(1.0, point - 1.2), min(10.0, point + 1.2)
 
 
 def _utterance(
