@@ -36,6 +36,7 @@ ROOMS: dict[str, set[str]] = {
     "sinks": set(),
     "record": {"types", "errors"},
     "store": set(),
+    "store.files": {"errors"},
     "store.schema": {"types", "record"},
     "store.store": {"types", "errors", "policy", "record", "store.schema"},
     "store.reader": {"types", "errors", "record", "store.schema"},
@@ -140,7 +141,7 @@ HOMES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("replays.rtp", "doctor"), "run"),
     },
     "pyarrow": {
-        **dict.fromkeys(("store.schema", "store.store", "store.reader", "doctor"), "run"),
+        **dict.fromkeys(("store.files", "store.schema", "store.store", "store.reader", "doctor"), "run"),
         "analysis": "typing only",
     },
     "rich": {
