@@ -48,6 +48,7 @@ ROOMS: dict[str, set[str]] = {
     "sinks.hub": {"types", "policy"},
     "keys": set(),
     "audit": {"errors", "keys"},
+    "inforce": {"config", "contract", "emotion", "errors", "rules"},
     "pseudonyms": {"types", "errors", "keys"},
     "access": {"types", "errors", "pseudonyms"},
     "answers": {"errors", "policy"},
@@ -114,7 +115,8 @@ COMPOSERS = (
     ),
     *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages"),
     *("running", "server"),
-    *("commands", "commands.screen", "commands.doctor", "commands.bench", "commands.models", "cli"),
+    *("commands", "commands.screen", "commands.evidence", "commands.doctor", "commands.bench", "commands.models"),
+    *("commands.accounts", "commands.audit", "commands.privacy", "cli"),
 )
 # What is installed into the package from elsewhere in the repository.
 BESIDE = {"commands.bench": {"benchmarks.bench"}}
@@ -151,6 +153,7 @@ HOMES: dict[str, dict[str, str]] = {
     "rich": {
         **dict.fromkeys(("terminal", "watch", "cli"), "run"),
         **dict.fromkeys(("commands.screen", "commands.doctor", "commands.models"), "run"),
+        **dict.fromkeys(("commands.accounts", "commands.audit", "commands.privacy"), "run"),
     },
     "numba": {},
     "llvmlite": {},
