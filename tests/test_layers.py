@@ -42,10 +42,13 @@ ROOMS: dict[str, set[str]] = {
     "reports": set(),
     "reports.page": {"types", "charts"},
     "reports.call": {"types", "errors", "texts", "charts", "record", "reports.page"},
+    "own": {"errors", "record"},
+    "reports.own": {"types", "texts", "charts", "own", "reports.page"},
+    "answers": {"errors", "policy"},
+    "reports.start": {"types", "texts", "answers", "record", "reports.page"},
     "terminal": {"types", "texts"},
     "sinks.hub": {"types", "policy"},
     "access": {"types", "errors", "policy"},
-    "answers": {"errors", "policy"},
     "guard": set(),
     "signatures": {"errors"},
     "transports.dialect": {"types", "errors"},
@@ -107,7 +110,7 @@ COMPOSERS = (
         "doors.sip",
         "doors.websocket",
     ),
-    *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages"),
+    *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages", "api.own"),
     *("running", "server", "cli"),
 )
 # What is installed into the package from elsewhere in the repository.
@@ -125,7 +128,7 @@ HOMES: dict[str, dict[str, str]] = {
     "http_message_signatures": {"signatures": "run"},
     "fastapi": {
         **dict.fromkeys(("api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures"), "run"),
-        **dict.fromkeys(("api.pages", "doors.webrtc", "doors.websocket", "server"), "run"),
+        **dict.fromkeys(("api.own", "api.pages", "doors.webrtc", "doors.websocket", "server"), "run"),
     },
     "aiortc": {"transports.ice": "run", "transports.webrtc": "run"},
     "pylibsrtp": {"transports.srtp": "run", "transports.webrtc": "run"},
