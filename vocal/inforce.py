@@ -1,12 +1,12 @@
 """What a server runs with, as the audit log keeps it: settings that are not the default, rules, model. No secrets."""
 
 import hashlib
+import importlib.metadata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
-from vocal import __version__
 from vocal.config import Config
 from vocal.contract import read_contract
 from vocal.emotion import models_folder
@@ -20,7 +20,7 @@ SECRET = ("secret", "password", "token", "_keys", "turn_user")
 def in_force(config: Config, mark: Callable[[str], str]) -> dict[str, str]:
     """By name, as text. mark: a keyed digest, which only says whether a secret is another one now."""
     default = Config()
-    found = {"version": __version__, "model": _model(config), "rules": _rules(config)}
+    found = {"version": importlib.metadata.version("vocal"), "model": _model(config), "rules": _rules(config)}
     for room in Config.__struct_fields__:
         for name, value in msgspec.to_builtins(getattr(config, room)).items():
             if value != msgspec.to_builtins(getattr(getattr(default, room), name)):

@@ -12,13 +12,14 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from vocal import __version__
-from vocal.api import API, calls, documents, feed, figures, login, pages
+from vocal.api import API, calls, documents, feed, figures, login, own, pages
 from vocal.api.gate import Gate
 from vocal.doors.sip import Telephony
 from vocal.doors.webrtc import Calling, add_routes
 from vocal.doors.websocket import MEDIA, MediaDoors, add_media_routes
 from vocal.errors import AccessError, AuditError, CapacityError, MediaError, UsageError, VocalError
 from vocal.guard import LOOPBACK, App, Guard, Message, Receive, Scope, Send
+from vocal.reports.page import STYLE_HASH
 from vocal.service import Service
 
 
@@ -68,6 +69,7 @@ def build_app(service: Service) -> App:
     add_media_routes(api, media, gate.who, gate.limit)
     feed.add_routes(api, service)
     documents.add_routes(api, service, gate)
+    own.add_routes(api, service, gate)
     figures.add_routes(api, service, calling, media, telephony, gate)
     pages.add_routes(api)
 
@@ -82,7 +84,14 @@ def build_app(service: Service) -> App:
     server = service.config.server
     hosts = server.hosts or (LOOPBACK if service.is_local else ())
     return Guard(
-        dispatch, server.origins, server.frame_ancestors, hosts, server.most_body, service.is_tls, service.count
+        dispatch,
+        server.origins,
+        server.frame_ancestors,
+        hosts,
+        server.most_body,
+        service.is_tls,
+        (STYLE_HASH,),
+        service.count,
     )
 
 

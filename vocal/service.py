@@ -10,6 +10,7 @@ import logging
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ from vocal.live import Live
 from vocal.oidc import Provider
 from vocal.policy import stated
 from vocal.sinks.hub import Hub
-from vocal.types import Call, CallEnded, Channel, Event, LiveEvent, Metadata, Notice
+from vocal.store.reader import StoreReader
+from vocal.store.store import Store
+from vocal.types import Call, CallEnded, CallStarted, Channel, Event, LiveEvent, Metadata, Notice
 
 LOG = logging.getLogger("vocal")
 COOKIE = "vocal_session"
@@ -60,6 +63,7 @@ class Service:
         self.answers = answers or Answers()
         self.audit = audit or Audit()
         self.provider = Provider(config.oidc) if config.oidc.issuer else None
+        self._noting = ThreadPoolExecutor(1, "answers")
         self.hub = Hub()
         self.is_tls = is_tls
         self.is_local = is_local
@@ -103,6 +107,7 @@ class Service:
         await asyncio.to_thread(self.live.stop)
         await asyncio.sleep(0)  # the last hand-over
         self.hub.close()
+        self._noting.shutdown()
         self._tell_notices()
         self.audit.note(PROGRAM, "server.stop")
         await asyncio.to_thread(self.audit.close)
@@ -163,6 +168,8 @@ class Service:
                     LOG.error("%s", error)
             if isinstance(event, Notice | CallEnded):
                 self._heed_notice(event)
+            if isinstance(event, CallStarted) and event.metadata.agent:
+                self._noting.submit(self._note_owner, event.call, event.metadata.agent)
             if isinstance(event, CallEnded):
                 for close in self._closers.pop(event.call, []):
                     close(event.reason)
@@ -179,10 +186,21 @@ class Service:
         for notice in self.hub.events_of(event.call):
             if isinstance(notice, Notice):
                 metadata, is_withdrawn = stated(metadata, notice.given, notice.basis), not notice.given
-        state = (
-            "withdrawn" if is_withdrawn else "consent" if metadata.consent else "notice" if metadata.notice else "none"
-        )
-        self.notices[state] += 1
+        said = "consent" if metadata.consent else "notice" if metadata.notice else "none"
+        self.notices["withdrawn" if is_withdrawn else said] += 1
+
+    def _note_owner(self, call: str, agent: str) -> None:
+        """In a thread of its own: the file waits for the disk."""
+        try:
+            self.answers.keep_own(call, agent)
+        except VocalError as error:
+            self.count("answers")
+            LOG.error("%s", error)
+
+    @property
+    def reader(self) -> StoreReader | None:
+        """What is kept of calls; None: nothing is."""
+        return StoreReader(self._store.folder) if isinstance(self._store, Store) else None
 
     def protect(self, event: Event) -> Event:
         """An event as it may be stored: without an agent's name, without a peer's address."""
