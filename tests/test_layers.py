@@ -44,13 +44,17 @@ ROOMS: dict[str, set[str]] = {
     "reports": set(),
     "reports.page": {"types", "charts"},
     "reports.call": {"types", "errors", "texts", "charts", "record", "reports.page"},
+    "own": {"errors", "record"},
+    "reports.own": {"types", "texts", "charts", "own", "reports.page"},
+    "answers": {"errors", "policy"},
+    "reports.start": {"types", "texts", "answers", "record", "reports.page"},
     "terminal": {"types", "texts"},
     "sinks.hub": {"types", "policy"},
     "keys": set(),
     "audit": {"errors", "keys"},
+    "inforce": {"config", "contract", "emotion", "errors", "rules"},
     "pseudonyms": {"types", "errors", "keys"},
     "access": {"types", "errors", "pseudonyms"},
-    "answers": {"errors", "policy"},
     "guard": set(),
     "signatures": {"errors"},
     "transports.dialect": {"types", "errors"},
@@ -112,9 +116,10 @@ COMPOSERS = (
         "doors.sip",
         "doors.websocket",
     ),
-    *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages"),
+    *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages", "api.own"),
     *("running", "server"),
-    *("commands", "commands.screen", "commands.doctor", "commands.bench", "commands.models", "cli"),
+    *("commands", "commands.screen", "commands.evidence", "commands.doctor", "commands.bench", "commands.models"),
+    *("commands.accounts", "commands.audit", "commands.privacy", "cli"),
 )
 # What is installed into the package from elsewhere in the repository.
 BESIDE = {"commands.bench": {"benchmarks.bench"}}
@@ -131,7 +136,7 @@ HOMES: dict[str, dict[str, str]] = {
     "http_message_signatures": {"signatures": "run"},
     "fastapi": {
         **dict.fromkeys(("api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures"), "run"),
-        **dict.fromkeys(("api.pages", "doors.webrtc", "doors.websocket", "server"), "run"),
+        **dict.fromkeys(("api.own", "api.pages", "doors.webrtc", "doors.websocket", "server"), "run"),
     },
     "aiortc": {"transports.ice": "run", "transports.webrtc": "run"},
     "pylibsrtp": {"transports.srtp": "run", "transports.webrtc": "run"},
@@ -151,6 +156,7 @@ HOMES: dict[str, dict[str, str]] = {
     "rich": {
         **dict.fromkeys(("terminal", "watch", "cli"), "run"),
         **dict.fromkeys(("commands.screen", "commands.doctor", "commands.models"), "run"),
+        **dict.fromkeys(("commands.accounts", "commands.audit", "commands.privacy"), "run"),
     },
     "numba": {},
     "llvmlite": {},
