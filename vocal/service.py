@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import vocal_kernels as vk
@@ -19,11 +18,12 @@ from vocal.access import LOCAL, Access, Principal, seen_by
 from vocal.answers import Answers
 from vocal.config import Config
 from vocal.emotion import EmotionModel
-from vocal.errors import AccessError, UsageError, VocalError
+from vocal.errors import AccessError, StoreError, UsageError
 from vocal.guard import RateLimit, Scope, header
 from vocal.live import Live
 from vocal.oidc import Provider
 from vocal.sinks.hub import Hub
+from vocal.store.store import Store
 from vocal.types import Call, CallEnded, Channel, Event, LiveEvent, Metadata
 
 LOG = logging.getLogger("vocal")
@@ -40,7 +40,7 @@ class Service:
         config: Config = Config(),
         access: Access | None = None,
         live: Callable[[Callable[[Sequence[LiveEvent]], None]], Live] | None = None,
-        store: Callable[[Any], None] | None = None,
+        store: Store | Callable[[Event], None] | None = None,
         is_tls: bool = False,
         is_local: bool = True,
         answers: Answers | None = None,
@@ -53,7 +53,8 @@ class Service:
         self.is_tls = is_tls
         self.is_local = is_local
         self.is_ready = False
-        self._store = store
+        self.store = store if isinstance(store, Store) else None
+        self._told = store if self.store is None else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closers: dict[str, list[Callable[[str], None]]] = {}
         make = live or (lambda sink: Live(sink, config, load_live_emotion(config)))
@@ -74,6 +75,11 @@ class Service:
         self.is_ready = False
         await asyncio.to_thread(self.live.stop)
         await asyncio.sleep(0)  # the last hand-over
+        if self.store is not None:
+            try:
+                await asyncio.to_thread(self.store.close)
+            except StoreError as error:
+                LOG.error("%s", error)
         self.hub.close()
 
     def _hand_over(self, events: Sequence[LiveEvent]) -> None:
@@ -84,13 +90,11 @@ class Service:
     def take(self, events: Sequence[LiveEvent]) -> None:
         self.hub.take(events)
         self.live.wants_levels = self.hub.wants_levels
+        if self.store is not None:
+            self.store.take(events)
         for event in events:
-            if self._store is not None and isinstance(event, Event):
-                try:
-                    self._store(event)
-                except VocalError as error:
-                    self.count("store")
-                    LOG.error("%s", error)
+            if self._told is not None and isinstance(event, Event):
+                self._told(event)
             if isinstance(event, CallEnded):
                 for close in self._closers.pop(event.call, []):
                     close(event.reason)
