@@ -30,6 +30,8 @@ from vocal.oidc import Provider
 from vocal.policy import stated
 from vocal.sinks.hub import Hub
 from vocal.store.reader import StoreReader
+from vocal.store.retention import keep
+from vocal.store.rewrite import Changed
 from vocal.store.store import Store
 from vocal.types import Call, CallEnded, CallStarted, Channel, Event, LiveEvent, Metadata, Notice
 
@@ -97,6 +99,8 @@ class Service:
         vk.warmup()
         self._tell_start()
         self.keeping = self._loop.create_task(self._keep())
+        if self.store is not None:
+            keep(self.store, self.config.retention.times, self._tell_pruned)
         self.live.start()
         self.is_ready = True
 
@@ -128,6 +132,9 @@ class Service:
         changed = changes(before[0].detail["settings"], self.in_force) if before else {}
         if changed:
             self.audit.note(PROGRAM, "settings.changed", changed=changed)
+
+    def _tell_pruned(self, changed: Sequence[Changed]) -> None:
+        self.audit.note(PROGRAM, "store.prune", files=len(changed), rows=sum(one.rows for one in changed))
 
     async def _keep(self) -> None:
         while True:
