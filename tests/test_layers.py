@@ -69,8 +69,8 @@ ROOMS: dict[str, set[str]] = {
         *("types", "policy", "record", "store.erasure", "store.files", "store.rewrite", "store.schema", "store.store"),
     },
     "store.listing": {
-        *("errors", "policy", "store.erasure", "store.export", "store.files", "store.parts", "store.retention"),
-        *("store.rewrite", "store.schema"),
+        *("errors", "policy", "store.erasure", "store.export", "store.files", "store.log", "store.parts"),
+        *("store.retention", "store.rewrite", "store.schema"),
     },
     "store.verify": {
         *("errors", "store.erasure", "store.export", "store.files", "store.log", "store.parts", "store.rewrite"),

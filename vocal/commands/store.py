@@ -171,7 +171,13 @@ def _show(found: "Listing") -> None:
     OUT.print(table)
     each = f", {_size(found.bytes // found.calls)} a call" if found.calls else ""
     OUT.print(f"{found.calls:,} calls on {found.days} days, {_size(found.bytes)}{each}")
-    OUT.print(f"log: {found.log_files} files, {_size(found.log_bytes)}; figures: {_size(found.figures_bytes)}")
+    writer = "a process writes to it" if found.is_written else "nobody writes to it"
+    waiting = f"{found.log_calls} calls in {found.segments} segments, {_size(found.log_bytes)}"
+    OUT.print(f"log: {waiting}; {writer}")
+    if found.figures_bytes:
+        OUT.print(f"figures: {_size(found.figures_bytes)}")
+    if found.erasures:
+        OUT.print(f"erasures: {found.erasures}")
     if found.unreadable:
         OUT.print(f"{found.unreadable} files cannot be read: see vocal store verify")
     for export in found.exports:

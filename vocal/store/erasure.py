@@ -36,10 +36,11 @@ Progress = Callable[[str, int, int], None]
 
 
 class Asked(NamedTuple):
-    """Whose calls: one `call`, an `agent`'s or a `source`'s, by any of the names by which the store may know them.
-    calls: known to be theirs from elsewhere."""
+    """Whose calls: one `call`, an `agent`'s or a `source`'s. name: as it was given; names: any by which the store may
+    know them; calls: known to be theirs from elsewhere."""
 
     what: What
+    name: str
     names: frozenset[str]
     calls: frozenset[str] = frozenset()
 
@@ -77,10 +78,11 @@ def asked_for(what: What, name: str, pseudonyms: Pseudonyms, answers: Answers) -
     """An agent goes by the pseudonym of this week; which calls of earlier weeks are theirs, `answers` know."""
     match what:
         case "agent":
-            return Asked(what, frozenset((name, pseudonyms.pseudonym(name))), frozenset(answers.own_calls(name)))
+            names = frozenset((name, pseudonyms.pseudonym(name)))
+            return Asked(what, name, names, frozenset(answers.own_calls(name)))
         case "source":
-            return Asked(what, frozenset((name, pseudonyms.mark(name))))
-    return Asked(what, frozenset((name,)))
+            return Asked(what, name, frozenset((name, pseudonyms.mark(name))))
+    return Asked(what, name, frozenset((name,)))
 
 
 def erase(
@@ -96,7 +98,7 @@ def erase(
     also(calls): what else is to go with them. Raises UsageError where there is no such call, or it is running.
     """
     # Whose calls they were is not to be kept by the audit log.
-    subject = min(asked.names) if asked.what == "call" else ""
+    subject = asked.name if asked.what == "call" else ""
     audit.append(by, "store.erase", subject, asked=asked.what)
     proof = store.exclusively(lambda: _erase(store, asked, by, also, on_progress)).result()
     audit.append(by, "store.erased", subject, proof=msgspec.to_builtins(proof))
@@ -112,9 +114,9 @@ def _erase(
         running, wanted = _in_log(log_files, segments, asked)
         wanted |= _in_parts(files, asked, partial(on_progress, "search")) | asked.calls
         if asked.what == "call" and wanted & running:
-            raise UsageError(f"call {min(wanted)!r} is running; wanted one that is over")
+            raise UsageError(f"call {asked.name!r} is running; wanted one that is over")
         if not wanted:
-            raise UsageError(f"{files.where}: no calls of {asked.what} {_names(asked)}")
+            raise UsageError(f"{files.where}: no calls of {asked.what} {asked.name!r}")
         calls = wanted - running
         also(calls)
         # Exports first and records last: an erasure that was broken off finds the same calls when it is asked again.
@@ -132,7 +134,7 @@ def _erase(
                 removed += [change] if change is not None else []
         on_progress("erase", len(parts), len(parts))
         if asked.what == "call" and not (removed or failed):
-            raise UsageError(f"{files.where}: no call {_names(asked)}")
+            raise UsageError(f"{files.where}: no call {asked.name!r}")
         proof = Proof(
             at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             by=by,
@@ -147,10 +149,6 @@ def _erase(
         content = msgspec.json.encode(proof)
         files.write(f"{PROOFS}/{hashlib.sha256(content).hexdigest()}.json", content)
         return proof
-
-
-def _names(asked: Asked) -> str:
-    return " or ".join(map(repr, sorted(asked.names)))
 
 
 def _parts(files: Files) -> list[str]:

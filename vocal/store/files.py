@@ -73,7 +73,9 @@ class Files:
             return self.folder.is_dir()
         with self._telling(""):
             # Where there are objects only, an empty bucket's folder is as good as one that was made.
-            return self._fs.type_name in _OBJECTS or self._fs.get_file_info(self._root).type.name == "Directory"
+            is_objects = self._fs.type_name in _OBJECTS
+            place = self._root.partition("/")[0] if is_objects else self._root
+            return bool(self._fs.get_file_info(place).type == pyarrow.fs.FileType.Directory)
 
     def make(self) -> None:
         """The folder itself, and those it stands in."""
@@ -189,7 +191,7 @@ class Files:
     def write_table(self, name: str, table: Any, rows_in_group: int | None = None) -> None:
         """An Arrow table as Parquet, compressed."""
         with self.writing(name) as stream:
-            pq.write_table(table, stream, compression="zstd", row_group_size=rows_in_group)
+            pq.write_table(table, stream, rows_in_group, compression="zstd", write_page_checksum=True)
 
     def delete(self, name: str) -> None:
         """A file that is gone already is no error. A day's folder that is empty then goes with it."""

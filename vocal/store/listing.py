@@ -6,9 +6,10 @@ import msgspec
 
 from vocal.errors import StoreError
 from vocal.policy import Retention
+from vocal.store import log
 from vocal.store.erasure import PROOFS
 from vocal.store.export import Export, Exports
-from vocal.store.files import LOG, Files, GoneError, day_of
+from vocal.store.files import LOG, Files, GoneError, Lock, day_of
 from vocal.store.parts import valid_parts
 from vocal.store.retention import due
 from vocal.store.rewrite import reading
@@ -28,15 +29,18 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """calls: that have a record. days: with calls. unreadable: files that `verify` has more to say of."""
+    """calls: that have a record. days: with calls. unreadable: files that `verify` has more to say of. segments,
+    log_bytes, log_calls: of the log, which holds what is not filed yet. is_written: a process writes to it now."""
 
     store: str
     calls: int
     days: int
     bytes: int
     tables: tuple[Table, ...]
-    log_files: int
+    segments: int
     log_bytes: int
+    log_calls: int
+    is_written: bool
     figures_bytes: int
     erasures: int
     exports: tuple[Export, ...]
@@ -76,7 +80,16 @@ def listing(files: Files, log_files: Files, retention: Retention, now: datetime)
                 sum(entry.name in dues for entry in entries),
             )
         )
-    log = log_files.entries(LOG) if log_files.is_local else []
+    there = log.segments(log_files) if log_files.is_local else []
+    sizes = {entry.name: entry.size for entry in (log_files.entries(LOG) if there else ())}
+    waiting: set[str] = set()
+    for segment in there:
+        try:
+            waiting.update(log.read(log_files, segment).table()["call"].unique().to_pylist())
+        except GoneError:
+            continue
+        except ValueError:
+            unreadable += 1
     figures = [entry for folder in ("figures", "held") for entry in files.entries(folder)]
     return Listing(
         store=files.where,
@@ -84,8 +97,10 @@ def listing(files: Files, log_files: Files, retention: Retention, now: datetime)
         days=len(days),
         bytes=sum(one.bytes for one in tables),
         tables=tuple(tables),
-        log_files=len(log),
-        log_bytes=sum(entry.size for entry in log),
+        segments=len(there),
+        log_bytes=sum(sizes.get(segment.name, 0) for segment in there),
+        log_calls=len(waiting),
+        is_written=log_files.is_local and Lock.is_held(log_files.folder / LOG),
         figures_bytes=sum(entry.size for entry in figures),
         erasures=len(files.entries(PROOFS)),
         exports=tuple(Exports(files).all()),
