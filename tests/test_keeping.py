@@ -301,7 +301,7 @@ def test_a_whole_store_is_read_through(files: Files, calls: dict[date, list[Date
     assert digests(files) == before
 
 
-@pytest.mark.parametrize("column", ["valence", "stress", "call"])
+@pytest.mark.parametrize("column", ["valence", "stress", "at_s"])
 def test_a_byte_that_turned_is_found(files: Files, column: str) -> None:
     name = files.parts("mood")[0].name
     group = pq.ParquetFile(files.path(name)).metadata.row_group(0)

@@ -12,7 +12,7 @@ from vocal.api import API
 from vocal.api.gate import Gate
 from vocal.errors import UsageError
 from vocal.service import Service
-from vocal.store.erasure import What, asked_for, erase
+from vocal.store.erasure import NothingKeptError, What, asked_for, erase
 
 
 def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
@@ -46,6 +46,9 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
             built: dict[str, Any] = msgspec.to_builtins(proof)
             return built
 
-        proof = await asyncio.to_thread(work)
+        try:
+            proof = await asyncio.to_thread(work)
+        except NothingKeptError as error:
+            raise HTTPException(404, str(error)) from None
         service.hub.forget(proof["calls"])
         return proof

@@ -35,6 +35,10 @@ What = Literal["call", "agent", "source"]
 Progress = Callable[[str, int, int], None]
 
 
+class NothingKeptError(UsageError):
+    """Nothing is kept of whom an erasure was asked for."""
+
+
 class Asked(NamedTuple):
     """Whose calls: one `call`, an `agent`'s or a `source`'s. name: as it was given; names: any by which the store may
     know them; calls: known to be theirs from elsewhere."""
@@ -116,7 +120,7 @@ def _erase(
         if asked.what == "call" and wanted & running:
             raise UsageError(f"call {asked.name!r} is running; wanted one that is over")
         if not wanted:
-            raise UsageError(f"{files.where}: no calls of {asked.what} {asked.name!r}")
+            raise NothingKeptError(f"{files.where}: no calls of {asked.what} {asked.name!r}")
         calls = wanted - running
         also(calls)
         # Exports first and records last: an erasure that was broken off finds the same calls when it is asked again.
@@ -134,7 +138,7 @@ def _erase(
                 removed += [change] if change is not None else []
         on_progress("erase", len(parts), len(parts))
         if asked.what == "call" and not (removed or failed):
-            raise UsageError(f"{files.where}: no call {asked.name!r}")
+            raise NothingKeptError(f"{files.where}: no call {asked.name!r}")
         proof = Proof(
             at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             by=by,
