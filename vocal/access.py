@@ -13,17 +13,26 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Literal
 
 import argon2
 import msgspec
 
 from vocal.errors import AccessError, UsageError
-from vocal.policy import pseudonym
-from vocal.types import AlertsMuted, AlertsSeen, CallStarted, Cue, Levels, LiveEvent, Metadata, Utterance
+from vocal.pseudonyms import Pseudonyms
+from vocal.types import (
+    AlertsMuted,
+    AlertsSeen,
+    CallStarted,
+    Cue,
+    Levels,
+    LiveEvent,
+    Metadata,
+    PersonRole,
+    Utterance,
+)
 
-AccountRole = Literal["agent", "lead", "operator", "ingest", "local"]
+AccountRole = PersonRole | Literal["ingest", "local"]
 Kind = Literal["session", "token", "link"]
 
 SESSION_S = 12 * 3600.0
@@ -57,9 +66,16 @@ LOCAL = Principal("local", "local")
 
 
 class Access:
-    """Accounts and tokens. path: of the SQLite file; by default in memory, for as long as the process lives."""
+    """Accounts and tokens. path: of the SQLite file; by default in memory, for as long as the process lives, and so are
+    the keys of `pseudonyms`."""
 
-    def __init__(self, path: str | os.PathLike[str] = ":memory:", clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = ":memory:",
+        clock: Callable[[], float] = time.time,
+        pseudonyms: Pseudonyms | None = None,
+    ) -> None:
+        self.pseudonyms = pseudonyms or Pseudonyms(clock=clock)
         self._clock = clock
         self._lock = threading.Lock()
         self._hasher = argon2.PasswordHasher()
@@ -85,13 +101,17 @@ class Access:
 
     def add(self, principal: Principal, password: str) -> None:
         """An account, or an account's new password and role; then its sessions are over."""
-        if len(password) < LEAST_PASSWORD:
-            raise UsageError(f"password: wanted at least {LEAST_PASSWORD} characters, got {len(password)}")
-        _check(principal)
+        self.check_new(principal, password)
         row = (principal.name, self._hasher.hash(password), principal.role, principal.agent, principal.team)
         with self._lock:
             self._base.execute("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?)", row)
             self._base.execute("DELETE FROM tokens WHERE name = ?", (principal.name,))
+
+    def check_new(self, principal: Principal, password: str | None = None) -> None:
+        """Raises UsageError for an account, or a token, that cannot be."""
+        if password is not None and len(password) < LEAST_PASSWORD:
+            raise UsageError(f"password: wanted at least {LEAST_PASSWORD} characters, got {len(password)}")
+        _check(principal)
 
     def remove(self, name: str) -> None:
         with self._lock:
@@ -149,7 +169,7 @@ class Access:
 
     def pseudonym(self, agent: str) -> str:
         """What an agent is called before others, this week."""
-        return pseudonym(agent, self._key, datetime.fromtimestamp(self._clock(), UTC).date())
+        return self.pseudonyms.pseudonym(agent)
 
     def _row(self, token: str) -> tuple[str, float, str, AccountRole, str | None, str | None] | None:
         secret, _, signature = token.rpartition(".")
@@ -176,7 +196,7 @@ def _check(principal: Principal) -> None:
         raise UsageError(f"account {principal.name!r}: a lead wants a team")
 
 
-# What each role may see
+# What each role may see; auditors see no call
 
 
 def may_see(principal: Principal, call: Metadata) -> bool:

@@ -7,25 +7,24 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
-from rich.table import Table
 
 from vocal import __version__
-from vocal.commands import bench, doctor, models
+from vocal.commands import accounts, audit, bench, doctor, models, privacy, store
 from vocal.commands.screen import ERR, OUT, Bars, announce_compiling, language
 from vocal.config import Config, load_config
 from vocal.errors import InputError, UsageError, VocalError
 from vocal.types import CallEnded, CallStarted, Event, Language, Metadata
 
 if TYPE_CHECKING:
-    from vocal.access import Access
     from vocal.analysis import Failure, Opener
     from vocal.replays.pace import Faults
+    from vocal.store.store import Store
 
 
 class _Parser(argparse.ArgumentParser):
@@ -73,11 +72,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the customer was informed: their emotion may be inferred (never the agent's)",
     )
+    analyze.add_argument("--consent", action="store_true", help="the customer was informed and agreed")
     analyze.add_argument("--json", action="store_true", help="events, one JSON object a line, on standard output")
     analyze.add_argument(
         "--report", metavar="OUT", help="write the report: a .html file, or a folder for several calls"
     )
-    analyze.add_argument("--store", metavar="DIR", help="keep the events as Parquet in DIR")
+    analyze.add_argument("--store", metavar="DIR", help="keep the events in DIR, a folder or a URL")
     _add_common(analyze)
     analyze.set_defaults(run=_analyze)
 
@@ -106,31 +106,14 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--sip-tls", metavar="HOST:PORT", help="the same over TLS; wants --tls-cert, or [sip] certificate"
     )
-    serve.add_argument("--store", metavar="DIR", help="keep the events as Parquet in DIR")
+    serve.add_argument("--store", metavar="DIR", help="keep the events in DIR, a folder or a URL")
     serve.add_argument("--config", metavar="FILE", help="settings, TOML (or VOCAL_CONFIG)")
     serve.add_argument("--audiosocket", metavar="HOST:PORT", help="listen for AudioSocket of Asterisk there")
     serve.add_argument("--speed", type=float, default=1.0, help=argparse.SUPPRESS)
     serve.set_defaults(run=_serve)
 
-    accounts = commands.add_parser("accounts", help="who may use the server")
-    kinds = accounts.add_subparsers(metavar="COMMAND", required=True)
-    add = kinds.add_parser("add", help="an account, or a new password for one; asks for the password")
-    add.add_argument("name")
-    add.add_argument("--role", required=True, choices=("agent", "lead", "operator"))
-    token = kinds.add_parser("token", help="an API token; it is shown once")
-    token.add_argument("name")
-    token.add_argument("--role", required=True, choices=("agent", "lead", "operator", "ingest"))
-    token.add_argument("--days", type=float, default=90.0, help="until it expires (default %(default)s)")
-    for kind in (add, token):
-        kind.add_argument("--agent", help="an agent's id, as calls name it")
-        kind.add_argument("--team", help="a lead's or an agent's team")
-    remove = kinds.add_parser("remove", help="an account and all its tokens")
-    remove.add_argument("name")
-    ls = kinds.add_parser("ls", help="list them")
-    for kind, run in ((add, _accounts_add), (token, _accounts_token), (remove, _accounts_remove), (ls, _accounts_ls)):
-        kind.add_argument("--accounts", metavar="FILE", help="default: what the settings say")
-        kind.add_argument("--config", metavar="FILE", help="settings, TOML (or VOCAL_CONFIG)")
-        kind.set_defaults(run=run)
+    for one in (accounts, audit, privacy):
+        one.add(commands)
 
     replay = commands.add_parser(
         "replay",
@@ -149,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--agent-channel", type=int, choices=(0, 1), default=0, help="channel of the agent (default 0)")
     replay.add_argument("--role", choices=("agent", "customer", "unknown"), help="whose side a one-channel file is")
     replay.add_argument("--notice", action="store_true", help="the customer was informed")
+    replay.add_argument("--consent", action="store_true", help="the customer was informed and agreed")
     replay.add_argument("--speed", type=float, default=1.0, help="faster than people speak (default 1)")
     replay.add_argument("--call", help="the call's id; default: the server makes one")
     for what in ("agent", "team", "queue"):
@@ -194,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--lang", choices=("de", "en"), default=language(), help="language (default here: %(default)s)")
     watch.set_defaults(run=_watch)
 
-    for command in (doctor, bench, models):
+    for command in (doctor, bench, models, store):
         command.add(commands)
     return parser
 
@@ -245,7 +229,7 @@ def _demo(given: argparse.Namespace) -> int:
 
     if not given.report:
         return _demo_live(given)
-    given.json, given.store, given.notice = False, None, True
+    given.json, given.store, given.notice, given.consent = False, None, True, True
     path = call_path()
     return _run(given, _config(given), [(str(path), partial(open_call, path))], [])
 
@@ -281,7 +265,7 @@ def _demo_live(given: argparse.Namespace) -> int:
     return 0
 
 
-DEMO = Metadata("Rechnung", "Demo", "demo", "de", notice=True)
+DEMO = Metadata("Rechnung", "Demo", "demo", "de", notice=True, consent=True)
 BETWEEN_DEMOS_S = 20.0
 
 
@@ -314,7 +298,7 @@ def _run(
     count = len(openers) + len(failures)
     several = count > 1
     report = _ReportWriter(given.report, several, given.lang)
-    store = _store(given.store or config.store.folder)
+    store = _store(config, given.store)
     announce_compiling()
     keep_utterances = not given.json or given.report
     open_calls: dict[str, list[Event]] = {}
@@ -336,8 +320,10 @@ def _run(
                 summaries.append(events if not several else _ends(events))
 
     bars = Bars(given.json)
-    with bars.progress:
-        failures += run(openers, on_event, config, Metadata(notice=given.notice), bars.show, _note)
+    with store or contextlib.nullcontext(), bars.progress:
+        failures += run(
+            openers, on_event, config, Metadata(notice=given.notice, consent=given.consent), bars.show, _note
+        )
     sys.stdout.flush()
     if not given.json and summaries:
         if several:
@@ -357,12 +343,13 @@ def _run(
     return max(error.exit_code for _, error in failures)
 
 
-def _store(folder: str) -> Callable[[Event], None] | None:
+def _store(config: Config, folder: str | None) -> "Store | None":
+    folder = folder or config.store.folder
     if not folder:
         return None
     from vocal.store.store import Store  # pyarrow takes 0.2 s
 
-    return Store(folder)
+    return Store(folder, config.store.spool)
 
 
 def _ends(events: list[Event]) -> list[Event]:
@@ -410,12 +397,13 @@ class _ReportWriter:
         self.written.append(path)
 
 
-# serve, accounts, replay and watch
+# serve, replay and watch
 
 
 def _serve(given: argparse.Namespace) -> int:
     from vocal.access import Access
     from vocal.answers import Answers
+    from vocal.commands.evidence import open_evidence
     from vocal.doors.sip import check_sip
     from vocal.live import Live
     from vocal.running import check_exposure, run
@@ -433,7 +421,8 @@ def _serve(given: argparse.Namespace) -> int:
             raise UsageError(f"{file}: cannot be read")
     check_sip(config.sip)
     accounts = given.accounts or config.server.accounts or ":memory:"
-    access = Access(accounts)
+    pseudonyms, audit = open_evidence(config, given.store, given.accounts)
+    access = Access(accounts, pseudonyms=pseudonyms)
     is_tls = given.tls_cert is not None or bool(config.server.proxies)
     check_exposure(given.host, access.has_accounts or bool(config.oidc.issuer), is_tls, given.insecure)
     announce_compiling()
@@ -442,10 +431,11 @@ def _serve(given: argparse.Namespace) -> int:
         config,
         access,
         lambda sink: Live(sink, config, emotion, speed=given.speed),
-        _store(given.store or config.store.folder),
+        _store(config, given.store),
         is_tls,
         given.host in LOOPBACK_NAMES and not config.server.proxies,
         Answers(config.server.answers or accounts),
+        audit,
     )
 
     def on_ready(port: int) -> None:
@@ -477,47 +467,6 @@ MOST_DRIFT_PPM = 10_000.0
 OVER_UDP = ("whip", "rtp", "sip", "siprec")
 OVER = "whip:http://HOST:PORT, rtp: or sip:"
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
-
-
-def _accounts(given: argparse.Namespace) -> "Access":
-    from vocal.access import Access
-
-    path = given.accounts or load_config(given.config).server.accounts
-    if not path:
-        raise UsageError("wanted --accounts FILE, or `accounts` under [server] in the settings")
-    return Access(path)
-
-
-def _accounts_add(given: argparse.Namespace) -> int:
-    import getpass
-
-    from vocal.access import Principal
-
-    access = _accounts(given)
-    password = getpass.getpass(f"password for {given.name}: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
-    access.add(Principal(given.name, given.role, given.agent, given.team), password)
-    return 0
-
-
-def _accounts_token(given: argparse.Namespace) -> int:
-    from vocal.access import Principal
-
-    principal = Principal(given.name, given.role, given.agent, given.team)
-    OUT.print(_accounts(given).issue(principal, "token", given.days * 86400.0), markup=False, soft_wrap=True)
-    return 0
-
-
-def _accounts_remove(given: argparse.Namespace) -> int:
-    _accounts(given).remove(given.name)
-    return 0
-
-
-def _accounts_ls(given: argparse.Namespace) -> int:
-    table = Table("name", "role", "agent", "team", title="accounts", title_justify="left")
-    for one in _accounts(given).accounts():
-        table.add_row(one.name, one.role, one.agent or "", one.team or "")
-    OUT.print(table)
-    return 0
 
 
 def _replay(given: argparse.Namespace) -> int:
@@ -557,7 +506,7 @@ def _replay_once(given: argparse.Namespace) -> None:
         what = given.dialect if scheme in ("ws", "wss") else given.to
         raise UsageError(f"--encoding {encoding}: wanted {', '.join(encodings)} for {what}")
     faults = Faults(given.jitter, given.loss, given.drift, given.reorder)
-    metadata = Metadata(given.queue, given.team, given.agent, None, given.notice)
+    metadata = Metadata(given.queue, given.team, given.agent, None, given.notice, consent=given.consent)
     token = given.token or os.environ.get("VOCAL_TOKEN")
     if scheme in ("rtp", "sip", "siprec"):
         _replay_native(given, faults, metadata)

@@ -43,6 +43,8 @@ async def live_feed(service: Service, socket: WebSocket) -> None:
         since = socket.query_params.get("since")
         if since is not None and not re.fullmatch(r"\d{1,18}", since):
             raise MediaError("since: wanted a cursor, a whole number")
+        if principal.role in ("auditor", "ingest"):
+            raise AccessError(f"{principal.role}: no live events")
     except AccessError as error:
         service.count("token")
         await _refuse(socket, 1008, str(error))
@@ -55,6 +57,7 @@ async def live_feed(service: Service, socket: WebSocket) -> None:
     view = service.view(principal, socket.query_params.get("as") == "coach")
     reader = service.hub.join(view, call, wanted, None if since is None else int(since))
     hello = {"v": 1, "role": principal.role, "cursor": service.hub.cursor, "gaps": reader.gaps, "version": __version__}
+    hello["basis"] = service.config.privacy.basis
     leaving = asyncio.create_task(_until_gone(socket))
     leaving.add_done_callback(lambda _: reader.close())
     told = (0, 0)
