@@ -80,19 +80,32 @@ def _by_day(parts: Iterable[Entry]) -> dict[str, list[Entry]]:
     return found
 
 
-def valid_parts(files: Files, kind: str, first: date | None = None, last: date | None = None) -> list[Entry]:
-    """The parts of one kind that count, of the days from `first` to `last`, in the order of day and log."""
+def valid_parts(
+    files: Files, kind: str, first: date | None = None, last: date | None = None
+) -> tuple[list[Entry], list[Entry]]:
+    """The parts of one kind that count, of the days from `first` to `last`, in the order of day and log; and the parts
+    of `calls` beside them, which have the very same calls."""
     # A part that came while others went is in no listing for sure; two that are alike left nothing out.
     before = None
     while before != (now := (files.parts(kind, first, last), files.parts("calls", first, last))):
         before = now
-    calls = _by_day(now[1])
+    filed = _not_superseded(now[1])
+    of_day = _by_day(filed)
+    valid = [
+        part
+        for day, parts in _by_day(_not_superseded(now[0])).items()
+        for part in parts
+        if any(covers(one.name, part.name) for one in of_day.get(day, ()))
+    ]
+    return valid, filed
+
+
+def _not_superseded(parts: Iterable[Entry]) -> list[Entry]:
     return [
         part
-        for day, parts in _by_day(now[0]).items()
-        for part in parts
-        if not any(part.name != other.name and covers(other.name, part.name) for other in parts)
-        and any(covers(one.name, part.name) for one in calls.get(day, ()))
+        for own in _by_day(parts).values()
+        for part in own
+        if not any(part.name != other.name and covers(other.name, part.name) for other in own)
     ]
 
 
@@ -109,7 +122,7 @@ def read_part(
     """
     with files.open(name) as file:
         try:
-            part = pq.ParquetFile(file)
+            part = pq.ParquetFile(file)  # its columns one by one: parts are read side by side already
             why = check_schema(kind, part.schema_arrow, f"{files.where}/{name}")
             if why is not None:
                 raise ValueError(why)
@@ -117,9 +130,9 @@ def read_part(
             held = set(part.schema_arrow.names)
             taken = [column for column in wanted if column in held]
             if calls is None:
-                return as_now(kind, part.read(taken), wanted)
+                return as_now(kind, part.read(taken, use_threads=False), wanted)
             groups = _groups_with(part.metadata, sorted(calls))
-            table = part.read_row_groups(groups, list(dict.fromkeys(("call", *taken))))
+            table = part.read_row_groups(groups, list(dict.fromkeys(("call", *taken))), use_threads=False)
             found = table.filter(pc.is_in(table["call"], pa.array(calls, pa.string())))
             return as_now(kind, found.select(taken), wanted)
         except (pa.ArrowException, OSError) as error:

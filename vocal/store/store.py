@@ -94,7 +94,10 @@ class Store:
         self._protect, self._clock = protect, clock
         self._lock = Lock(self.log_files.folder / FOLDER)
         try:
+            if not self.files.is_there:
+                self.files.make()
             self._state = self._next_run()
+            self._lock.run(self._state.run)
         except StoreError:
             self._lock.release()
             raise
