@@ -76,6 +76,13 @@ class KillAgain:
         self.given = self.missing = self.calls = self.interrupted = self.reads = 0
         self.told: dict[str, dict[int, int]] = {}
 
+    def __str__(self) -> str:
+        return (
+            f"{len(self.lost_s)} kills under load: {self.given} events given, {self.missing} missing, the oldest "
+            f"{max(self.lost_s, default=0.0):.2f} s before its kill; {self.calls} calls, {self.interrupted} of them "
+            f"interrupted; read {self.reads} times meanwhile"
+        )
+
     def once(self, name: str) -> None:
         command = [sys.executable, __file__, str(self.folder), name]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parent)
@@ -85,7 +92,7 @@ class KillAgain:
             told += child.stdout.read(1)  # else it is killed while it starts, or files what the last one left
         reading = threading.Thread(target=lambda: told.extend(child.stdout.read()))  # type: ignore[union-attr]
         reading.start()
-        time.sleep(self.chosen.uniform(0.1, 2.5))
+        time.sleep(self.chosen.uniform(0.05, 1.5))
         killed = time.monotonic()
         child.kill()
         child.wait()
