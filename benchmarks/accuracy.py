@@ -6,6 +6,7 @@ from pathlib import Path
 from vocal.errors import InputError, UsageError
 
 from . import calls, clarity, emotion, level, loss, pitch, speech, tempo
+from .asked import Asked
 from .drawings import Drawing
 from .rows import Row
 
@@ -40,28 +41,19 @@ def check(topics: Sequence[str], data: Path | None) -> None:
             raise InputError(f"{data}: wanted a folder of corpora, missing in it: {', '.join(missing)}")
 
 
-def rows(
-    data: Path | None,
-    with_peers: bool,
-    folds: Path | None,
-    topics: Sequence[str],
-    say: Callable[[str], None],
-    drawings: list[Drawing],
-) -> Iterator[Row]:
-    """data: a folder of corpora, or None for what can be said of the demo call; folds: see `calls` and `emotion`.
-
-    topics: of TOPICS, none is all. say: what is being done, for a reader who waits. drawings: filled for a page.
-    """
-    check(topics, data)
+def rows(asked: Asked, say: Callable[[str], None], drawings: list[Drawing]) -> Iterator[Row]:
+    """say: what is being done, for a reader who waits. drawings: filled for a page."""
+    data = asked.data
+    check(asked.topics, data)
     parts = {"pitch": pitch, "speech": speech, "tempo": tempo, "level": level, "clarity": clarity}
-    for topic in topics or TOPICS:
+    for topic in asked.topics or TOPICS:
         if topic == "calls":
-            yield from calls.rows(data, folds)
+            yield from calls.rows(data, asked.folds, asked.model)
         elif topic == "loss":
-            yield from loss.rows(data, drawings)
+            yield from loss.rows(data, drawings, asked.model)
         elif data is None:
             continue
         elif topic == "emotion":
-            yield from emotion.rows(data, with_peers, folds, say, drawings)
+            yield from emotion.rows(data, asked, say, drawings)
         else:
-            yield from parts[topic].rows(data, with_peers)
+            yield from parts[topic].rows(data, asked.with_peers)

@@ -1,28 +1,27 @@
-"""`vocal bench`: parts that give rows, in order, each with a word on a terminal while it runs."""
+"""`vocal bench`: parts that give rows, in order, each with a bar on a terminal while it runs.
+
+What was measured is kept with every row, so that an interrupted run, or one whose time was up, says what it has and
+what it has not.
+"""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+import msgspec
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from . import machine, results
+from .asked import Asked
 from .drawings import Drawing
+from .results import Run, Skipped
 from .rows import Row, show
 
 PARTS = ("speed", "live", "latency", "rtp", "accuracy")
 MACHINE = ("live", "latency", "rtp")
 """Parts that are measured on all cores."""
-
-
-class Asked(NamedTuple):
-    """data: a folder of corpora with truth; without it, what Vocal makes itself. topics: of accuracy; none is all."""
-
-    parts: Sequence[str]
-    topics: Sequence[str]
-    data: Path | None
-    with_peers: bool
-    folds: Path | None
 
 
 def check(topics: Sequence[str], data: Path | None) -> None:
@@ -37,52 +36,105 @@ def _rows(part: str, asked: Asked, say: Callable[[str], None], drawings: list[Dr
     if part == "speed":
         from . import speed
 
-        yield from speed.rows(asked.data, asked.with_peers)
+        yield from speed.rows(asked.data, asked.with_peers, asked.quick)
     elif part == "live":
         from . import live
 
-        yield from live.rows()
+        yield from live.rows(asked.quick)
     elif part == "latency":
         from . import latency
 
-        yield from latency.rows(say)
+        yield from latency.rows(say, asked.quick)
     elif part == "rtp":
         from . import rtp
 
-        yield from rtp.rows()
+        yield from rtp.rows(asked.quick)
     else:
         from . import accuracy
 
-        yield from accuracy.rows(asked.data, asked.with_peers, asked.folds, asked.topics, say, drawings)
+        yield from accuracy.rows(asked, say, drawings)
 
 
-def _told(part: str, asked: Asked, drawings: list[Drawing]) -> Iterator[Row]:
-    with Console(stderr=True).status(f"vocal bench {part}: begins") as status:
+def _heard(asked: Asked) -> list[Path]:
+    """Files of the corpora that the asked parts may read."""
+    from . import accuracy
 
-        def say(what: str) -> None:
-            status.update(f"vocal bench {part}: {what}")
+    assert asked.data is not None
+    wanted = {corpus for topic in asked.topics or accuracy.TOPICS for corpus in accuracy.NEEDS[topic]}
+    if "accuracy" not in asked.parts:
+        wanted = {"calls/staged"}
+    places = [asked.data / corpus for corpus in wanted]
+    return [file for place in places for file in ([place] if place.is_file() else place.rglob("*")) if file.is_file()]
 
-        for number, row in enumerate(_rows(part, asked, say, drawings), 1):
-            say(f"{number} figures, last: {row.name}, {row.condition}, {row.who}")
-            yield row
+
+class _Keeper:
+    """A run as it grows; on disk too, where it is to be saved."""
+
+    def __init__(self, asked: Asked, path: Path | None) -> None:
+        self._path = path
+        self.run = Run(
+            started_at=results.now(),
+            machine=machine.machine(),
+            versions=machine.versions(),
+            commit=machine.commit(),
+            settings=asked.settings(),
+            data=results.checksums(asked.data, _heard(asked)) if asked.data else {},
+        )
+
+    def keep(self, **changes: object) -> None:
+        self.run = msgspec.structs.replace(self.run, **changes)
+        if self._path is not None:
+            results.write(self.run, self._path)
+
+    def skip(self, what: str, why: str) -> None:
+        self.keep(skipped=(*self.run.skipped, Skipped(what, why)))
 
 
-def run(asked: Asked, as_json: bool, html: Path | None) -> None:
-    """Measure and show; html: where the page goes."""
+def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None) -> Run:
+    """Measure and show. html: where the page goes; save: where the run goes, row by row."""
     from .clock import one_core
 
-    kept: list[Row] = []
+    keeper = _Keeper(asked, save)
     drawings: list[Drawing] = []
+    console = Console(stderr=True)
+    until_s = None if asked.budget_s is None else time.monotonic() + asked.budget_s
 
-    def keeping() -> Iterator[Row]:
-        for part in asked.parts:
-            with one_core() if part not in MACHINE else contextlib.nullcontext():
-                for row in _told(part, asked, drawings):
-                    kept.append(row)
+    def keeping(progress: Progress) -> Iterator[Row]:
+        whole = progress.add_task("vocal bench", total=len(asked.parts))
+        for number, part in enumerate(asked.parts):
+            if until_s is not None and time.monotonic() > until_s:
+                keeper.skip(part, "the budget was spent")
+                continue
+
+            def say(what: str, part: str = part) -> None:
+                progress.update(whole, description=f"vocal bench {part}: {what}")
+
+            say("begins")
+            with one_core() if part not in MACHINE else contextlib.nullcontext(), machine.Others() as others:
+                for count, row in enumerate(_rows(part, asked, say, drawings), 1):
+                    say(f"{count} figures, last: {row.name}, {row.condition}, {row.who}")
+                    keeper.keep(rows=(*keeper.run.rows, row))
                     yield row
+                    if until_s is not None and time.monotonic() > until_s:
+                        keeper.skip(f"rest of {part}", "the budget was spent")
+                        break
+            keeper.keep(others={**keeper.run.others, part: round(others.share, 4)})
+            progress.update(whole, completed=number + 1)
+        keeper.keep(is_whole=not keeper.run.skipped)
 
-    show(keeping(), as_json)
-    if html is not None:
-        from .page import page
+    columns = (BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}"))
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    try:
+        with bar as progress:
+            show(keeping(progress), as_json)
+    finally:
+        if html is not None:
+            from .page import page
 
-        html.write_text(page(kept, drawings, asked.with_peers, asked.folds is not None), "utf-8")
+            html.write_text(page(keeper.run, drawings), "utf-8")
+    for one in keeper.run.skipped:
+        console.print(f"not measured: {one.what}: {one.why}", markup=False)
+    for part, share in keeper.run.others.items():
+        if share > machine.BUSY_SHARE:
+            console.print(f"{part}: others used {100.0 * share:.0f} % of this machine meanwhile; trust ratios only")
+    return keeper.run

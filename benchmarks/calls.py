@@ -98,21 +98,28 @@ def mood(calls: list[Judged], condition: str) -> list[Row]:
         change = truth["mood_end"] - truth["mood_start"]
         if abs(change) > 0.5:
             right.append(np.sign(satisfaction.change) == np.sign(change))
+    # The truth's -1 to 1 on the journey's 1 to 10.
+    error = float(np.abs(5.5 + 4.5 * np.array(wanted) - np.array(got)).mean())
+    rows = [Row("mood", "start and end", condition, "vocal", error, "points error", better="lower")]
+    if len(calls) <= 2:
+        return rows
     return [
+        *rows,
         Row("mood", "start and end", condition, "vocal", float(np.corrcoef(wanted, got)[0, 1]), "r"),
         Row("mood", "direction of change", f"{condition}, {len(right)} calls", "vocal", float(np.mean(right)), "share"),
     ]
 
 
-def rows(data: Path | None, folds: Path | None) -> Iterator[Row]:
+def rows(data: Path | None, folds: Path | None, model: Path | None) -> Iterator[Row]:
+    config = _with(model)
     files = truths(data / "calls" / "staged" if data else call_path().parent)
-    calls = [(vocal.analyze(path, notice=True), truth) for path, truth in files]
+    calls = [(vocal.analyze(path, notice=True, config=config), truth) for path, truth in files]
     name = "staged" if data else "demo call"
     yield from boundaries(calls, name)
     yield from tempo(calls, name)
     if len(calls) > 2:
         yield from turns(calls, name)
-        yield from mood(calls, f"{name}, voices trained on")
+    yield from mood(calls, f"{name}, voices trained on" if data else name)
     if folds is None or data is None:
         return
     held = []
@@ -120,7 +127,9 @@ def rows(data: Path | None, folds: Path | None) -> Iterator[Row]:
         models = list(folds.glob(f"*-{truth['customer']}"))
         if len(models) != 1:
             raise InputError(f"{folds}: wanted one model named *-{truth['customer']}, got {len(models)}")
-        (model,) = models
-        config = msgspec.structs.replace(Config(), emotion=EmotionConfig(model=str(model)))
-        held.append((vocal.analyze(path, notice=True, config=config), truth))
+        held.append((vocal.analyze(path, notice=True, config=_with(models[0])), truth))
     yield from mood(held, f"{name}, customer held out")
+
+
+def _with(model: Path | None) -> Config:
+    return msgspec.structs.replace(Config(), emotion=EmotionConfig(model=str(model) if model else ""))

@@ -1,21 +1,80 @@
-"""How speed is measured: CPU time of this process, the best of some repeats, on one core."""
+"""How speed is measured: CPU time of this process, in repeats, on one core, beside how fast the core was meanwhile.
+
+A virtual core is now faster, now slower. `pace` is measured between the repeats with work that is always the same, so
+that two runs can be compared though the machine has changed its pace between them.
+"""
 
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
 
 REPEATS = 5
+USUAL_PACE_MS = 4.0
+"""CPU time of the pace's work on the machine that has pace 1."""
+
+_ROWS, _TURNS = 2000, 220
 
 
-def cpu_s(work: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Least CPU time of some runs: what else the machine does can only slow a run down."""
-    times = []
+class Timed(NamedTuple):
+    """CPU seconds of each repeat, in order; pace: of the core meanwhile, higher is faster."""
+
+    times_s: tuple[float, ...]
+    pace: float
+
+    @property
+    def least_s(self) -> float:
+        return min(self.times_s)
+
+
+@cache
+def _work() -> Callable[[], float]:
+    """Additions and multiplications over 128 kB: arithmetic and cache, as the kernels use them."""
+    one, other = np.linspace(0.0, 1.0, 16 * _ROWS, dtype=np.float32), np.ones(16 * _ROWS, np.float32)
+
+    @njit(nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"})  # type: ignore[untyped-decorator]
+    def turns(one, other, count):  # type: ignore[no-untyped-def]
+        total = np.float32(0.0)
+        for _ in range(count):
+            for n in range(len(one)):
+                other[n] = other[n] * np.float32(0.999) + one[n]
+            total += other[0]
+        return total
+
+    def work() -> float:
+        return float(turns(one, other, _TURNS))
+
+    work()
+    return work
+
+
+def pace() -> float:
+    """How fast this core is now."""
+    work = _work()
+    begun = time.process_time()
+    work()
+    return USUAL_PACE_MS / (1000.0 * max(1e-9, time.process_time() - begun))
+
+
+def timed_cpu(work: Callable[[], object], repeats: int = REPEATS) -> Timed:
+    """CPU time of some runs, each between two looks at the pace."""
+    times, paces = [], [pace()]
     for _ in range(repeats):
         begun = time.process_time()
         work()
         times.append(time.process_time() - begun)
-    return min(times)
+        paces.append(pace())
+    return Timed(tuple(times), float(np.median(paces)))
+
+
+def cpu_s(work: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Least CPU time of some runs: what else the machine does can only slow a run down."""
+    return timed_cpu(work, repeats).least_s
 
 
 @contextmanager

@@ -23,6 +23,7 @@ import numpy as np
 from vocal.types import Emotion
 
 from . import emotion_limits
+from .asked import Asked
 from .corpora import generator
 from .drawings import Confusion, Curve, Drawing
 from .emotion_peers import SETS, by_speaker, functionals, installed
@@ -104,9 +105,8 @@ def dimensions(items: Sequence[Item], given: Answers) -> Iterator[tuple[str, flo
 # --- all of it -------------------------------------------------------------------------------------------------------
 
 
-def prepare(data: Path, folds: Path | None, say: Callable[[str], None]) -> Material:
+def prepare(data: Path, models: Models, say: Callable[[str], None]) -> Material:
     items = read_table(data)
-    models = Models(folds)
     voices = []
     for i, item in enumerate(items):
         if i % 50 == 0:
@@ -197,18 +197,16 @@ def _better(m: Material, corpus: str, peers: Sequence[Said]) -> dict[str, float]
     return found
 
 
-def rows(
-    data: Path, with_peers: bool, folds: Path | None, say: Callable[[str], None], drawings: list[Drawing]
-) -> Iterator[Row]:
-    """data: a folder with emotion.csv; folds: see `Models`."""
-    m = prepare(data, folds, say)
+def rows(data: Path, asked: Asked, say: Callable[[str], None], drawings: list[Drawing]) -> Iterator[Row]:
+    """data: a folder with emotion.csv."""
+    m = prepare(data, Models(asked.folds, asked.model), say)
     lacking = [folder for folder in ("noise", "kerstin_de", "timit_nltk", "fda_ue") if not (data / folder).is_dir()]
     if lacking:
         print(f"emotion: {data} lacks {', '.join(lacking)}; no figures of these", file=sys.stderr)
     for corpus, indices in m.corpora.items():
         for name, count in (("recordings", len(indices)), ("speakers", len(np.unique(m.speakers[indices])))):
             yield Row("emotion: corpora", name, corpus, "truth", count, "")
-    peers = hear_peers(m) if with_peers and installed() else []
+    peers = hear_peers(m) if asked.with_peers and installed() else []
     vocal = hear_vocal(m)
     shares = np.concatenate([m.truth[m.corpora[corpus]] for corpus in (m.heard or m.corpora)])
     labels = [label for label in sorted(KNOWABLE) if label in shares]

@@ -206,7 +206,7 @@ def false_alarms(m: Material, vocal: dict[str, VocalSaid]) -> Iterator[Row]:
     }
     for name, voices, speakers, indices in neutral(m, vocal):
         m.say(f"neutral speech of {name}")
-        models = m.models.held_out(m.of(indices)) if indices is not None else [m.models.shipped] * len(voices)
+        models = m.models.held_out(m.of(indices)) if indices is not None else [m.models.judged] * len(voices)
         if models is None:
             continue
         single = judge([plain(x) for x in voices], models, m.say)
@@ -266,7 +266,7 @@ def not_speech(m: Material) -> Iterator[Row]:
         kinds = {kind: [plain(_line_level(x)) for x in some] for kind, some in sounds(m.data).items() if some} | kinds
     for kind, signals in kinds.items():
         m.say(f"{len(signals)} clips of {kind}")
-        told = tell(signals, m.models.shipped)
+        told = tell(signals, m.models.judged)
         claimed = [e for t in told for e in emotions(t)]
         condition = f"{kind}, {len(signals)} clips"
         share = float(np.mean([bool(emotions(t)) for t in told]))
@@ -338,7 +338,7 @@ def _least_squares(x: Array, truth: Words, asked: Array) -> Words:
 def cost(m: Material) -> Iterator[Row]:
     """By the difference that notice makes to the same calls, the least of some runs."""
     part = "emotion: cost"
-    folder = m.models.shipped.folder
+    folder = m.models.judged.folder
     size_mb = sum(file.stat().st_size for file in folder.glob("*.onnx")) / 1e6
     yield Row(part, "size of the model", "on disk", "vocal", size_mb, "MB", better="lower")
     signals = [plain(x) for x in m.voices[:: max(1, len(m.voices) // 96)]]
@@ -347,7 +347,7 @@ def cost(m: Material) -> Iterator[Row]:
     for _ in range(3):
         for notice in (True, False):
             begun = time.process_time()
-            told: list[Told] = tell(signals, m.models.shipped, notice)
+            told: list[Told] = tell(signals, m.models.judged, notice)
             least[notice] = min(least.get(notice, np.inf), time.process_time() - begun)
             estimates = max(estimates, sum(one.estimates for one in told))
     if not estimates:

@@ -126,25 +126,25 @@ def _letters(name: str) -> str:
 
 
 class Models:
-    """The model that ships, and those of a folder `folds` that never heard a speaker, or a whole corpus.
+    """The model that is judged, and those of a folder `folds` that never heard a speaker, or a whole corpus.
 
     FOLDS/<corpus>-<speaker> never heard that speaker, FOLDS/all-but-<corpus> never heard that corpus.
     """
 
-    def __init__(self, folds: Path | None) -> None:
-        self.shipped = load(None)
+    def __init__(self, folds: Path | None, model: Path | None) -> None:
+        self.judged = load(model)
         self._folds = folds
         self._loaded: dict[Path, EmotionModel] = {}
-        self._heard = [_letters(name) for name in self.shipped.contract.training.get("corpora", [])]
+        self._heard = [_letters(name) for name in self.judged.contract.training.get("corpora", [])]
 
     def has_heard(self, corpus: str) -> bool:
-        """Whether the model that ships was trained on it, as its contract says."""
+        """Whether the judged model was trained on it, as its contract says."""
         return any(_letters(corpus.split("_")[0]) in name for name in self._heard)
 
     def held_out(self, items: Sequence[Item]) -> list[EmotionModel] | None:
         """For each a model that never heard its speaker; None: there is none without folds."""
         if not any(self.has_heard(item.corpus) for item in items):
-            return [self.shipped] * len(items)
+            return [self.judged] * len(items)
         if self._folds is None:
             return None
         return [self._load(self._folds / item.speaker.replace("/", "-")) for item in items]

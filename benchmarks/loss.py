@@ -60,12 +60,12 @@ OTHERS = [
 ]
 
 
-def rows(data: Path | None, drawings: list[Drawing]) -> Iterator[Row]:
-    folder = data / "calls" / "staged" if data else call_path().parent
-    files = calls.truths(folder)
+def rows(data: Path | None, drawings: list[Drawing], folder: Path | None) -> Iterator[Row]:
+    """folder: of the emotion model; None: the one that ships."""
+    files = calls.truths(data / "calls" / "staged" if data else call_path().parent)
     signals = [_signal(path) for path, _ in files]
     truths = [truth for _, truth in files]
-    model = EmotionModel()
+    model = EmotionModel(folder)
     plain = travel(signals, UNDISTURBED, model)
     figures = {UNDISTURBED: list(_figures(UNDISTURBED, plain, plain, truths))}
     yield from figures[UNDISTURBED]

@@ -2,15 +2,33 @@
 
 import json
 import sys
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Literal
 
+import msgspec
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from .clock import Timed
 
-class Row(NamedTuple):
-    """One figure. target: what it should reach, None where nothing is aimed at; better: "higher" or "lower"."""
+Better = Literal["higher", "lower", "neither"]
+
+LEAST_REPEATS = 3
+WIDE = 150
+"""Columns of a table that goes into a file."""
+
+NORMAL_MAD = 1.4826
+"""Of a normal distribution, its standard deviation to its median absolute deviation."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One figure. target: what it should reach, None where nothing is aimed at.
+
+    repeats: every single measurement that `value` was made of, in its unit, be it one; none where the same data always
+    gives the same. pace: how fast the machine was meanwhile, 1 on the one that `clock.pace` calls usual; None where
+    that does not matter.
+    """
 
     part: str
     name: str
@@ -19,7 +37,13 @@ class Row(NamedTuple):
     value: float
     unit: str
     target: float | None = None
-    better: str = "higher"
+    better: Better = "higher"
+    repeats: tuple[float, ...] = ()
+    pace: float | None = None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.part, self.name, self.condition, self.who, self.unit
 
     @property
     def reached(self) -> bool | None:
@@ -27,10 +51,40 @@ class Row(NamedTuple):
             return None
         return self.value >= self.target if self.better == "higher" else self.value <= self.target
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where another run on this machine would find the figure, by how far the repeats lie apart."""
+        if len(self.repeats) < LEAST_REPEATS:
+            return None
+        spread = 2.0 * NORMAL_MAD * float(np.median(np.abs(np.array(self.repeats) - np.median(self.repeats))))
+        return self.value - spread, self.value + spread
+
+    def as_dict(self) -> dict[str, object]:
+        fields = msgspec.structs.asdict(self)
+        return {**fields, "reached": self.reached, "interval": self.interval}
+
     def as_json(self) -> str:
-        fields = self._asdict()
-        del fields["better"]
-        return json.dumps({**fields, "reached": self.reached})
+        """On one line, without what only a comparison needs."""
+        shown = ("part", "name", "condition", "who", "value", "unit", "target", "reached")
+        fields = self.as_dict()
+        return json.dumps({name: fields[name] for name in shown})
+
+
+def timed(
+    part: str,
+    name: str,
+    condition: str,
+    who: str,
+    found: Timed,
+    value: Callable[[float], float],
+    unit: str,
+    target: float | None = None,
+    better: Better = "higher",
+) -> Row:
+    """A row out of timed repeats. value: of the figure, given CPU seconds. What else the machine does can only slow a
+    repeat down, so the best of them counts."""
+    repeats = tuple(value(time_s) for time_s in found.times_s)
+    return Row(part, name, condition, who, value(found.least_s), unit, target, better, repeats, found.pace)
 
 
 def show(rows: Iterable[Row], as_json: bool) -> None:
@@ -44,11 +98,15 @@ def show(rows: Iterable[Row], as_json: bool) -> None:
     for row in rows:
         parts.setdefault(row.part, []).append(row)
     for part, some in parts.items():
-        table = Table("what", "condition", "who", "value", "unit", "target", "", title=part, title_justify="left")
-        for column in (3, 5):
+        table = Table("what", "condition", "who", "value", "", "unit", "target", "", title=part, title_justify="left")
+        for column in (3, 4, 6):
             table.columns[column].justify = "right"
         for row in some:
             target = "" if row.target is None else f"{'≥' if row.better == 'higher' else '≤'} {row.target:.4g}"
             sign = {None: "", True: "[green]reached[/]", False: "[red]not reached[/]"}[row.reached]
-            table.add_row(row.name, row.condition, row.who, f"{row.value:.4g}", row.unit, target, sign)
-        Console().print(table)
+            apart = "" if row.interval is None else f"±{(row.interval[1] - row.value):.2g}"
+            table.add_row(row.name, row.condition, row.who, f"{row.value:.4g}", apart, row.unit, target, sign)
+        console = Console()
+        if not console.is_terminal:
+            console.width = WIDE
+        console.print(table)

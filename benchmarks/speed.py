@@ -1,8 +1,9 @@
 """Speed on one core: the front end alone, stage by stage, for few channels and many; recordings from end to end."""
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from operator import truediv
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,14 @@ from vocal.transports.files import open_call
 from vocal.types import Event, Metadata
 
 from . import peers, stages
-from .clock import cpu_s
-from .rows import Row
+from .clock import REPEATS, timed_cpu
+from .rows import Row, timed
 
 TARGET_CHANNELS = 3500.0
 TARGET_RATIO = 50.0
 CHANNELS = (208, 1008, 2000, 4000)
+QUICK_CHANNELS = (208, 2000)
+QUICK_REPEATS = 3
 LIVE_TICKS = 25
 
 
@@ -38,20 +41,20 @@ def seconds_of(paths: list[Path]) -> float:
     return total
 
 
-def end_to_end(folder: Path | None) -> Iterator[Row]:
+def end_to_end(folder: Path | None, quick: bool) -> Iterator[Row]:
     sets = [("one call", [call_path()])]
     if folder is not None:
         paths = sorted(folder.glob("*.flac"))
-        sets += [("one call, real voices", paths[:1]), (f"{len(paths)} calls at once", paths)]
+        sets += [("one call, real voices", paths[:1]), (f"{len(paths)} calls at once", paths)][: 1 if quick else 2]
     for name, paths in sets:
-        audio_s = seconds_of(paths)
+        rate = partial(truediv, seconds_of(paths))
         for notice in (True, False):
             condition = f"{name}, {'with' if notice else 'without'} emotion"
-            value = audio_s / cpu_s(partial(recordings, paths, notice))
-            yield Row("end to end", "two-channel recordings", condition, "vocal", value, "x real time")
+            found = timed_cpu(partial(recordings, paths, notice), QUICK_REPEATS if quick else REPEATS)
+            yield timed("end to end", "two-channel recordings", condition, "vocal", found, rate, "x real time")
 
 
-def many_channels(speech: np.ndarray) -> Iterator[Row]:
+def many_channels(speech: np.ndarray, counts: Sequence[int]) -> Iterator[Row]:
     """As live: block after block is moved on by one tick, half a second of ticks, until each has had its turn."""
     boundary, nobody = vk.Boundary(), np.zeros(vk.LANES, np.int64)
     lanes = [np.roll(speech, -lane * vk.RATE_HZ)[: LIVE_TICKS * vk.TICK_SAMPLES] for lane in range(vk.LANES)]
@@ -63,16 +66,20 @@ def many_channels(speech: np.ndarray) -> Iterator[Row]:
             for state in blocks:
                 vk.advance(tick, nobody, boundary, state)
 
-    each = []
-    for channels in CHANNELS:
+    each: list[list[float]] = []
+    for channels in counts:
         blocks = [vk.new_state()]
         blocks += [vk.new_state(blocks[0]) for _ in range(1, channels // vk.LANES)]
         move(blocks)  # pages are touched
-        each.append(cpu_s(partial(move, blocks)) / (LIVE_TICKS * vk.TICK_S * channels))
-        condition = f"{channels} channels, tick by tick"
-        yield Row("front end", "channels a core", condition, "vocal", 1 / each[-1], "channels", TARGET_CHANNELS)
-    condition = f"{CHANNELS[-1]} channels against {CHANNELS[0]}"
-    yield Row("front end", "cost of a channel", condition, "vocal", each[-1] / each[0], "ratio", 1.1, "lower")
+        found = timed_cpu(partial(move, blocks))
+        audio_s = LIVE_TICKS * vk.TICK_S * channels
+        each.append([time_s / audio_s for time_s in found.times_s])
+        condition, rate = f"{channels} channels, tick by tick", partial(truediv, audio_s)
+        yield timed("front end", "channels a core", condition, "vocal", found, rate, "channels", TARGET_CHANNELS)
+    condition = f"{counts[-1]} channels against {counts[0]}"
+    ratio = min(each[-1]) / min(each[0])
+    ratios = tuple(many / few for many, few in zip(each[-1], each[0], strict=True))
+    yield Row("front end", "cost of a channel", condition, "vocal", ratio, "ratio", 1.1, "lower", ratios)
     size_kb = sum(getattr(blocks[0], name).nbytes for name in blocks[0]._fields if name != "weights") / vk.LANES / 1e3
     yield Row("front end", "memory of a channel", "its share of a block", "vocal", size_kb, "kB", 300.0, "lower")
 
@@ -81,26 +88,31 @@ def beside_peers(speech: np.ndarray, with_peers: bool) -> Iterator[Row]:
     """A minute of the demo call; Vocal takes sixteen such channels in one go, a peer one."""
     minute = np.ascontiguousarray(speech[: 60 * vk.RATE_HZ])
     channels = [minute] * vk.LANES
-    ours = vk.LANES * 60 / cpu_s(lambda: vk.extract(channels))
     condition = "a minute of speech"
-    yield Row("front end", "channels a core", f"{condition}, all features kept", "vocal", ours, "channels")
+    ours = timed_cpu(lambda: vk.extract(channels))
+    rate = partial(truediv, vk.LANES * 60.0)
+    yield timed("front end", "channels a core", f"{condition}, all features kept", "vocal", ours, rate, "channels")
     if not with_peers:
         return
     for peer in peers.installed((*peers.F0, *peers.SPEECH)):
-        theirs = 60 / cpu_s(partial(peer.hear, minute), 2)
-        yield Row("front end", "channels a core", condition, f"{peer.who} alone", theirs, "channels")
+        theirs = timed_cpu(partial(peer.hear, minute), QUICK_REPEATS)
+        own = partial(truediv, 60.0)
+        yield timed("front end", "channels a core", condition, f"{peer.who} alone", theirs, own, "channels")
         target = TARGET_RATIO if peer.hear is peers.egemaps_f0 else None
-        yield Row("front end", "vocal's channels to theirs", condition, peer.who, ours / theirs, "ratio", target)
+        ratio = rate(ours.least_s) / own(theirs.least_s)
+        ratios = tuple(rate(ours.least_s) / own(time_s) for time_s in theirs.times_s)
+        name = "vocal's channels to theirs"
+        yield Row("front end", name, condition, peer.who, ratio, "ratio", target, repeats=ratios)
 
 
-def rows(data: Path | None, with_peers: bool) -> Iterator[Row]:
+def rows(data: Path | None, with_peers: bool, quick: bool = False) -> Iterator[Row]:
     """data: a folder with calls/staged, or None for the demo call alone."""
     recordings([call_path()], True)
     with open_call(call_path()) as source:
         speech = source.read(80 * vk.RATE_HZ)[:, 0].copy()
     yield from beside_peers(speech, with_peers)
-    yield from many_channels(speech)
+    yield from many_channels(speech, QUICK_CHANNELS if quick else CHANNELS)
     yield from stages.rows(speech)
-    yield from end_to_end(data / "calls" / "staged" if data else None)
+    yield from end_to_end(data / "calls" / "staged" if data else None, quick)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    yield Row("memory", "peak of this process", "all of the above", "vocal", peak_mb, "MB")
+    yield Row("memory", "peak of this process", "all of the above", "vocal", peak_mb, "MB", None, "neither", (peak_mb,))

@@ -22,8 +22,8 @@ from vocal_kernels.spectrum import MEL_FIRST, MEL_LAST, mel_levels, two_autocorr
 from vocal_kernels.speech import boundaries, noise_floor, score
 from vocal_kernels.tempo import syllables
 
-from .clock import cpu_s
-from .rows import Row
+from .clock import Timed, cpu_s, timed_cpu
+from .rows import Row, timed
 
 ROW_BYTES = 4
 REPEATS = 3000
@@ -197,9 +197,17 @@ def rows(speech: np.ndarray) -> Iterator[Row]:
     _make_typical(state)
     frames = REPEATS * HOPS * vk.LANES
     operations_a_s, bytes_a_s = limits()
-    yield Row("cost by stage", "limit of a core", "multiply and add", "machine", operations_a_s / 1e9, "GFLOP/s")
-    yield Row("cost by stage", "limit of a core", "read and write, 512 kB", "machine", bytes_a_s / 1e9, "GB/s")
-    total = 0.0
+    operations, moved = operations_a_s / 1e9, bytes_a_s / 1e9
+    for what, found in (("multiply and add", (operations, "GFLOP/s")), ("read and write, 512 kB", (moved, "GB/s"))):
+        rate, unit = found
+        yield Row("cost by stage", "limit of a core", what, "machine", rate, unit, None, "neither", (rate,))
+
+    def cost(name: str, found: Timed, count: float) -> Row:
+        per = "a frame of 10 ms"
+        return timed("cost by stage", name, per, "vocal", found, lambda s: 1e9 * s / count, "ns", None, "lower")
+
+    every_s: list[tuple[float, ...]] = []
+    paces: list[float] = []
     tick = pcm[: vk.TICK_SAMPLES]
     seconds = len(pcm) // vk.RATE_HZ
     no_scores = np.zeros((0, vk.LANES), np.float32)
@@ -208,16 +216,22 @@ def rows(speech: np.ndarray) -> Iterator[Row]:
         for first in range(0, len(pcm), vk.RATE_HZ):
             whole_kernel(pcm[first : first + vk.RATE_HZ], nobody, boundary, state, no_scores)
 
-    whole_s = cpu_s(all_of_it) / (seconds * vk.LANES / vk.HOP_S)
+    whole, whole_frames = timed_cpu(all_of_it), seconds * vk.LANES / vk.HOP_S
     every = [*stages(), Stage("boundaries", lambda _, s, n: _boundaries(s, boundary, nobody + 10**9, n), 0, 2)]
     for stage in every:
         stage.kernel(tick, state, 1)
-        spent = cpu_s(lambda stage=stage: stage.kernel(tick, state, REPEATS)) / frames
-        total += spent
+        found = timed_cpu(lambda stage=stage: stage.kernel(tick, state, REPEATS))
+        spent = found.least_s / frames
+        every_s.append(found.times_s)
+        paces.append(found.pace)
         possible = max(stage.operations / operations_a_s, stage.rows * ROW_BYTES / bytes_a_s)
-        yield Row("cost by stage", stage.name, "a frame of 10 ms", "vocal", spent * 1e9, "ns")
-        yield Row("cost by stage", stage.name, "operations a frame", "vocal", stage.operations, "FLOP")
-        yield Row("cost by stage", stage.name, "bytes moved a frame", "vocal", stage.rows * ROW_BYTES, "B")
-        yield Row("cost by stage", stage.name, "of the machine's limit", "vocal", 100.0 * possible / spent, "%")
-    yield Row("cost by stage", "sum of the stages", "a frame of 10 ms", "vocal", total * 1e9, "ns")
-    yield Row("cost by stage", "all in one kernel", "a frame of 10 ms", "vocal", whole_s * 1e9, "ns")
+        yield cost(stage.name, found, frames)
+        yield Row("cost by stage", stage.name, "operations a frame", "vocal", stage.operations, "FLOP", None, "neither")
+        yield Row(
+            "cost by stage", stage.name, "bytes moved a frame", "vocal", stage.rows * ROW_BYTES, "B", None, "neither"
+        )
+        share = 100.0 * possible / spent
+        yield Row("cost by stage", stage.name, "of the machine's limit", "vocal", share, "%", None, "neither", (share,))
+    summed = Timed(tuple(map(sum, zip(*every_s, strict=True))), float(np.median(paces)))
+    yield cost("sum of the stages", summed, frames)
+    yield cost("all in one kernel", whole, whole_frames)

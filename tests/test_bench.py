@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from test_cli import vocal
@@ -42,8 +43,8 @@ def test_the_line_is_a_telephone() -> None:
 def test_a_row_says_whether_its_target_is_reached() -> None:
     row = Row("speed", "channels a core", "a minute", "vocal", 3600.0, "channels", 3500.0)
     assert row.reached is True
-    assert row._replace(better="lower").reached is False
-    assert row._replace(target=None).reached is None
+    assert msgspec.structs.replace(row, better="lower").reached is False
+    assert msgspec.structs.replace(row, target=None).reached is None
     assert json.loads(row.as_json())["reached"] is True
 
 

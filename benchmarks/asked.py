@@ -1,0 +1,36 @@
+"""What `vocal bench` was asked for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Asked(NamedTuple):
+    """What is to be measured.
+
+    data: a folder of corpora with truth; without it, what Vocal makes itself. topics: of accuracy; none is all.
+    folds: of models that never heard a speaker, or a corpus. model: a folder; None: the one that ships.
+    quick: less of everything, two minutes in all. budget_s: no part of the work is begun after it, None: no such limit.
+    """
+
+    parts: Sequence[str]
+    topics: Sequence[str]
+    data: Path | None
+    with_peers: bool
+    folds: Path | None
+    model: Path | None = None
+    quick: bool = False
+    budget_s: float | None = None
+
+    def settings(self) -> dict[str, str]:
+        """As a run keeps them; no folder's name, which differs from machine to machine."""
+        return {
+            "parts": " ".join(self.parts),
+            "topics": " ".join(self.topics),
+            "data": "given" if self.data else "none",
+            "peers": "yes" if self.with_peers else "no",
+            "folds": "given" if self.folds else "none",
+            "model": self.model.name if self.model else "shipped",
+            "quick": "yes" if self.quick else "no",
+            "budget_s": "none" if self.budget_s is None else f"{self.budget_s:g}",
+        }

@@ -1,0 +1,193 @@
+"""Runs that are kept, and compared: what changed is seen, what did not is not made up."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import vocal_kernels as vk
+from hypothesis import given
+from hypothesis import strategies as st
+from test_cli import vocal
+from vocal.benchmarks import calls, machine, results, speed
+from vocal.benchmarks.clock import Timed
+from vocal.benchmarks.compare import Change, compare, doubts
+from vocal.benchmarks.results import Run
+from vocal.benchmarks.rows import Row, timed
+
+from vocal.emotion import models_folder
+from vocal.errors import InputError
+
+FAST = Row("front end", "channels a core", "208 channels", "vocal", 3600.0, "channels")
+
+
+def a_run(*rows: Row, **changes: object) -> Run:
+    made = Run(
+        started_at=results.now(),
+        machine=machine.machine(),
+        versions={},
+        commit="",
+        settings={},
+        rows=rows,
+        is_whole=True,
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def one(old: Row, new: Row) -> Change:
+    (change,) = compare(a_run(old), a_run(new))
+    return change
+
+
+def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
+    row = timed("p", "n", "c", "vocal", Timed((0.5, 0.25, 0.3), 1.2), lambda s: 10.0 / s, "1/s", 30.0)
+    assert row.value == 40.0
+    kept = a_run(row, FAST, data={"a.wav": "0"}, others={"speed": 0.01})
+    results.write(kept, tmp_path / "run.json")
+    assert results.read(tmp_path / "run.json") == kept
+    assert not list(tmp_path.glob("*.half"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "wanted what `vocal bench --save` wrote"), ('{"format": 7}', "format 1, got 7"), ("[]", "wanted what")],
+)
+def test_what_is_no_run_is_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "old.json").write_text(text)
+    with pytest.raises(InputError, match=said):
+        results.read(tmp_path / "old.json")
+    result = vocal("bench", "accuracy", "calls", "--compare", tmp_path / "old.json")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_exact_figures_are_compared_as_they_are() -> None:
+    right = Row("mood", "start and end", "staged", "vocal", 0.91, "r")
+    assert one(right, right).verdict == "same"
+    assert one(right, msgspec.structs.replace(right, value=0.905)).verdict == "worse"
+    assert one(right, msgspec.structs.replace(right, value=0.92)).verdict == "better"
+    wrong = Row("tempo", "error", "staged", "vocal", 0.45, "syll/s", better="lower")
+    assert one(wrong, msgspec.structs.replace(wrong, value=0.5)).verdict == "worse"
+    nothing = Row("speech", "false utterances", "tones", "vocal", 0.0, "1/h", better="lower")
+    assert one(nothing, nothing).verdict == "same"
+    assert one(nothing, msgspec.structs.replace(nothing, value=3.0)).verdict == "worse"
+    size = Row("cost", "operations", "a frame", "vocal", 100.0, "FLOP", better="neither")
+    assert one(size, msgspec.structs.replace(size, value=120.0)).verdict == "other"
+
+
+def test_what_only_one_run_has_is_named() -> None:
+    other = msgspec.structs.replace(FAST, who="silero alone")
+    assert [change.verdict for change in compare(a_run(FAST, other), a_run(FAST))] == ["same", "gone"]
+    assert [change.verdict for change in compare(a_run(FAST), a_run(FAST, other))] == ["same", "new"]
+
+
+def at_pace(rng: np.random.Generator, cost_s: float, pace: float) -> Row:
+    times = tuple((cost_s / pace * (1.0 + 0.04 * rng.random(5))).tolist())
+    return timed("p", "n", "c", "vocal", Timed(times, pace), lambda s: 1.0 / s, "1/s")
+
+
+@given(st.integers(0, 10**6), st.floats(0.5, 2.0), st.floats(0.5, 2.0))
+def test_the_machines_pace_is_not_the_codes(seed: int, before: float, after: float) -> None:
+    rng = np.random.default_rng(seed)
+    assert one(at_pace(rng, 1.0, before), at_pace(rng, 1.0, after)).verdict == "same"
+    assert one(at_pace(rng, 1.0, before), at_pace(rng, 1.4, after)).verdict == "worse"
+    assert one(at_pace(rng, 1.4, before), at_pace(rng, 1.0, after)).verdict == "better"
+
+
+def test_doubts_are_named() -> None:
+    old = a_run(FAST, versions={"numpy": "1"}, settings={"quick": "yes"}, data={"a": "0", "b": "1"})
+    new = a_run(FAST, versions={"numpy": "2"}, settings={"quick": "no"}, data={"a": "9", "b": "1"}, is_whole=False)
+    said = " | ".join(doubts(old, new))
+    for part in (
+        "numpy 1 -> 2",
+        "quick yes -> no",
+        "1 recordings are not the same, such as a",
+        "did not come to its end",
+    ):
+        assert part in said
+    assert doubts(old, old) == []
+    assert "another machine" in doubts(old, a_run(machine=machine.Machine("Other", 64, 1.0, "", "")))[0]
+
+
+def channels() -> Run:
+    speech = np.random.default_rng(1).normal(0.0, 0.05, 30 * vk.RATE_HZ).astype(np.float32)
+    rows = [row for row in speed.many_channels(speech, (208,)) if row.name == "channels a core"]
+    assert rows
+    return a_run(*rows)
+
+
+def test_a_slowed_kernel_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    vk.warmup()
+    old, advance = channels(), vk.advance
+
+    def slowed(*given: object) -> object:
+        for _ in range(2):
+            advance(*given)  # type: ignore[arg-type]
+        return advance(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(speed.vk, "advance", slowed)
+    assert {change.verdict for change in compare(old, channels())} == {"worse"}
+
+
+def worsened(folder: Path) -> Path:
+    """The model that ships, which now takes arousal for valence."""
+    shutil.copytree(models_folder() / "emotion", folder)
+    contract = folder / "model.toml"
+    text = contract.read_text("utf-8")
+    names = '["valence", "arousal"]'
+    assert names in text
+    contract.write_text(text.replace(names, '["arousal", "valence"]'), "utf-8")
+    return folder
+
+
+def test_a_worsened_model_is_seen(tmp_path: Path) -> None:
+    old, new = (a_run(*calls.rows(None, None, model)) for model in (None, worsened(tmp_path / "model")))
+    found = {(change.new.part, change.verdict) for change in compare(old, new) if change.new}
+    assert ("mood", "worse") in found
+    assert {("boundaries", "same"), ("tempo", "same")} < found
+    assert not {verdict for _, verdict in found} - {"same", "worse"}
+
+
+def test_the_command_keeps_compares_and_keeps_within_its_budget(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "deep" / "new.json"
+    assert vocal("bench", "accuracy", "calls", "--save", old).returncode == 0
+    result = vocal("bench", "accuracy", "calls", "--save", new, "--compare", old)
+    assert result.returncode == 0, result.stderr
+    assert "figures are the same" in result.stderr
+    kept = results.read(new)
+    assert kept.is_whole
+    assert kept.rows == results.read(old).rows
+    assert kept.versions["numpy"] == np.__version__
+    short = vocal("bench", "accuracy", "calls", "--budget", "0.001", "--save", new)
+    assert short.returncode == 0
+    assert "not measured: rest of accuracy: the budget was spent" in short.stderr
+    kept = results.read(new)
+    assert (len(kept.rows), kept.is_whole) == (1, False)
+    changed = vocal("bench", "accuracy", "calls", "--budget", "0.001", "--compare", old)
+    assert changed.returncode == 1
+    assert "gone" in changed.stderr
+    assert vocal("bench", "accuracy", "--budget", "0").returncode == 2
+
+
+def test_others_work_is_noticed() -> None:
+    def share(work: Callable[[], object]) -> float:
+        with machine.Others() as others:
+            work()
+        return others.share
+
+    import subprocess
+    import sys
+    import time
+
+    burn = "import time\nend = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
+    own = share(lambda: subprocess.run([sys.executable, "-c", burn], check=True))
+    # A process that nobody here started: its parent has gone.
+    orphan = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {burn!r}], start_new_session=True)"
+
+    def beside() -> None:
+        subprocess.run([sys.executable, "-c", orphan], check=True)
+        time.sleep(1.5)
+
+    assert share(beside) > own

@@ -1,0 +1,84 @@
+"""`vocal bench`: measures on this machine."""
+
+import argparse
+import importlib
+from pathlib import Path
+
+from vocal.commands.screen import ERR, Commands, announce_compiling
+from vocal.errors import UsageError
+
+
+def add(commands: Commands) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="measure speed, latency and accuracy on this machine, beside the known peers",
+        description="Measures on one core, live calls and latency on all; peers too, where installed: "
+        "pip install 'vocal[peers]'.",
+    )
+    bench.add_argument("part", choices=("speed", "live", "latency", "rtp", "accuracy", "all"))
+    bench.add_argument(
+        "topics",
+        nargs="*",
+        metavar="TOPIC",
+        help="of accuracy: pitch, speech, tempo, level, clarity, emotion, calls, loss (default: all)",
+    )
+    bench.add_argument("--data", metavar="DIR", help="corpora with truth; without it, what Vocal makes itself")
+    bench.add_argument("--peers", action="store_true", help="measure what peers are installed, too")
+    bench.add_argument("--folds", metavar="DIR", help="emotion models by held-out speaker, for emotion and the calls")
+    bench.add_argument("--model", metavar="DIR", help="judge an emotion model of your own")
+    bench.add_argument("--quick", action="store_true", help="less of everything: about two minutes")
+    bench.add_argument(
+        "--budget", type=float, metavar="SECONDS", help="begin nothing after that; what is left is named"
+    )
+    bench.add_argument("--save", metavar="RUN.json", help="keep the run: machine, versions, settings, every repeat")
+    bench.add_argument("--compare", metavar="OLD.json", help="say what changed since a saved run; exit code 1 if worse")
+    bench.add_argument("--html", metavar="OUT", help="write a page with tables and plots, too")
+    bench.add_argument("--json", action="store_true", help="one JSON object a figure, on standard output")
+    bench.set_defaults(run=_bench)
+
+
+def _bench(given: argparse.Namespace) -> int:
+    folders = {"data": "a folder of corpora", "folds": "a folder of models", "model": "a model's folder"}
+    data, folds, model = (_folder(option, getattr(given, option), wanted) for option, wanted in folders.items())
+    if given.topics and given.part != "accuracy":
+        raise UsageError(f"{given.topics[0]}: topics are of accuracy: vocal bench accuracy {' '.join(given.topics)}")
+    if given.budget is not None and given.budget <= 0.0:
+        raise UsageError(f"--budget: wanted more than 0 s, got {given.budget:g}")
+    bench, asking, comparing, results = (
+        importlib.import_module(f"vocal.benchmarks.{name}")  # benchmarks/, installed beside the rooms
+        for name in ("bench", "asked", "compare", "results")
+    )
+    bench.check(given.topics, data)
+    old = results.read(Path(given.compare)) if given.compare else None
+    html, save = (_writable(option, getattr(given, option)) for option in ("html", "save"))
+    announce_compiling()
+    parts = bench.PARTS if given.part == "all" else (given.part,)
+    asked = asking.Asked(parts, given.topics, data, given.peers, folds, model, given.quick, given.budget)
+    run = bench.run(asked, given.json, html, save)
+    for what, path in (("page", html), ("run", save)):
+        if path is not None:
+            ERR.print(f"{what}: {path}", markup=False, soft_wrap=True)
+    if old is None:
+        return 0
+    changes = comparing.compare(old, run)
+    comparing.show(changes, comparing.doubts(old, run), ERR)
+    return int(any(change.verdict in ("worse", "gone") for change in changes))
+
+
+def _folder(option: str, name: str | None, wanted: str) -> Path | None:
+    if name is not None and not Path(name).is_dir():
+        raise UsageError(f"--{option} {name}: wanted {wanted}")
+    return Path(name) if name else None
+
+
+def _writable(option: str, name: str | None) -> Path | None:
+    """Before minutes are spent on what cannot be kept."""
+    if name is None:
+        return None
+    path = Path(name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a").close()
+    except OSError as error:
+        raise UsageError(f"--{option} {name}: cannot be written: {error.strerror}") from None
+    return path
