@@ -4,10 +4,8 @@ The emotion of an employee is never inferred: `may_infer_emotion` knows the cust
 configuration reaches it. A channel whose role is unknown counts as an employee's.
 """
 
-import hashlib
-import hmac
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
 import msgspec
@@ -37,17 +35,6 @@ def without_inferred(event: E) -> E | None:
     if isinstance(event, Utterance) and event.emotion is not None:
         return msgspec.structs.replace(event, emotion=None)
     return event
-
-
-PSEUDONYM_DAYS = 7
-"""A pseudonym lasts a week, by the calendar: long enough to help, too short to keep a record on somebody."""
-
-
-def pseudonym(name: str, key: bytes, day: date) -> str:
-    """What an agent is called before others: the same for a week, another in the next; only `key` undoes it."""
-    turn = day.toordinal() // PSEUDONYM_DAYS
-    digest = hmac.new(key, f"{turn}:{name}".encode(), hashlib.sha256).hexdigest()
-    return f"A-{digest[:6]}"
 
 
 @dataclass(frozen=True)
