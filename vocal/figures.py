@@ -18,6 +18,7 @@ with whole blocks, and a block is at least 5 people and 50 calls. It holds becau
   could be the same each week: the share of one is the sum of each week's largest. Calls that do not say whose they are
   add nobody, and could all be that one's. In whatever teams somebody works, they are one.
 - a block joined over teams is in no team's report. A call without a team or a queue is in a cell without one.
+- in a distribution no bar is of fewer than 5 calls: thin ends are folded inwards, so nobody is the fastest.
 - of what was dropped only the number of cells is told, in fives, and never a number of calls.
 
 It does not hide that a cell was too small, nor what the agents of a block know of their own calls: five of them who put
@@ -43,6 +44,7 @@ OWN: tuple[Scope, ...] = ("cell", "queue", "team")
 """Of one team alone; the others are joined over teams."""
 
 MOST_OF_ONE = 0.5
+LEAST_IN_BIN = 5
 
 BINS: dict[str, tuple[float, float, int]] = {
     "agent_tempo": (3.0, 0.25, 16),
@@ -148,12 +150,13 @@ class Heads(NamedTuple):
     agents: int
     of_one: int
 
-    def pass_for(self, limits: Limits) -> bool:
-        return (
-            self.agents >= limits.agents
-            and self.calls >= limits.calls
-            and self.of_one <= MOST_OF_ONE * self.calls
-        )
+
+def passes(cells: Sequence[Cell], limits: Limits) -> bool:
+    """Whether these calls together may be told of."""
+    if sum(cell.calls for cell in cells) < limits.calls:
+        return False
+    heads = heads_of(cells)
+    return heads.agents >= limits.agents and heads.of_one <= MOST_OF_ONE * heads.calls
 
 
 def heads_of(cells: Iterable[Cell]) -> Heads:
@@ -227,7 +230,7 @@ def close(
         elif week in published:
             months[month_of(week)] += [cell for cell in own if cell.key not in published[week]]
         else:
-            passing = {cell.key for cell in own if heads_of([cell]).pass_for(limits)}
+            passing = {cell.key for cell in own if passes([cell], limits)}
             periods[week] = [_block([cell], week, "cell") for cell in own if cell.key in passing]
             periods[week] += _counts(own, week, "all")
             months[month_of(week)] += [cell for cell in own if cell.key not in passing]
@@ -258,7 +261,7 @@ def _month(rest: list[Cell], month: str, limits: Limits) -> list[Block]:
             groups[(cell.family, cell.what, *(getattr(cell, name) for name in kept))].append(cell)
         rest = []
         for group in groups.values():
-            if heads_of(group).pass_for(limits):
+            if passes(group, limits):
                 blocks.append(_block(group, month, scope))
             else:
                 rest += group
@@ -267,6 +270,9 @@ def _month(rest: list[Cell], month: str, limits: Limits) -> list[Block]:
 
 def _block(cells: Sequence[Cell], period: str, scope: Scope) -> Block:
     first, heads = cells[0], heads_of(cells)
+    sums = _added(cell.sums for cell in cells)
+    for name in BINS:
+        _fold(sums, name)
     return Block(
         family=first.family,
         what=first.what,
@@ -277,9 +283,22 @@ def _block(cells: Sequence[Cell], period: str, scope: Scope) -> Block:
         touchpoint=first.touchpoint if scope == "cell" else None,
         calls=heads.calls,
         agents=heads.agents,
-        sums=_added(cell.sums for cell in cells),
+        sums=sums,
         squares=_added(cell.squares for cell in cells),
     )
+
+
+def _fold(sums: dict[str, float], name: str) -> None:
+    """Thin ends of a distribution go into what lies next to them towards its middle."""
+    names = [f"{name}.{index}" for index in range(BINS[name][2])]
+    counts = [sums.pop(one, 0) for one in names]
+    middle = counts.index(max(counts))
+    for way in (range(middle), range(len(counts) - 1, middle, -1)):
+        for index in way:
+            if counts[index] < LEAST_IN_BIN:
+                counts[index + way.step] += counts[index]
+                counts[index] = 0
+    sums.update({one: count for one, count in zip(names, counts, strict=True) if count})
 
 
 def _counts(cells: Iterable[Cell], period: str, name: str) -> list[Block]:

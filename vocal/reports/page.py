@@ -4,7 +4,7 @@ import hashlib
 from base64 import b64encode
 from html import escape
 
-from vocal import charts
+from vocal import charts, pictures
 from vocal.types import Language
 
 
@@ -146,6 +146,6 @@ details{display:none}
 }
 """
 
-STYLE = PAGE_STYLE + charts.CHART_STYLE
+STYLE = PAGE_STYLE + charts.CHART_STYLE + pictures.PICTURE_STYLE
 STYLE_HASH = f"sha256-{b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}"
 """By which a content security policy allows it, and no other style in a page."""
