@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from vocal import __version__
-from vocal.api import API, calls, documents, feed, figures, login, pages
+from vocal.api import API, calls, documents, feed, figures, login, own, pages
 from vocal.api.gate import Gate
 from vocal.doors.sip import Telephony
 from vocal.doors.webrtc import Calling, add_routes
@@ -69,6 +69,7 @@ def build_app(service: Service) -> App:
     add_media_routes(api, media, gate.who, gate.limit)
     feed.add_routes(api, service)
     documents.add_routes(api, service, gate)
+    own.add_routes(api, service, gate)
     figures.add_routes(api, service, calling, media, telephony, gate)
     pages.add_routes(api)
 

@@ -82,8 +82,8 @@ class Service:
         await asyncio.to_thread(self.live.stop)
         await asyncio.sleep(0)  # the last hand-over
         self.hub.close()
-        await asyncio.to_thread(self.audit.close)
         self._noting.shutdown()
+        await asyncio.to_thread(self.audit.close)
 
     def _hand_over(self, events: Sequence[LiveEvent]) -> None:
         """In the clock's thread."""
@@ -106,10 +106,6 @@ class Service:
                 for close in self._closers.pop(event.call, []):
                     close(event.reason)
 
-    def protect(self, event: Event) -> Event:
-        """An event as it may be stored: without an agent's name, without a peer's address."""
-        return self.access.pseudonyms.protect(event)
-
     def _note_owner(self, call: str, agent: str) -> None:
         """In a thread of its own: the file waits for the disk."""
         try:
@@ -122,6 +118,10 @@ class Service:
     def reader(self) -> StoreReader | None:
         """What is kept of calls; None: nothing is."""
         return StoreReader(self._store.folder) if isinstance(self._store, Store) else None
+
+    def protect(self, event: Event) -> Event:
+        """An event as it may be stored: without an agent's name, without a peer's address."""
+        return self.access.pseudonyms.protect(event)
 
     def on_end(self, call: str, close: Callable[[str], None]) -> None:
         """`close(reason)` is called on the loop when a call has ended, whoever ended it."""
