@@ -19,6 +19,7 @@ from vocal.doors.webrtc import Calling, add_routes
 from vocal.doors.websocket import MEDIA, MediaDoors, add_media_routes
 from vocal.errors import AccessError, CapacityError, MediaError, UsageError, VocalError
 from vocal.guard import LOOPBACK, App, Guard, Message, Receive, Scope, Send
+from vocal.reports.page import STYLE_HASH
 from vocal.service import Service
 
 
@@ -81,7 +82,14 @@ def build_app(service: Service) -> App:
     server = service.config.server
     hosts = server.hosts or (LOOPBACK if service.is_local else ())
     return Guard(
-        dispatch, server.origins, server.frame_ancestors, hosts, server.most_body, service.is_tls, service.count
+        dispatch,
+        server.origins,
+        server.frame_ancestors,
+        hosts,
+        server.most_body,
+        service.is_tls,
+        (STYLE_HASH,),
+        service.count,
     )
 
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ from vocal.guard import RateLimit, Scope, header
 from vocal.live import Live
 from vocal.oidc import Provider
 from vocal.sinks.hub import Hub
-from vocal.types import Call, CallEnded, Channel, Event, LiveEvent, Metadata
+from vocal.store.reader import StoreReader
+from vocal.store.store import Store
+from vocal.types import Call, CallEnded, CallStarted, Channel, Event, LiveEvent, Metadata
 
 LOG = logging.getLogger("vocal")
 COOKIE = "vocal_session"
@@ -49,6 +52,7 @@ class Service:
         self.access = access or Access()
         self.answers = answers or Answers()
         self.provider = Provider(config.oidc) if config.oidc.issuer else None
+        self._noting = ThreadPoolExecutor(1, "answers")
         self.hub = Hub()
         self.is_tls = is_tls
         self.is_local = is_local
@@ -75,6 +79,7 @@ class Service:
         await asyncio.to_thread(self.live.stop)
         await asyncio.sleep(0)  # the last hand-over
         self.hub.close()
+        self._noting.shutdown()
 
     def _hand_over(self, events: Sequence[LiveEvent]) -> None:
         """In the clock's thread."""
@@ -91,9 +96,24 @@ class Service:
                 except VocalError as error:
                     self.count("store")
                     LOG.error("%s", error)
+            if isinstance(event, CallStarted) and event.metadata.agent:
+                self._noting.submit(self._note_owner, event.call, event.metadata.agent)
             if isinstance(event, CallEnded):
                 for close in self._closers.pop(event.call, []):
                     close(event.reason)
+
+    def _note_owner(self, call: str, agent: str) -> None:
+        """In a thread of its own: the file waits for the disk."""
+        try:
+            self.answers.keep_own(call, agent)
+        except VocalError as error:
+            self.count("answers")
+            LOG.error("%s", error)
+
+    @property
+    def reader(self) -> StoreReader | None:
+        """What is kept of calls; None: nothing is."""
+        return StoreReader(self._store.folder) if isinstance(self._store, Store) else None
 
     def on_end(self, call: str, close: Callable[[str], None]) -> None:
         """`close(reason)` is called on the loop when a call has ended, whoever ended it."""

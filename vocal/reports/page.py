@@ -1,20 +1,23 @@
 """What every report shares: the frame of a page that needs no script and nothing from outside, and its style."""
 
+import hashlib
+from base64 import b64encode
 from html import escape
 
 from vocal import charts
 from vocal.types import Language
 
 
-def page_of(title: str, main: str, footer: str, language: Language) -> str:
-    """A whole page in HTML. main and footer are HTML already."""
-    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+def page_of(title: str, main: str, footer: str, language: Language, forms: bool = False) -> str:
+    """A whole page in HTML. main and footer are HTML already. forms: it is served, and may send forms back."""
+    may_send = "'self'" if forms else "'none'"
+    policy = f"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action {may_send}"
     return (
         f'<!DOCTYPE html>\n<html lang="{language}"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
-        f"<title>{escape(title)}</title><style>{PAGE_STYLE}{charts.CHART_STYLE}</style></head>"
+        '<meta name="color-scheme" content="light dark"><meta name="referrer" content="same-origin">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
         f"<body>{charts.CHART_SYMBOLS}<main>{main}</main><footer>{footer}</footer></body></html>\n"
     )
 
@@ -142,3 +145,7 @@ details{display:none}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 }
 """
+
+STYLE = PAGE_STYLE + charts.CHART_STYLE
+STYLE_HASH = f"sha256-{b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}"
+"""By which a content security policy allows it, and no other style in a page."""
