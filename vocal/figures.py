@@ -34,6 +34,8 @@ from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from vocal.policy import LEAST_AGENTS, LEAST_CALLS
+
 N = TypeVar("N", int, float)
 
 Family = Literal["calls", "voice", "customer", "mood", "cue", "cue_tempo", "cue_mood", "cue_answer", "cells"]
@@ -62,8 +64,8 @@ BINS: dict[str, tuple[float, float, int]] = {
 class Limits(msgspec.Struct, frozen=True):
     """How many a block is of, at least."""
 
-    agents: int = 5
-    calls: int = 50
+    agents: int = LEAST_AGENTS
+    calls: int = LEAST_CALLS
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):

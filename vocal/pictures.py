@@ -96,7 +96,8 @@ border:1px solid var(--soft);border-radius:.5rem;padding:.45rem .6rem;min-height
 .also{margin-top:.75rem;font-size:.92rem}
 :root{--soft-blue:#8fb4d8;--soft-amber:#d9ab52}
 @media screen and (prefers-color-scheme:dark){:root{--soft-blue:#44698f;--soft-amber:#8f6c2a}}
-@media (max-width:44rem){.panels{grid-template-columns:repeat(auto-fit,minmax(13rem,1fr))}.panels .double{grid-column:auto}}
+@media (max-width:44rem){.panels{grid-template-columns:repeat(auto-fit,minmax(13rem,1fr))}
+.panels .double{grid-column:auto}}
 @media (max-width:34rem){.heat td{min-width:3.4rem;padding:.4rem .1rem}.heat .spark,.heat .course{display:none}
 .heat tbody th{hyphens:auto;overflow-wrap:break-word;font-size:.95rem}
 .effects,.effects tbody,.effects tr,.effects td,.effects th{display:block}.effects thead{display:none}
@@ -239,12 +240,12 @@ def histogram(
             f'height="{_n(bottom - top + 8)}"/>'
         )
     for index, one in enumerate(bars):
-        for at, value in enumerate(one.counts):
+        for place, value in enumerate(one.counts):
             tall = value / most * height * (0.8 if index else 1.0)
             if value:
                 y = axis + 18.0 if index else axis - tall
                 parts.append(
-                    f'<rect class="bar {one.style}" x="{_n(column * at + 1)}" y="{_n(y)}" '
+                    f'<rect class="bar {one.style}" x="{_n(column * place + 1)}" y="{_n(y)}" '
                     f'width="{_n(column - 2)}" height="{_n(tall)}" rx="1.5"/>'
                 )
         at = x(one.mean)
@@ -254,16 +255,15 @@ def histogram(
         parts.append(f'<line class="mean" x1="{_n(at)}" x2="{_n(at)}" y1="{_n(ends[0])}" y2="{_n(ends[1])}"/>')
         y = bottom + 1.0 if index else top - 8.0
         parts.append(
-            f'<text class="strong halo" x="{_n(at + shift)}" y="{_n(y)}" text-anchor="{anchor}">{escape(one.label)}</text>'
+            f'<text class="strong halo" x="{_n(at + shift)}" y="{_n(y)}" text-anchor="{anchor}">'
+            f"{escape(one.label)}</text>"
         )
     parts.append(f'<line class="guide" x1="0" x2="{_n(width)}" y1="{_n(axis)}" y2="{_n(axis)}"/>')
     every = max(1, round(count / labels))
     for index in range(0, count + 1, every):
         anchor = "start" if index == 0 else "end" if index == count else "middle"
-        at = low + index * step
-        parts.append(
-            f'<text x="{_n(column * index)}" y="{_n(axis + 13)}" text-anchor="{anchor}">{escape(write(at))}</text>'
-        )
+        label = escape(write(low + index * step))
+        parts.append(f'<text x="{_n(column * index)}" y="{_n(axis + 13)}" text-anchor="{anchor}">{label}</text>')
     return picture(words, width, bottom + (6.0 if both else 18.0), parts)
 
 
@@ -284,8 +284,8 @@ def columns(words: Words, counts: Sequence[int], labels: Sequence[str]) -> str:
 
 
 def spark(values: Sequence[float], reach: tuple[float, float], falls: int | None) -> str:
-    """Mood of the quarters as a small curve between two values that all rows share, its deepest fall (the step's number,
-    from 0) marked. Its numbers stand beside it, so readers who do not see it miss nothing."""
+    """Mood of the quarters as a small curve between two values that all rows share, its deepest fall (the step's
+    number, from 0) marked. Its numbers stand beside it, so readers who do not see it miss nothing."""
     low, high = reach
     xs = [8.0 + 38.0 * index for index in range(len(values))]
     ys = [46.0 - (value - low) / max(high - low, 0.1) * 38.0 for value in values]

@@ -232,7 +232,8 @@ class _Page:
             )
         return (
             f'<section aria-labelledby="pictures"><h2 id="pictures">{self.t("journey.pictures")}</h2>'
-            f'<p class="lead">{self.t("journey.pictures_text")}</p><div class="multiples">{"".join(figures)}</div></section>'
+            f'<p class="lead">{self.t("journey.pictures_text")}</p>'
+            f'<div class="multiples">{"".join(figures)}</div></section>'
         )
 
     def table(self) -> str:
@@ -252,8 +253,8 @@ class _Page:
             f'<section aria-labelledby="table"><h2 id="table">{title}</h2>'
             f'<p class="lead">{self.t("journey.table_text")}</p>'
             f'<div class="scroll" tabindex="0" role="region" aria-label="{title}"><table class="heat"><thead><tr>'
-            f'<th scope="col">{self.t("team.falls.where")}</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-            f'</div><p class="note after">{self.t("journey.empty_text", **self.limits)}</p></section>'
+            f'<th scope="col">{self.t("team.falls.where")}</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody>'
+            f'</table></div><p class="note after">{self.t("journey.empty_text", **self.limits)}</p></section>'
         )
 
     def _cell(self, one: Stage | None) -> str:

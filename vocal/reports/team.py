@@ -30,7 +30,7 @@ _FLOORS = (5, 10, 20, 50, 100)
 
 
 class Story(msgspec.Struct, frozen=True):
-    """A good moment as it occurred in `calls` calls: why and in which quarter, and where satisfaction began and ended."""
+    """A good moment as it occurred in `calls` calls: why, in which quarter, and where satisfaction began and ended."""
 
     why: str
     quarter: int
@@ -407,16 +407,16 @@ def team_rows(report: TeamReport) -> list[dict[str, Any]]:
         for index, count in enumerate(voice.counts):
             row("voices", f"from_{voice.low + index * voice.width:g}", count, report.voice_calls, what=voice.measure)
     for cue in report.cues:
-        for measure, value, margin, calls in (
+        for measure, change, margin, calls in (
             ("tempo_change_syll_s", cue.tempo_change_syll_s, cue.tempo_margin, cue.calls),
             ("mood_change", cue.mood_change, cue.mood_margin, cue.calls),
             ("does_not_fit", cue.does_not_fit, None, cue.answered),
         ):
-            if value is not None:
-                row("cues", measure, value, calls, what=cue.rule, margin=margin)
-    for name, value in msgspec.structs.asdict(report.quality).items():
-        if isinstance(value, int | float):
-            row("quality", name, value, report.calls)
+            if change is not None:
+                row("cues", measure, change, calls, what=cue.rule, margin=margin)
+    for name, figure in msgspec.structs.asdict(report.quality).items():
+        if isinstance(figure, int | float):
+            row("quality", name, figure, report.calls)
     for model, calls in report.quality.models.items():
         row("quality", "model_calls", calls, report.calls, what=model)
     return rows

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from html import escape
 
 from vocal import pictures
@@ -33,6 +33,16 @@ def team_page(report: TeamReport, language: Language, top: str = "") -> str:
         body.append(page.nothing())
     title = f"{text('team.title', language)}: {report.team}"
     return page_of(title, "".join(body), page.footer(), language, forms=bool(top))
+
+
+def choice_page(teams: Sequence[tuple[str, str]], language: Language) -> str:
+    """Names of teams of which there is something to show, with where that is."""
+    items = "".join(f'<li><a href="{escape(where)}"><b>{escape(name)}</b></a></li>' for name, where in teams)
+    title = text("team.title", language)
+    said = text("team.which" if teams else "team.nobody", language)
+    listed = f'<nav aria-label="{escape(title)}"><ul class="rooms">{items}</ul></nav>' if teams else ""
+    main = f'<header><h1>{escape(title)}</h1><p class="lead">{escape(said)}</p></header>{listed}'
+    return page_of(title, main, f'<p class="made">{escape(text("report.how.made_by", language))}</p>', language)
 
 
 def day_of(iso: str, language: Language) -> str:
@@ -216,8 +226,8 @@ class _Page:
             body = (
                 f'<p class="lead">{self.t("team.falls.lead")}</p><div class="scroll" tabindex="0" role="region" '
                 f'aria-label="{title}"><table class="heat"><thead><tr><th scope="col">{self.t("team.falls.where")}</th>'
-                f'<th scope="col" class="course">{self.t("team.falls.course")}</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
-                f'</div><p class="note after">{self.t("team.falls.caption")}</p>'
+                f'<th scope="col" class="course">{self.t("team.falls.course")}</th>{heads}</tr></thead>'
+                f'<tbody>{rows}</tbody></table></div><p class="note after">{self.t("team.falls.caption")}</p>'
             )
         return self._section("falls", title, body + self._pains())
 

@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 
 from vocal.errors import StoreError
 from vocal.figures import BINS, Block, Cell, Family, Limits, close, span_of, week_of
-from vocal.record import QUARTERS, RECOVERED_BELOW
+from vocal.record import QUARTERS, RECOVERED_BELOW, CallRecord
 from vocal.store.files import PART, Files, GoneError
-from vocal.store.schema import rows_of, schema_of, table_of
+from vocal.store.reader import StoreReader
+from vocal.store.schema import rows_of, table_of
 
 HELD = "held/cells.parquet"
 FIGURES = "figures"
@@ -48,19 +49,19 @@ LEVELS = (4.0, 7.0)
 _UNTIL = b"vocal.until"
 
 
-def roll(files: Files, now: datetime, said: Said, limits: Limits) -> None:
-    """Add the calls of the days that are over, and close the weeks and months that are. Raises StoreError."""
+def roll(reader: StoreReader, now: datetime, said: Said, limits: Limits) -> None:
+    """Add the calls of the days that are over, and close the weeks and months that are. To be done before records are
+    pruned. Raises StoreError."""
+    files = reader.files
     until = (now - GRACE).astimezone(UTC).date() - timedelta(days=1)
     cells, added = _held(files)
     if added is not None and added >= until:
         return
-    cells += cells_of(_records(files, added, until), said)
+    cells += cells_of(_records(reader, added, until), said)
     closed = close(cells, until, limits, _published(files, {cell.week for cell in cells}))
     for period, blocks in sorted(closed.periods.items()):
         files.write_table(f"{FIGURES}/{period}{PART}", table_of(Block, blocks))
-    table = table_of(Cell, closed.held)
-    stamped = {**(table.schema.metadata or {}), _UNTIL: until.isoformat().encode()}
-    files.write_table(HELD, table.replace_schema_metadata(stamped))
+    _hold(files, closed.held, until)
 
 
 def blocks_in(files: Files, first: date | None = None, last: date | None = None) -> list[Block]:
@@ -91,9 +92,7 @@ def forget(files: Files, calls: Iterable[tuple[str, str | None, str | None, str 
     keys = {(week_of(_day(filed)), *key) for filed, *key in calls}
     kept = [cell for cell in held if (cell.week, cell.team, cell.queue, cell.touchpoint) not in keys]
     if until is not None and len(kept) < len(held):
-        table = table_of(Cell, kept)
-        stamped = {**(table.schema.metadata or {}), _UNTIL: until.isoformat().encode()}
-        files.write_table(HELD, table.replace_schema_metadata(stamped))
+        _hold(files, kept, until)
     return len(held) - len(kept)
 
 
@@ -126,6 +125,12 @@ def _held(files: Files) -> tuple[list[Cell], date | None]:
         raise StoreError(f"{files.where}/{HELD}: wanted cells of figures: {error}") from None
 
 
+def _hold(files: Files, cells: list[Cell], until: date) -> None:
+    table = table_of(Cell, cells)
+    stamped = {**(table.schema.metadata or {}), _UNTIL: until.isoformat().encode()}
+    files.write_table(HELD, table.replace_schema_metadata(stamped))
+
+
 def _published(files: Files, weeks: Iterable[str]) -> dict[str, set[tuple[Any, ...]]]:
     """The keys of the blocks of each period that is closed; of weeks that nobody asks for none."""
     wanted, found = set(weeks), {}
@@ -135,10 +140,10 @@ def _published(files: Files, weeks: Iterable[str]) -> dict[str, set[tuple[Any, .
     return found
 
 
-def _read(files: Files, name: str, columns: list[str] | None = None) -> Any:
+def _read(files: Files, name: str) -> Any:
     try:
         with files.open(name) as file:
-            return pq.read_table(file, columns=columns)
+            return pq.read_table(file)
     except pa.ArrowException as error:
         raise StoreError(f"{files.where}/{name}: wanted Parquet: {error}") from None
 
@@ -146,23 +151,16 @@ def _read(files: Files, name: str, columns: list[str] | None = None) -> Any:
 # Records -> cells
 
 
-def _records(files: Files, after: date | None, until: date) -> Any:
+def _records(reader: StoreReader, after: date | None, until: date) -> Any:
     """The columns of the records that were filed after the one day and until the other, each call once."""
-    parts = []
-    for entry in files.parts("calls"):
-        try:
-            parts.append(_read(files, entry.name, list(COLUMNS)))
-        except StoreError:
-            continue  # half, foreign or gone: StoreReader.problems tells
-    if not parts:
-        return None
-    table = pa.concat_tables(parts, promote_options="default")
+    table = reader.table(CallRecord, columns=COLUMNS)
     day = pc.utf8_slice_codeunits(table["filed_at"], 0, 10)
     wanted = pc.less_equal(day, until.isoformat())
     if after is not None:
         wanted = pc.and_(wanted, pc.greater(day, after.isoformat()))
     table = table.filter(wanted)
-    _, first = np.unique(table["call"].to_numpy(zero_copy_only=False).astype(str), return_index=True)
+    names = pc.binary_join_element_wise(table["call"], table["started_at"], "/")
+    _, first = np.unique(names.to_numpy(zero_copy_only=False).astype(str), return_index=True)
     return table.take(pa.array(np.sort(first))) if len(first) < table.num_rows else table
 
 
@@ -283,8 +281,8 @@ def _coded(column: Any) -> tuple[list[str | None], Any]:
 
 
 def cells_of(table: Any, said: Said) -> list[Cell]:
-    """Records, as a table of `COLUMNS` (None: none), as cells of every family."""
-    if table is None or not table.num_rows:
+    """Records, as a table of `COLUMNS`, as cells of every family."""
+    if not table.num_rows:
         return []
     groups = _groups(table)
     number = {name: _numbers(table[name]) for name in COLUMNS if _is_number(table[name].type)}
