@@ -39,9 +39,14 @@ ROOMS: dict[str, set[str]] = {
     "record": {"types", "errors"},
     "store": set(),
     "store.files": {"errors"},
-    "store.schema": {"types", "record"},
-    "store.store": {"types", "errors", "policy", "record", "store.schema"},
-    "store.reader": {"types", "errors", "record", "store.files", "store.schema"},
+    "store.schema": {"types", "errors", "record"},
+    "store.log": {"types", "errors", "policy", "store.files"},
+    "store.parts": {"types", "record", "store.files", "store.log", "store.schema"},
+    "store.reader": {"types", "errors", "record", "store.files", "store.log", "store.parts", "store.schema"},
+    "store.store": {
+        *("types", "errors", "policy"),
+        *("store.files", "store.log", "store.parts", "store.reader", "store.schema"),
+    },
     "figures": {"policy"},
     "store.figures": {"errors", "figures", "record", "store.files", "store.reader", "store.schema"},
     "reports": set(),
@@ -159,9 +164,8 @@ HOMES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("replays.rtp", "doctor"), "run"),
     },
     "pyarrow": {
-        **dict.fromkeys(
-            ("store.files", "store.schema", "store.store", "store.reader", "store.figures", "doctor"), "run"
-        ),
+        **dict.fromkeys(("store.files", "store.log", "store.parts", "store.reader", "store.schema", "doctor"), "run"),
+        "store.figures": "run",
         "analysis": "typing only",
     },
     "rich": {

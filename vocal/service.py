@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import vocal_kernels as vk
@@ -21,7 +20,7 @@ from vocal.answers import Answers
 from vocal.audit import Audit
 from vocal.config import Config
 from vocal.emotion import EmotionModel
-from vocal.errors import AccessError, UsageError, VocalError
+from vocal.errors import AccessError, StoreError, UsageError, VocalError
 from vocal.figures import Limits
 from vocal.guard import RateLimit, Scope, header
 from vocal.live import Live
@@ -34,7 +33,6 @@ from vocal.types import Call, CallEnded, CallStarted, Channel, Event, LiveEvent,
 
 LOG = logging.getLogger("vocal")
 COOKIE = "vocal_session"
-ROLL_S = 3600.0
 PROTOCOL = "vocal"
 """Of WebSockets; beside it a browser's page elsewhere may offer `vocal.token.TOKEN`, for it can send no header."""
 
@@ -47,7 +45,7 @@ class Service:
         config: Config = Config(),
         access: Access | None = None,
         live: Callable[[Callable[[Sequence[LiveEvent]], None]], Live] | None = None,
-        store: Callable[[Any], None] | None = None,
+        store: Store | Callable[[Event], None] | None = None,
         is_tls: bool = False,
         is_local: bool = True,
         answers: Answers | None = None,
@@ -63,7 +61,8 @@ class Service:
         self.is_tls = is_tls
         self.is_local = is_local
         self.is_ready = False
-        self._store = store
+        self.store = store if isinstance(store, Store) else None
+        self._told = store if self.store is None else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closers: dict[str, list[Callable[[str], None]]] = {}
         make = live or (lambda sink: Live(sink, config, load_live_emotion(config)))
@@ -78,14 +77,19 @@ class Service:
         self._loop = asyncio.get_running_loop()
         vk.warmup()
         self.live.start()
-        self._roller = self._loop.create_task(self._rolling())
+        if self.store is not None:
+            self.store.hourly(self.roll_figures)
         self.is_ready = True
 
     async def stop(self) -> None:
         self.is_ready = False
-        self._roller.cancel()
         await asyncio.to_thread(self.live.stop)
         await asyncio.sleep(0)  # the last hand-over
+        if self.store is not None:
+            try:
+                await asyncio.to_thread(self.store.close)
+            except StoreError as error:
+                LOG.error("%s", error)
         self.hub.close()
         self._noting.shutdown()
         await asyncio.to_thread(self.audit.close)
@@ -98,13 +102,11 @@ class Service:
     def take(self, events: Sequence[LiveEvent]) -> None:
         self.hub.take(events)
         self.live.wants_levels = self.hub.wants_levels
+        if self.store is not None:
+            self.store.take(events)
         for event in events:
-            if self._store is not None and isinstance(event, Event):
-                try:
-                    self._store(self.protect(event))
-                except VocalError as error:
-                    self.count("store")
-                    LOG.error("%s", error)
+            if self._told is not None and isinstance(event, Event):
+                self._told(self.protect(event))
             if isinstance(event, CallStarted) and event.metadata.agent:
                 self._noting.submit(self._note_owner, event.call, event.metadata.agent)
             if isinstance(event, CallEnded):
@@ -122,7 +124,7 @@ class Service:
     @property
     def reader(self) -> StoreReader | None:
         """What is kept of calls; None: nothing is."""
-        return StoreReader(self._store.folder) if isinstance(self._store, Store) else None
+        return None if self.store is None else self.store.reader()
 
     @property
     def limits(self) -> Limits:
@@ -130,18 +132,9 @@ class Service:
         return Limits(self.config.privacy.least_agents, self.config.privacy.least_calls)
 
     def roll_figures(self) -> None:
-        """Sum up what days, weeks and months that are over leave behind. Not on the event loop."""
+        """Sum up what days, weeks and months that are over leave behind, before their calls are pruned."""
         if (reader := self.reader) is not None:
             roll(reader, datetime.now(UTC), self.answers.feedback_by_cue(), self.limits)
-
-    async def _rolling(self) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(self.roll_figures)
-            except (VocalError, OSError) as error:
-                self.count("figures")
-                LOG.error("%s", error)
-            await asyncio.sleep(ROLL_S)
 
     def protect(self, event: Event) -> Event:
         """An event as it may be stored: without an agent's name, without a peer's address."""
