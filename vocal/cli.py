@@ -449,7 +449,7 @@ def _serve(given: argparse.Namespace) -> int:
         _store(given.store or config.store.folder),
         is_tls,
         given.host in LOOPBACK_NAMES and not config.server.proxies,
-        Answers(config.server.answers or accounts),
+        Answers(config.server.answers or accounts, keep=config.retention.times.calls),
     )
 
     def on_ready(port: int) -> None:
