@@ -115,6 +115,10 @@ class Service:
             LOG.error("%s", error)
 
     @property
+    def keeps(self) -> bool:
+        return isinstance(self._store, Store)
+
+    @property
     def reader(self) -> StoreReader | None:
         """What is kept of calls; None: nothing is."""
         return StoreReader(self._store.folder) if isinstance(self._store, Store) else None
