@@ -4,7 +4,7 @@ import hashlib
 from base64 import b64encode
 from html import escape
 
-from vocal import charts
+from vocal import charts, pictures
 from vocal.types import Language
 
 
@@ -247,6 +247,6 @@ form,.buttons,.private a,.keep h3,.keep h3+p,.shorter,.keep form+p,.problem{disp
 }
 """
 
-STYLE = PAGE_STYLE + SERVED_STYLE + charts.CHART_STYLE
+STYLE = PAGE_STYLE + SERVED_STYLE + charts.CHART_STYLE + pictures.PICTURE_STYLE
 STYLE_HASH = f"sha256-{b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}"
 """By which a content security policy allows it, and no other style in a page."""
