@@ -110,7 +110,7 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
             own = answers.own_calls(principal.agent)
             records, more = store.records(calls=own[start:end])[::-1], len(own) > end
         else:
-            wanted = shares if principal.role == "lead" else None
+            wanted = list(shares) if principal.role == "lead" else None
             all_of_them = store.records(calls=wanted)[::-1]
             if principal.role == "lead":
                 all_of_them = [one for one in all_of_them if one.team is not None and one.team == principal.team]
