@@ -451,7 +451,7 @@ def _serve(given: argparse.Namespace) -> int:
         _store(config, given.store, access.pseudonyms.protect),
         is_tls,
         given.host in LOOPBACK_NAMES and not config.server.proxies,
-        Answers(config.server.answers or accounts),
+        Answers(config.server.answers or accounts, keep=config.retention.times.calls),
     )
 
     def on_ready(port: int) -> None:

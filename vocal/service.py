@@ -122,6 +122,10 @@ class Service:
             LOG.error("%s", error)
 
     @property
+    def keeps(self) -> bool:
+        return isinstance(self._store, Store)
+
+    @property
     def reader(self) -> StoreReader | None:
         """What is kept of calls; None: nothing is."""
         return None if self.store is None else self.store.reader()
