@@ -10,6 +10,7 @@ const PAGES = {
   coach: ["/coach", ["lead", "local"]],
   softphone: ["/softphone", ["agent", "local"]],
   operator: ["/docs", ["operator", "local", "agent", "lead", "ingest"]],
+  privacy: ["/privacy", ["agent", "lead", "auditor", "operator", "local"]],
   metrics: ["/metrics", ["operator", "local"]],
 };
 
