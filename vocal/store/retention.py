@@ -12,6 +12,7 @@ import msgspec
 
 from vocal.policy import Retention
 from vocal.record import CallRecord
+from vocal.store import figures
 from vocal.store.erasure import PROOFS, Proof
 from vocal.store.files import Entry, Files, GoneError, day_of
 from vocal.store.rewrite import Changed, reading, without_calls
@@ -80,6 +81,7 @@ def prune(
         except ValueError as error:
             LOG.warning("%s: it goes with its day: %s", one.name, error)
     on_progress(len(dues), len(dues))
+    figures.prune(files, (now - retention.team_figures).date())
     for entry in files.entries(PROOFS):
         if _told_at(files, entry) <= now - retention.audit:
             files.delete(entry.name)
