@@ -41,7 +41,7 @@ ROOMS: dict[str, set[str]] = {
     "store.files": {"errors"},
     "store.schema": {"types", "errors", "record"},
     "store.log": {"types", "errors", "policy", "store.files"},
-    "store.parts": {"types", "record", "store.files", "store.log", "store.schema"},
+    "store.parts": {"types", "errors", "record", "store.files", "store.log", "store.schema"},
     "store.reader": {"types", "errors", "record", "store.files", "store.log", "store.parts", "store.schema"},
     "store.store": {
         *("types", "errors", "policy"),

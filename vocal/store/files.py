@@ -233,6 +233,7 @@ class Lock:
     def __init__(self, folder: Path, name: str = "lock") -> None:
         self._folder, self._path = folder, folder / name
         self._file = -1
+        self._run: int | None = None
         self.is_whole = False
         self.take()
 
@@ -252,7 +253,7 @@ class Lock:
                 return
             self.release()
         try:
-            fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, 0, 0, 0, 0))
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, 0, 0, 1, 0))
         except OSError as error:
             holder = os.pread(file, 200, 0).decode(errors="replace").strip()
             os.close(file)
@@ -268,15 +269,25 @@ class Lock:
             os.ftruncate(file, 0)
             os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
+        if self._run is not None:
+            self.run(self._run)
+
+    def run(self, number: int) -> None:
+        """Each run has a byte of its own behind the first, which is everybody's."""
+        self._run = number
+        kind = fcntl.F_WRLCK if self.is_whole else fcntl.F_RDLCK
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, 0, number + 1, 1, 0))
+
     @staticmethod
-    def is_held(folder: Path, name: str = "lock") -> bool:
-        """Whether anybody holds it, without taking it."""
+    def is_running(folder: Path, run: int, name: str = "lock") -> bool:
+        """Whether that run holds it, asked without taking it."""
         try:
             file = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return False
         try:
-            found = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
+            found = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, run + 1, 1, 0))
         finally:
             os.close(file)
         return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)

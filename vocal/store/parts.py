@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vocal.errors import StoreError
 from vocal.record import CallRecord, record_of
 from vocal.store import log
 from vocal.store.files import HALF, PART, Entry, Files, part_name
@@ -80,19 +81,32 @@ def _by_day(parts: Iterable[Entry]) -> dict[str, list[Entry]]:
     return found
 
 
-def valid_parts(files: Files, kind: str, first: date | None = None, last: date | None = None) -> list[Entry]:
-    """The parts of one kind that count, of the days from `first` to `last`, in the order of day and log."""
+def valid_parts(
+    files: Files, kind: str, first: date | None = None, last: date | None = None
+) -> tuple[list[Entry], list[Entry]]:
+    """The parts of one kind that count, of the days from `first` to `last`, in the order of day and log; and the parts
+    of `calls` beside them, which have the very same calls."""
     # A part that came while others went is in no listing for sure; two that are alike left nothing out.
     before = None
     while before != (now := (files.parts(kind, first, last), files.parts("calls", first, last))):
         before = now
-    calls = _by_day(now[1])
+    filed = _not_superseded(now[1])
+    of_day = _by_day(filed)
+    valid = [
+        part
+        for day, parts in _by_day(_not_superseded(now[0])).items()
+        for part in parts
+        if any(covers(one.name, part.name) for one in of_day.get(day, ()))
+    ]
+    return valid, filed
+
+
+def _not_superseded(parts: Iterable[Entry]) -> list[Entry]:
     return [
         part
-        for day, parts in _by_day(now[0]).items()
-        for part in parts
-        if not any(part.name != other.name and covers(other.name, part.name) for other in parts)
-        and any(covers(one.name, part.name) for one in calls.get(day, ()))
+        for own in _by_day(parts).values()
+        for part in own
+        if not any(part.name != other.name and covers(other.name, part.name) for other in own)
     ]
 
 
@@ -109,7 +123,7 @@ def read_part(
     """
     with files.open(name) as file:
         try:
-            part = pq.ParquetFile(file)
+            part = pq.ParquetFile(file)  # its columns one by one: parts are read side by side already
             why = check_schema(kind, part.schema_arrow, f"{files.where}/{name}")
             if why is not None:
                 raise ValueError(why)
@@ -117,9 +131,9 @@ def read_part(
             held = set(part.schema_arrow.names)
             taken = [column for column in wanted if column in held]
             if calls is None:
-                return as_now(kind, part.read(taken), wanted)
+                return as_now(kind, part.read(taken, use_threads=False), wanted)
             groups = _groups_with(part.metadata, sorted(calls))
-            table = part.read_row_groups(groups, list(dict.fromkeys(("call", *taken))))
+            table = part.read_row_groups(groups, list(dict.fromkeys(("call", *taken))), use_threads=False)
             found = table.filter(pc.is_in(table["call"], pa.array(calls, pa.string())))
             return as_now(kind, found.select(taken), wanted)
         except (pa.ArrowException, OSError) as error:
@@ -152,7 +166,9 @@ class Parts:
         self._is_tidy = False
 
     def tidy(self) -> None:
-        """Takes away what was half done when its writer was killed."""
+        """Takes away what was half done when its writer was killed, or the disk failed."""
+        # First it must be sure what was done: what the disk said of the last try may be wrong either way.
+        log.save_state(self.log_files, self.state)
         for folder in (FOLDER, *NAMES):
             for files in {self.files, self.log_files}:
                 for entry in files.entries(folder) if files.is_local else ():
@@ -178,12 +194,11 @@ class Parts:
         self._is_tidy = True
 
     def _compact_run(self, run: int, own: Sequence[Segment], is_over: bool) -> None:
-        index = []
+        index, damaged = [], []
         for segment in own:
             held = log.read(self.log_files, segment)
             index.append(held.table().select(log.INDEX))
-            if is_over:
-                self._tell_of_damage(segment, held.damage)
+            damaged.append((segment, held.damage))
         if index:
             rows = pa.concat_tables(index)
             found = log.spans(rows, is_over)
@@ -208,6 +223,8 @@ class Parts:
         if is_over:
             self.state.done.pop(run, None)
             log.save_state(self.log_files, self.state)
+            for segment, damage in damaged:
+                self._tell_of_damage(segment, damage)
 
     def _tell_of_damage(self, segment: Segment, damage: log.Damage) -> None:
         self.damage = log.Damage(self.damage.batches + damage.batches, self.damage.bytes + damage.bytes)
@@ -220,25 +237,33 @@ class Parts:
         held = (log.read(self.log_files, segment).table() for segment in own)
         rows = pa.concat_tables([table.filter(pc.is_in(table["call"], names)) for table in held])
         made = _Tables()
+        calls = interrupted = unreadable = 0
         for span, events, written_at in log.told(rows, chunk):
-            is_interrupted = span.end >= log.INTERRUPTED
             try:
                 record = record_of(events, written_at)
                 made.add(record.started_at[:10], events, record)
             except Exception:  # a defect in one call must not hold up the others
-                self.unreadable += 1
+                unreadable += 1
                 LOG.exception("call %s: cannot be filed, its %d events are lost", span.call, len(events))
                 continue
-            self.calls += 1
-            self.interrupted += is_interrupted
+            calls += 1
+            interrupted += span.end >= log.INTERRUPTED
         stem = str(Stem(self.state.log, (run, self.state.done.get(run, 0)), (run, chunk[-1].end)))
         for day, tables in sorted(made.days().items()):
             for kind in KINDS:
                 if kind in tables:
                     table = pa.concat_tables(tables[kind])
                     self.files.write_table(part_name(kind_name(kind), day, stem), table, ROWS_IN_GROUP)
+        before = self.state.done.get(run, 0)
         self.state.done[run] = chunk[-1].end
-        log.save_state(self.log_files, self.state)
+        try:
+            log.save_state(self.log_files, self.state)
+        except StoreError:
+            self.state.done[run] = before
+            raise
+        self.calls += calls
+        self.interrupted += interrupted
+        self.unreadable += unreadable
 
     # One of many
 

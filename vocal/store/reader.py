@@ -92,17 +92,20 @@ class StoreReader:
         """
         told = [one for one in self._told(calls) if one.record is not None and _is_in(one.record, first, last)]
         names = [one.events[0].call for one in told]
-        known: set[tuple[str, str]] = set()
-        if names:
-            ids = self._from_parts(CallRecord, first, last, ("call", "started_at"), names)
-            known = set(zip(ids["call"].to_pylist(), ids["started_at"].to_pylist(), strict=True))
-        tables = [self._from_parts(kind, first, last, columns, calls)]
+
+        def read(parts: Sequence[Entry], filed: Sequence[Entry]) -> tuple[set[tuple[str, str]], Any]:
+            ids = self._rows(CallRecord, filed, ("call", "started_at"), names) if names else None
+            known = zip(*(ids[name].to_pylist() for name in ids.column_names), strict=True) if ids is not None else ()
+            return set(known), self._rows(kind, parts, columns, calls)
+
+        known, table = self._at_once(kind, first, last, read)
+        tables = [table]
         for one in told:
             assert one.record is not None
             if (one.record.call, one.record.started_at) not in known:
                 rows = [one.record] if kind is CallRecord else [row for row in one.events if isinstance(row, kind)]
                 table = table_of(kind, rows)
-                tables.append(table if columns is None else table.select(columns))
+                tables.append((table if columns is None else table.select(columns)).replace_schema_metadata(None))
         return pa.concat_tables(tables)
 
     def events(self, call: str) -> list[Event]:
@@ -113,55 +116,69 @@ class StoreReader:
             return told[-1].events if told else []
         found: list[Event] = []
         for kind in EVENTS:
-            found += _last_call(rows_of(kind, self._from_parts(kind, days[-1], days[-1], calls=(call,))))
+
+            def read(parts: Sequence[Entry], _: Sequence[Entry], kind: type[Event] = kind) -> list[Event]:
+                return list(_last_call(rows_of(kind, self._rows(kind, parts, None, (call,)))))
+
+            found += self._at_once(kind, days[-1], days[-1], read)
         return sorted(found, key=lambda event: event.seq)
 
     # Parts
 
-    def _from_parts(
+    def _at_once(
         self,
         kind: type[msgspec.Struct],
-        first: date | None = None,
-        last: date | None = None,
-        columns: Sequence[str] | None = None,
-        calls: Collection[str] | None = None,
-    ) -> Any:
-        def read(entry: Entry) -> Any:
-            return self._sound(entry, lambda: read_part(self.files, kind, entry.name, columns, calls))
-
-        names = schema_of(kind).names if columns is None else list(columns)
-        schema = pa.schema([schema_of(kind).field(name) for name in names])
-        tables = [table for table in self._of_each(kind, first, last, read) if table is not None and len(table)]
-        return pa.concat_tables([schema.empty_table(), *(one.replace_schema_metadata(None) for one in tables)])
-
-    def _of_each(
-        self, kind: type[msgspec.Struct], first: date | None, last: date | None, read: Callable[[Entry], R]
-    ) -> list[R]:
-        """What `read` makes of each part; from the beginning, where one has gone into another meanwhile."""
+        first: date | None,
+        last: date | None,
+        read: Callable[[Sequence[Entry], Sequence[Entry]], R],
+    ) -> R:
+        """What `read` makes of the parts of a kind and of those of the records; anew, where some went meanwhile."""
         for _ in range(TRIES):
-            parts = valid_parts(self.files, kind_name(kind), first, last)
             try:
-                with ThreadPoolExecutor(READING) as readers:
-                    return list(readers.map(read, parts))
+                return read(*valid_parts(self.files, kind_name(kind), first, last))
             except GoneError:
                 continue
         raise StoreError(f"{self.files.where}: it changes faster than it can be read")
 
-    def _sound(self, entry: Entry, read: Callable[[], R]) -> R | None:
-        try:
-            return read()
-        except ValueError as error:
-            self._problems[entry.name] = str(error)
-            return None
+    def _rows(
+        self,
+        kind: type[msgspec.Struct],
+        parts: Sequence[Entry],
+        columns: Sequence[str] | None,
+        calls: Collection[str] | None,
+    ) -> Any:
+        names = schema_of(kind).names if columns is None else list(columns)
+        schema = pa.schema([schema_of(kind).field(name) for name in names])
+        tables = self._each(parts, lambda part: read_part(self.files, kind, part.name, columns, calls))
+        return pa.concat_tables([schema.empty_table(), *(table.replace_schema_metadata(None) for table in tables)])
+
+    def _each(self, parts: Sequence[Entry], read: Callable[[Entry], R]) -> list[R]:
+        """What `read` makes of each part that is sound."""
+
+        def sound(part: Entry) -> R | None:
+            try:
+                return read(part)
+            except ValueError as error:
+                self._problems[part.name] = str(error)
+                return None
+
+        if len(parts) <= READING:
+            found = [sound(part) for part in parts]
+        else:
+            with ThreadPoolExecutor(READING) as readers:
+                found = list(readers.map(sound, parts))
+        return [one for one in found if one is not None]
 
     def _having(self, call: str) -> list[Entry]:
         """The parts of records that have this call."""
 
-        def read(entry: Entry) -> Entry | None:
-            table = self._sound(entry, lambda: read_part(self.files, CallRecord, entry.name, ("call",), (call,)))
-            return entry if table is not None and len(table) else None
+        def read(_: Sequence[Entry], filed: Sequence[Entry]) -> list[Entry]:
+            found = self._each(
+                filed, lambda part: (part, len(read_part(self.files, CallRecord, part.name, ("call",), (call,))))
+            )
+            return [part for part, count in found if count]
 
-        return [entry for entry in self._of_each(CallRecord, None, None, read) if entry is not None]
+        return self._at_once(CallRecord, None, None, read)
 
     # The log
 
@@ -169,17 +186,14 @@ class StoreReader:
         """The calls that the log holds; those without a record are running."""
         if self.log_files is None:
             return
-        is_written = Lock.is_held(self.log_files.folder / LOG)
+        folder = self.log_files.folder / LOG
         there = log.segments(self.log_files)
-        latest = max((segment.run for segment in there), default=0)
-        state = log.load_state(self.log_files)
-        latest = max(latest, state.run if state is not None else 0)
         for run in sorted({(segment.log, segment.run) for segment in there}):
             tables = [self._read(segment) for segment in there if (segment.log, segment.run) == run]
             rows = pa.concat_tables([log.NO_ROWS, *(table for table in tables if table is not None)])
             if calls is not None:
                 rows = rows.filter(pc.is_in(rows["call"], pa.array(calls, pa.string())))
-            is_over = run[1] < latest or not is_written
+            is_over = not Lock.is_running(folder, run[1])
             ended = log.spans(rows, is_over=False)
             for span, events, written_at in log.told(rows, log.spans(rows, is_over=True)):
                 has_ended = is_over or span in ended

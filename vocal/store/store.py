@@ -94,7 +94,10 @@ class Store:
         self._protect, self._clock = protect, clock
         self._lock = Lock(self.log_files.folder / FOLDER)
         try:
+            if not self.files.is_there:
+                self.files.make()
             self._state = self._next_run()
+            self._lock.run(self._state.run)
         except StoreError:
             self._lock.release()
             raise
@@ -296,14 +299,14 @@ class Store:
                     work()
                 except StoreError as error:
                     # The others would most likely fail as well; in a second they go first.
-                    self._failed("house", error)
+                    self._failed("parts", error)
                     with self._work_lock:
                         self._work += [*todo[at + 1 :], work]
                     break
                 except Exception:
                     LOG.exception("the store's house-keeping failed")
                 else:
-                    self._went_well("house")
+                    self._went_well("parts")
 
     def _compact(self) -> None:
         self._parts.compact(self.closed_segments())
@@ -419,9 +422,11 @@ class Store:
         self._failures += 1
         why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         if where not in self._errors:
-            LOG.error("%s: the %s cannot be written, it is tried each second: %s", self.files.where, where, why)
+            LOG.error("%s: its %s cannot be written, it is tried each second: %s", self.files.where, where, why)
         self._errors[where] = why
 
     def _went_well(self, where: str) -> None:
         if self._errors.pop(where, None) is not None:
-            LOG.warning("%s: the %s is written again; events lost: %s", self.files.where, where, self._lost or "none")
+            LOG.warning(
+                "%s: its %s can be written again; events lost: %s", self.files.where, where, self._lost or "none"
+            )
