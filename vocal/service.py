@@ -103,9 +103,7 @@ class Service:
         self.keeping = self._loop.create_task(self._keep())
         self.live.start()
         if self.store is not None:
-            # In this order: what is to go has been summed up.
-            self.store.hourly(self.roll_figures)
-            keep(self.store, self.config.retention.times, self._tell_pruned)
+            keep(self.store, self.config.retention.times, self.roll_figures, self._tell_pruned)
         self.is_ready = True
 
     async def stop(self) -> None:

@@ -88,10 +88,17 @@ def prune(
     return changed
 
 
-def keep(store: Store, retention: Retention, told: Callable[[list[Changed]], object] = lambda changed: None) -> None:
-    """Has the store prune itself, now and each hour. told(changed): what went, where anything did."""
+def keep(
+    store: Store,
+    retention: Retention,
+    first: Callable[[], object],
+    told: Callable[[list[Changed]], object],
+) -> None:
+    """Has the store prune itself, now and each hour. first: what is to be done before, without which nothing goes;
+    told(changed): what went, where anything did."""
 
     def work() -> None:
+        first()
         changed = prune(store.files, retention, datetime.now(UTC))
         if changed:
             told(changed)
