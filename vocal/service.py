@@ -30,7 +30,7 @@ from vocal.live import Live
 from vocal.oidc import Provider
 from vocal.policy import stated
 from vocal.sinks.hub import Hub
-from vocal.store.figures import roll
+from vocal.store.figures import prune, roll
 from vocal.store.reader import StoreReader
 from vocal.store.store import Store
 from vocal.types import Call, CallEnded, CallStarted, Channel, Event, LiveEvent, Metadata, Notice
@@ -221,7 +221,9 @@ class Service:
     def roll_figures(self) -> None:
         """Sum up what days, weeks and months that are over leave behind, before their calls are pruned."""
         if (reader := self.reader) is not None:
-            roll(reader, datetime.now(UTC), self.answers.feedback_by_cue(), self.limits)
+            now = datetime.now(UTC)
+            roll(reader, now, self.answers.feedback_by_cue(), self.limits)
+            prune(reader.files, (now - self.config.retention.times.team_figures).date())
 
     def protect(self, event: Event) -> Event:
         """An event as it may be stored: without an agent's name, without a peer's address."""

@@ -32,7 +32,7 @@ def team_page(report: TeamReport, language: Language, top: str = "") -> str:
     else:
         body.append(page.nothing())
     title = f"{text('team.title', language)}: {report.team}"
-    return page_of(title, "".join(body), page.footer(), language, forms=bool(top))
+    return page_of(title, f'<div class="crowd">{"".join(body)}</div>', page.footer(), language, forms=bool(top))
 
 
 def choice_page(teams: Sequence[tuple[str, str]], language: Language) -> str:
@@ -386,7 +386,7 @@ class _Page:
         models = ", ".join(sorted(quality.models)) or self.say("team.quality.model_none")
         facts = [
             ("calls", str(quality.calls)),
-            ("without_notice", self.t("team.quality.without_notice_text", share=self.share(quality.without_notice))),
+            ("without_notice", self.share(quality.without_notice)),
             ("judged", self.share(quality.judged)),
             ("interrupted", str(quality.interrupted)),
             ("lost", per_cent(quality.lost_share, self.language, 1)),
