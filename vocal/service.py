@@ -222,8 +222,12 @@ class Service:
         """Sum up what days, weeks and months that are over leave behind, before their calls are pruned."""
         if (reader := self.reader) is not None:
             now = datetime.now(UTC)
-            roll(reader, now, self.answers.feedback_by_cue(), self.limits)
-            prune(reader.files, (now - self.config.retention.times.team_figures).date())
+            try:
+                roll(reader, now, self.answers.feedback_by_cue(), self.limits)
+                prune(reader.files, (now - self.config.retention.times.team_figures).date())
+            except StoreError as error:
+                self.count("figures")  # the store's own work goes on
+                LOG.error("%s", error)
 
     def protect(self, event: Event) -> Event:
         """An event as it may be stored: without an agent's name, without a peer's address."""
