@@ -257,7 +257,7 @@ class _Page:
         return (
             f'<section aria-labelledby="table"><h2 id="table">{title}</h2>'
             f'<p class="lead">{self.t("journey.table_text")}</p>'
-            f'<div class="scroll" tabindex="0" role="region" aria-label="{title}"><table class="heat"><thead><tr>'
+            f'<div class="scroll" tabindex="0" role="group" aria-label="{title}"><table class="heat"><thead><tr>'
             f'<th scope="col">{self.t("team.falls.where")}</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody>'
             f'</table></div><p class="note after">{self.t("journey.empty_text", **self.limits)}{waits}</p></section>'
         )
