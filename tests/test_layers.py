@@ -70,6 +70,24 @@ ROOMS: dict[str, set[str]] = {
     "terminal": {"types", "texts"},
     "sinks.hub": {"types", "policy"},
     "inforce": {"config", "contract", "emotion", "errors", "rules"},
+    "store.rewrite": {"store.files"},
+    "store.export": {"errors", "store.files", "store.parts", "store.rewrite", "store.schema"},
+    "store.erasure": {
+        *("types", "errors", "record", "answers", "audit", "pseudonyms", "store.export", "store.figures"),
+        *("store.files", "store.log", "store.rewrite", "store.schema", "store.store"),
+    },
+    "store.retention": {
+        *("types", "policy", "record", "store.erasure", "store.figures", "store.files", "store.rewrite"),
+        *("store.schema", "store.store"),
+    },
+    "store.listing": {
+        *("errors", "policy", "store.erasure", "store.export", "store.files", "store.log", "store.parts"),
+        *("store.retention", "store.rewrite", "store.schema"),
+    },
+    "store.verify": {
+        *("errors", "store.erasure", "store.export", "store.files", "store.log", "store.parts", "store.rewrite"),
+        "store.schema",
+    },
     "access": {"types", "errors", "pseudonyms"},
     "guard": set(),
     "signatures": {"errors"},
@@ -133,10 +151,10 @@ COMPOSERS = (
         "doors.websocket",
     ),
     *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages", "api.own"),
-    *("api.team", "api.privacy"),
+    *("api.store", "api.team", "api.privacy"),
     *("running", "server"),
     *("commands", "commands.screen", "commands.evidence", "commands.doctor", "commands.bench", "commands.models"),
-    *("commands.accounts", "commands.audit", "commands.privacy", "commands.report", "cli"),
+    *("commands.accounts", "commands.audit", "commands.privacy", "commands.report", "commands.store", "cli"),
 )
 # What is installed into the package from elsewhere in the repository.
 BESIDE = {"commands.bench": {"benchmarks.bench"}}
@@ -153,7 +171,7 @@ HOMES: dict[str, dict[str, str]] = {
     "http_message_signatures": {"signatures": "run"},
     "fastapi": {
         **dict.fromkeys(("api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures"), "run"),
-        **dict.fromkeys(("api.own", "api.team", "api.pages", "api.privacy"), "run"),
+        **dict.fromkeys(("api.own", "api.team", "api.pages", "api.privacy", "api.store"), "run"),
         **dict.fromkeys(("doors.webrtc", "doors.websocket", "server"), "run"),
     },
     "aiortc": {"transports.ice": "run", "transports.webrtc": "run"},
@@ -169,13 +187,14 @@ HOMES: dict[str, dict[str, str]] = {
     },
     "pyarrow": {
         **dict.fromkeys(("store.files", "store.log", "store.parts", "store.reader", "store.schema", "doctor"), "run"),
+        **dict.fromkeys(("store.rewrite", "store.export", "store.erasure"), "run"),
         "store.figures": "run",
         "analysis": "typing only",
     },
     "rich": {
         **dict.fromkeys(("terminal", "watch", "cli"), "run"),
         **dict.fromkeys(("commands.screen", "commands.doctor", "commands.models"), "run"),
-        **dict.fromkeys(("commands.accounts", "commands.audit", "commands.privacy"), "run"),
+        **dict.fromkeys(("commands.accounts", "commands.audit", "commands.privacy", "commands.store"), "run"),
     },
     "numba": {},
     "llvmlite": {},

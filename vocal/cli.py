@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from vocal import __version__
-from vocal.commands import accounts, audit, bench, doctor, models, privacy, report
+from vocal.commands import accounts, audit, bench, doctor, models, privacy, report, store
 from vocal.commands.screen import ERR, OUT, Bars, announce_compiling, language
 from vocal.config import Config, load_config
 from vocal.errors import InputError, UsageError, VocalError
@@ -178,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--lang", choices=("de", "en"), default=language(), help="language (default here: %(default)s)")
     watch.set_defaults(run=_watch)
 
-    for command in (doctor, bench, models, report):
+    for command in (doctor, bench, models, report, store):
         command.add(commands)
     return parser
 

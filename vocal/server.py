@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from vocal import __version__
-from vocal.api import API, calls, documents, feed, figures, login, own, pages, privacy, team
+from vocal.api import API, calls, documents, feed, figures, login, own, pages, privacy, store, team
 from vocal.api.gate import Gate
 from vocal.doors.sip import Telephony
 from vocal.doors.webrtc import Calling, add_routes
@@ -77,6 +77,7 @@ def build_app(service: Service) -> App:
     team.add_routes(api, service, gate)
     figures.add_routes(api, service, calling, media, telephony, gate)
     privacy.add_routes(api, service, gate)
+    store.add_routes(api, service, gate)
     pages.add_routes(api)
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:

@@ -32,6 +32,8 @@ from vocal.policy import stated
 from vocal.sinks.hub import Hub
 from vocal.store.figures import prune, roll
 from vocal.store.reader import StoreReader
+from vocal.store.retention import keep
+from vocal.store.rewrite import Changed
 from vocal.store.store import Store
 from vocal.types import Call, CallEnded, CallStarted, Channel, Event, LiveEvent, Metadata, Notice
 
@@ -101,7 +103,9 @@ class Service:
         self.keeping = self._loop.create_task(self._keep())
         self.live.start()
         if self.store is not None:
+            # In this order: what is to go has been summed up.
             self.store.hourly(self.roll_figures)
+            keep(self.store, self.config.retention.times, self._tell_pruned)
         self.is_ready = True
 
     async def stop(self) -> None:
@@ -132,6 +136,9 @@ class Service:
         changed = changes(before[0].detail["settings"], self.in_force) if before else {}
         if changed:
             self.audit.note(PROGRAM, "settings.changed", changed=changed)
+
+    def _tell_pruned(self, changed: Sequence[Changed]) -> None:
+        self.audit.note(PROGRAM, "store.prune", files=len(changed), rows=sum(one.rows for one in changed))
 
     async def _keep(self) -> None:
         while True:
@@ -171,12 +178,12 @@ class Service:
         if self.store is not None:
             self.store.take(events)
         for event in events:
-            if self._told is not None and isinstance(event, Event):
-                self._told(self.protect(event))
             if isinstance(event, Notice | CallEnded):
                 self._heed_notice(event)
             if isinstance(event, CallStarted) and event.metadata.agent:
                 self._noting.submit(self._note_owner, event.call, event.metadata.agent)
+            if self._told is not None and isinstance(event, Event):
+                self._told(self.protect(event))
             if isinstance(event, CallEnded):
                 for close in self._closers.pop(event.call, []):
                     close(event.reason)

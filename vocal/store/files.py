@@ -73,7 +73,9 @@ class Files:
             return self.folder.is_dir()
         with self._telling(""):
             # Where there are objects only, an empty bucket's folder is as good as one that was made.
-            return self._fs.type_name in _OBJECTS or self._fs.get_file_info(self._root).type.name == "Directory"
+            is_objects = self._fs.type_name in _OBJECTS
+            place = self._root.partition("/")[0] if is_objects else self._root
+            return bool(self._fs.get_file_info(place).type == pyarrow.fs.FileType.Directory)
 
     def make(self) -> None:
         """The folder itself, and those it stands in."""
@@ -101,7 +103,8 @@ class Files:
 
     def parts(self, kind: str, first: date | None = None, last: date | None = None) -> list[Entry]:
         """The Parquet files of one kind of the days from `first` to `last`, both in it."""
-        dated = ((entry, day_of(entry.name)) for entry in self.entries(kind) if entry.name.endswith(PART))
+        folder = f"{kind}/{_DAY}{first}" if first is not None and first == last else kind
+        dated = ((entry, day_of(entry.name)) for entry in self.entries(folder) if entry.name.endswith(PART))
         return [
             entry
             for entry, day in dated
@@ -189,7 +192,7 @@ class Files:
     def write_table(self, name: str, table: Any, rows_in_group: int | None = None) -> None:
         """An Arrow table as Parquet, compressed."""
         with self.writing(name) as stream:
-            pq.write_table(table, stream, compression="zstd", row_group_size=rows_in_group)
+            pq.write_table(table, stream, rows_in_group, compression="zstd", write_page_checksum=True)
 
     def delete(self, name: str) -> None:
         """A file that is gone already is no error. A day's folder that is empty then goes with it."""
