@@ -30,7 +30,7 @@ from vocal.live import Live
 from vocal.oidc import Provider
 from vocal.policy import stated
 from vocal.sinks.hub import Hub
-from vocal.store.figures import prune, roll
+from vocal.store.figures import roll
 from vocal.store.reader import StoreReader
 from vocal.store.retention import keep
 from vocal.store.rewrite import Changed
@@ -228,10 +228,8 @@ class Service:
     def roll_figures(self) -> None:
         """Sum up what days, weeks and months that are over leave behind, before their calls are pruned."""
         if (reader := self.reader) is not None:
-            now = datetime.now(UTC)
             try:
-                roll(reader, now, self.answers.feedback_by_cue(), self.limits)
-                prune(reader.files, (now - self.config.retention.times.team_figures).date())
+                roll(reader, datetime.now(UTC), self.answers.feedback_by_cue(), self.limits)
             except StoreError as error:
                 self.count("figures")  # the store's own work goes on
                 LOG.error("%s", error)
