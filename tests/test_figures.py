@@ -437,6 +437,18 @@ def test_what_is_filed_into_the_past_changes_nothing(shop: Shop) -> None:
     assert shop.blocks() == before
 
 
+def test_a_clock_that_was_far_ahead(shop: Shop) -> None:
+    """What is filed after it was set right counts, and no block changes."""
+    shop.file(crowd(60, 6))
+    shop.roll(datetime(2027, 6, 1, tzinfo=UTC))
+    before = shop.blocks()
+    shop.file(crowd(60, 6, DAY + timedelta(days=35), first=100))
+    shop.roll()
+    told = {block.period: block.calls for block in shop.blocks() if block.family == "calls"}
+    assert told == {"2026-W36": 60, "2026-W41": 60}
+    assert [block for block in shop.blocks() if block.period in ("2026-W36", "2026-09")] == before
+
+
 def test_an_erasure_later_changes_no_figures(shop: Shop) -> None:
     shop.file(crowd(60, 6))
     shop.roll()

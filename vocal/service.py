@@ -226,7 +226,11 @@ class Service:
     def roll_figures(self) -> None:
         """Sum up what days, weeks and months that are over leave behind, before their calls are pruned."""
         if (reader := self.reader) is not None:
-            roll(reader, datetime.now(UTC), self.answers.feedback_by_cue(), self.limits)
+            try:
+                roll(reader, datetime.now(UTC), self.answers.feedback_by_cue(), self.limits)
+            except StoreError as error:
+                self.count("figures")  # the store's own work goes on
+                LOG.error("%s", error)
 
     def protect(self, event: Event) -> Event:
         """An event as it may be stored: without an agent's name, without a peer's address."""
