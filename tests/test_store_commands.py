@@ -225,7 +225,9 @@ os.kill(os.getpid(), 9)
 @pytest.fixture
 def served(store: Path) -> Iterator[Served]:
     access = Access()
-    with serving(server=ServerConfig(closed=True), access=access, store=Store(store)) as running:
+    with serving(
+        server=ServerConfig(closed=True), access=access, store=Store(store, protect=access.pseudonyms.protect)
+    ) as running:
         yield running
 
 

@@ -94,6 +94,12 @@ class Answers:
         rows = self._rows("SELECT seq, helpful FROM feedback WHERE call = ?", call)
         return {seq: bool(helpful) for seq, helpful in rows}
 
+    def feedback_by_cue(self) -> dict[tuple[str, int], bool]:
+        """What was said of every cue that is still kept, by its call and `seq`."""
+        return {
+            (call, seq): bool(helpful) for call, seq, helpful in self._rows("SELECT call, seq, helpful FROM feedback")
+        }
+
     def counts(self) -> dict[tuple[str, bool], int]:
         """How often each rule's cues were said to help, and not to."""
         rows = self._rows(
@@ -123,9 +129,17 @@ class Answers:
     # Whose calls they are
 
     def keep_own(self, call: str, agent: str) -> None:
-        """A call has begun, and is this agent's. The first who is named stays."""
+        """A call has begun, and is this agent's. Where a name comes again with another agent, it is nobody's: what is
+        kept under it is not told apart."""
+        self.forget_old()
+        row = (call, self._mark(agent), self._now_s)
         with self._writing() as base:
-            base.execute("INSERT OR IGNORE INTO own_calls VALUES (?, ?, ?)", (call, self._mark(agent), self._now_s))
+            other = "SELECT 1 FROM own_calls WHERE call = ? AND owner != ?"
+            if base.execute(other, row[:2]).fetchone():
+                base.execute("UPDATE own_calls SET owner = '', at_s = ? WHERE call = ?", (self._now_s, call))
+                base.execute("DELETE FROM shares WHERE call = ?", (call,))
+            else:
+                base.execute("INSERT OR REPLACE INTO own_calls VALUES (?, ?, ?)", row)
 
     def owns(self, call: str, agent: str | None) -> bool:
         if not agent:

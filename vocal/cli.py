@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from vocal import __version__
-from vocal.commands import accounts, audit, bench, doctor, models, privacy, store
+from vocal.commands import accounts, audit, bench, doctor, models, privacy, report, store
 from vocal.commands.screen import ERR, OUT, Bars, announce_compiling, language
 from vocal.config import Config, load_config
 from vocal.errors import InputError, UsageError, VocalError
@@ -178,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--lang", choices=("de", "en"), default=language(), help="language (default here: %(default)s)")
     watch.set_defaults(run=_watch)
 
-    for command in (doctor, bench, models, store):
+    for command in (doctor, bench, models, report, store):
         command.add(commands)
     return parser
 
@@ -343,13 +343,13 @@ def _run(
     return max(error.exit_code for _, error in failures)
 
 
-def _store(config: Config, folder: str | None) -> "Store | None":
+def _store(config: Config, folder: str | None, protect: Callable[[Event], Event] | None = None) -> "Store | None":
     folder = folder or config.store.folder
     if not folder:
         return None
     from vocal.store.store import Store  # pyarrow takes 0.2 s
 
-    return Store(folder, config.store.spool)
+    return Store(folder, config.store.spool, protect)
 
 
 def _ends(events: list[Event]) -> list[Event]:
@@ -431,10 +431,10 @@ def _serve(given: argparse.Namespace) -> int:
         config,
         access,
         lambda sink: Live(sink, config, emotion, speed=given.speed),
-        _store(config, given.store),
+        _store(config, given.store, access.pseudonyms.protect),
         is_tls,
         given.host in LOOPBACK_NAMES and not config.server.proxies,
-        Answers(config.server.answers or accounts),
+        Answers(config.server.answers or accounts, keep=config.retention.times.calls),
         audit,
     )
 

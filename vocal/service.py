@@ -23,12 +23,14 @@ from vocal.audit import Audit, Verdict
 from vocal.config import Config
 from vocal.emotion import EmotionModel
 from vocal.errors import AccessError, AuditError, StoreError, UsageError, VocalError
+from vocal.figures import Limits
 from vocal.guard import RateLimit, Scope, header
 from vocal.inforce import changes, in_force
 from vocal.live import Live
 from vocal.oidc import Provider
 from vocal.policy import stated
 from vocal.sinks.hub import Hub
+from vocal.store.figures import roll
 from vocal.store.reader import StoreReader
 from vocal.store.retention import keep
 from vocal.store.rewrite import Changed
@@ -99,9 +101,9 @@ class Service:
         vk.warmup()
         self._tell_start()
         self.keeping = self._loop.create_task(self._keep())
-        if self.store is not None:
-            keep(self.store, self.config.retention.times, self._tell_pruned)
         self.live.start()
+        if self.store is not None:
+            keep(self.store, self.config.retention.times, self.roll_figures, self._tell_pruned)
         self.is_ready = True
 
     async def stop(self) -> None:
@@ -172,7 +174,7 @@ class Service:
         self.hub.take(events)
         self.live.wants_levels = self.hub.wants_levels
         if self.store is not None:
-            self.store.take([self.protect(event) if isinstance(event, Event) else event for event in events])
+            self.store.take(events)
         for event in events:
             if isinstance(event, Notice | CallEnded):
                 self._heed_notice(event)
@@ -208,9 +210,27 @@ class Service:
             LOG.error("%s", error)
 
     @property
+    def keeps(self) -> bool:
+        return self.store is not None
+
+    @property
     def reader(self) -> StoreReader | None:
         """What is kept of calls; None: nothing is."""
         return None if self.store is None else self.store.reader()
+
+    @property
+    def limits(self) -> Limits:
+        """Of how many agents and calls a figure of teams must be."""
+        return Limits(self.config.privacy.least_agents, self.config.privacy.least_calls)
+
+    def roll_figures(self) -> None:
+        """Sum up what days, weeks and months that are over leave behind, before their calls are pruned."""
+        if (reader := self.reader) is not None:
+            try:
+                roll(reader, datetime.now(UTC), self.answers.feedback_by_cue(), self.limits)
+            except StoreError as error:
+                self.count("figures")  # the store's own work goes on
+                LOG.error("%s", error)
 
     def protect(self, event: Event) -> Event:
         """An event as it may be stored: without an agent's name, without a peer's address."""

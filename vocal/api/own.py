@@ -24,20 +24,20 @@ from vocal.api import API
 from vocal.api.gate import Gate
 from vocal.api.pages import language_of, private
 from vocal.errors import UsageError
-from vocal.own import MOST_DAYS, OwnView, own_view
-from vocal.policy import RETENTION
+from vocal.own import MOST_DAYS, OwnView, check_days, own_view
 from vocal.record import CallRecord
 from vocal.reports.own import Served, own_csv, own_report
 from vocal.reports.start import Listed, share_page, start_page
 from vocal.service import Service
+from vocal.types import Language
 
 PAGE = 40
 SPAN_DAYS = 30
 ROOMS = {
     "agent": ("own", "documents"),
     "lead": ("team", "journey", "documents"),
-    "operator": ("privacy", "documents"),
-    "auditor": ("privacy", "documents"),
+    "operator": ("team", "journey", "privacy", "documents"),
+    "auditor": ("team", "journey", "privacy", "documents"),
     "local": ("own", "team", "journey", "privacy", "documents"),
 }
 """Where each role goes from the page on which reports begin."""
@@ -51,13 +51,17 @@ class ShareIn(BaseModel):
     with_reflection: bool = False
 
 
-class Span(BaseModel):
+class Span(BaseModel, arbitrary_types_allowed=True):
     """The days that are asked for, and how."""
 
-    first: date
-    last: date
+    first: date = date.min
+    last: date = date.max
     zone: ZoneInfo | None
     voice: bool
+
+
+def last_days(today: date, span: Span) -> Span:
+    return Span(first=today - timedelta(days=SPAN_DAYS - 1), last=today, zone=span.zone, voice=span.voice)
 
 
 def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
@@ -66,7 +70,11 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
     agent = Depends(gate.one_of("agent"))
     reader = Depends(gate.reader("agent", "lead", "operator"))
     own_reader = Depends(gate.reader("agent"))
-    keep_days = RETENTION.calls.days
+    keep_days = service.config.retention.times.calls.days
+
+    def log(principal: Principal, act: str, subject: str = "", **detail: Any) -> None:
+        """Before anything is read or changed: without the entry it is not."""
+        service.audit.append(principal.name, act, subject, **detail)
 
     # Lists
 
@@ -92,6 +100,7 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
 
     def listed(principal: Principal, page: int, size: int) -> tuple[list[Listed], bool]:
         """A page of the calls that are somebody's to read the report of, and whether there are older ones."""
+        log(principal, "report.calls", page=page)
         shares = answers.shares()
         store = service.reader
         if store is None or principal.role not in ("agent", "lead", "local"):
@@ -101,7 +110,7 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
             own = answers.own_calls(principal.agent)
             records, more = store.records(calls=own[start:end])[::-1], len(own) > end
         else:
-            wanted = shares if principal.role == "lead" else None
+            wanted = list(shares) if principal.role == "lead" else None
             all_of_them = store.records(calls=wanted)[::-1]
             if principal.role == "lead":
                 all_of_them = [one for one in all_of_them if one.team is not None and one.team == principal.team]
@@ -145,6 +154,7 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
     def decide(call: str, principal: Principal, given: ShareIn) -> None:
         own_record(call, principal)
         assert principal.agent is not None
+        log(principal, "call.share" if given.shared else "call.unshare", call, with_reflection=given.with_reflection)
         if given.shared:
             answers.share(call, principal.agent, given.note.strip(), given.with_reflection)
         else:
@@ -162,17 +172,20 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
             found = None if zone is None else ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise HTTPException(422, f"zone: wanted one such as Europe/Berlin, got {zone!r}") from None
-        today = datetime.now().astimezone(found).date()
-        last = last or (today if first is None else min(today, first + timedelta(days=SPAN_DAYS - 1)))
-        return Span(first=first or last - timedelta(days=SPAN_DAYS - 1), last=last, zone=found, voice=voice)
+        whole = last_days(datetime.now().astimezone(found).date(), Span(zone=found, voice=voice))
+        if first is not None:
+            whole.first, whole.last = first, max(first, min(whole.last, first + timedelta(days=SPAN_DAYS - 1)))
+        if last is not None:
+            whole.first, whole.last = first or last - timedelta(days=SPAN_DAYS - 1), last
+        return whole
 
     def view_of(principal: Principal, span: Span) -> OwnView:
+        """Raises UsageError for days that cannot be."""
+        check_days(span.first, span.last)
+        log(principal, "report.own", first=str(span.first), last=str(span.last))
         felt = {one.call: one.score for one in answers.reflections(principal.agent)}
         records = own_records(principal, span.first, span.last)
-        try:
-            return own_view(records, span.first, span.last, span.zone, felt, span.voice)
-        except UsageError as error:
-            raise HTTPException(422, str(error)) from None
+        return own_view(records, span.first, span.last, span.zone, felt, span.voice)
 
     def own_records(principal: Principal, first: date | None = None, last: date | None = None) -> list[CallRecord]:
         """This machine's user has no calls of their own, and may see all."""
@@ -201,15 +214,25 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
         return await own_as(format, request, span, principal, deleted)
 
     async def own_as(format: Format, request: Request, span: Span, principal: Principal, deleted: bool) -> Response:
-        view = await asyncio.to_thread(view_of, principal, span)
+        today, problem = datetime.now().astimezone(span.zone).date(), ""
+        try:
+            view = await asyncio.to_thread(view_of, principal, span)
+        except UsageError as error:
+            if format != "html":
+                raise HTTPException(422, str(error)) from None
+            # A page says it above the form, with the days that it would have shown.
+            problem, span = str(error), last_days(today, span)
+            view = await asyncio.to_thread(view_of, principal, span)
         name = f"vocal-{view.first}-{view.last}"
         if format == "json":
             return private(msgspec.json.encode(view), "application/json", f"{name}.json")
         if format == "csv":
             return private(own_csv(view), "text/csv; charset=utf-8", f"{name}.csv")
-        today = datetime.now().astimezone(span.zone).date()
-        served = Served(keep_days, today, principal.role == "local", deleted, service.reader is not None)
-        return private(own_report(view, language_of(request), served, span.voice))
+        is_local = principal.role == "local"
+        served = Served(keep_days, today, is_local, deleted, service.reader is not None, problem)
+        answer = private(own_report(view, language_of(request), served, span.voice))
+        answer.status_code = 422 if problem else 200
+        return answer
 
     # Taking along, and deleting
 
@@ -219,7 +242,8 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
         made = await asyncio.to_thread(packed, principal, language_of(request))
         return private(made, "application/zip", f"vocal-{date.today()}.zip")
 
-    def packed(principal: Principal, language: Any) -> bytes:
+    def packed(principal: Principal, language: Language) -> bytes:
+        log(principal, "report.own.export")
         records = own_records(principal)
         shares = answers.shares()
         feedback = {one.call: said for one in records if (said := answers.feedback_of(one.call))}
@@ -262,6 +286,7 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
             raise HTTPException(422, f"confirm: wanted yes, for this cannot be undone, got {confirm!r}")
         if principal.agent is None:
             raise HTTPException(403, f"{principal.role}: has no calls of their own; wanted an agent's account")
+        log(principal, "own.delete")
         return answers.forget_agent(principal.agent)
 
 

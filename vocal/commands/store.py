@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vocal.store.erasure import Proof, What
     from vocal.store.files import Files
     from vocal.store.listing import Listing
+    from vocal.store.rewrite import Changed
     from vocal.store.store import Store
 
 ERASING_S = 600.0
@@ -222,6 +223,9 @@ def _verify(given: argparse.Namespace) -> int:
 
 
 def _prune(given: argparse.Namespace) -> int:
+    from vocal.answers import Answers
+    from vocal.figures import Limits
+    from vocal.store.figures import roll
     from vocal.store.retention import due, prune
 
     config = _settings(given)
@@ -236,8 +240,15 @@ def _prune(given: argparse.Namespace) -> int:
         return 0
     bars = Bars(given.json)
     with _opened(config) as store, bars.progress:
-        show = partial(bars.show, "prune")
-        changed = store.exclusively(lambda: prune(store.files, retention, _now(), show)).result()
+        answers = Answers(config.server.answers or given.accounts or config.server.accounts or ":memory:")
+        limits = Limits(config.privacy.least_agents, config.privacy.least_calls)
+
+        def work() -> "list[Changed]":
+            # What is to go is summed up first.
+            roll(store.reader(), _now(), answers.feedback_by_cue(), limits)
+            return prune(store.files, retention, _now(), partial(bars.show, "prune"))
+
+        changed = store.exclusively(work).result()
     if changed:
         _, audit = open_evidence(config, given.store, given.accounts)
         audit.append(me(), "store.prune", files=len(changed), rows=sum(one.rows for one in changed))

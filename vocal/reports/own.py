@@ -439,9 +439,17 @@ class _Page:
         served = self.served
         assert served is not None
         view, days = self.view, served.keep_days
-        points = ["sign_in", "index", "computed", "gone", "shared", "limit_local" if served.is_local else "limit"]
+        points = [
+            "sign_in",
+            "index",
+            "computed",
+            "gone",
+            "shared",
+            "logged",
+            "limit_local" if served.is_local else "limit",
+        ]
         if served.is_local:
-            points.remove("sign_in")
+            points = [point for point in points if point not in ("sign_in", "logged")]
         items = "".join(f"<li>{self.t(f'keep.{point}', days=days)}</li>" for point in points)
         asked = f"from={view.first}&amp;to={view.last}&amp;lang={self.language}" + (
             "&amp;voice=yes" if self.voice else ""

@@ -20,8 +20,10 @@ from vocal.answers import Answers
 from vocal.audit import Audit
 from vocal.errors import StoreError, UsageError
 from vocal.pseudonyms import Pseudonyms
+from vocal.record import CallRecord
 from vocal.store import log
 from vocal.store.export import Exports, exporting
+from vocal.store.figures import forget
 from vocal.store.files import Files, GoneError
 from vocal.store.log import Segment
 from vocal.store.rewrite import Changed, reading, without_calls
@@ -59,7 +61,8 @@ class Reread(msgspec.Struct, frozen=True):
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """What an erasure did. removed: from which files, exports among them; gone: exports that are not there any more;
-    failed: what could not be rewritten, and why; running: calls of theirs that were not over, and stay."""
+    failed: what could not be rewritten, and why; running: calls of theirs that were not over, and stay.
+    held: sums of too few that they may have been in, dropped whole."""
 
     v: int = 1
     at: str
@@ -70,6 +73,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     gone: tuple[str, ...]
     failed: tuple[str, ...]
     running: tuple[str, ...]
+    held: int
     reread: Reread
     stays: str = STAYS
 
@@ -123,6 +127,7 @@ def _erase(
             raise NothingKeptError(f"{files.where}: no calls of {asked.what} {asked.name!r}")
         calls = wanted - running
         also(calls)
+        held = _from_held(store, calls)
         # Exports first and records last: an erasure that was broken off finds the same calls when it is asked again.
         exports = Exports(files).without(calls)
         removed = [*exports.changed, *_from_log(log_files, segments, calls)]
@@ -148,6 +153,7 @@ def _erase(
             gone=tuple(exports.gone),
             failed=tuple(failed),
             running=tuple(sorted(wanted & running)),
+            held=held,
             reread=_reread(files, log_files, calls, exports.changed, partial(on_progress, "read again")),
         )
         content = msgspec.json.encode(proof)
@@ -196,7 +202,14 @@ def _in_parts(files: Files, asked: Asked, on_progress: Callable[[int, int], None
     return found
 
 
-# Log
+# Figures and log
+
+
+def _from_held(store: Store, calls: Collection[str]) -> int:
+    """Before their records go, which say in which sums they are."""
+    columns = ("filed_at", "team", "queue", "touchpoint")
+    table = store.reader().table(CallRecord, columns=columns, calls=sorted(calls))
+    return forget(store.files, zip(*(table[column].to_pylist() for column in columns), strict=True))
 
 
 def _from_log(files: Files, segments: Collection[Segment], calls: Collection[str]) -> Iterator[Changed]:

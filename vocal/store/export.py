@@ -196,7 +196,7 @@ class Exports:
         """From the beginning, where a part has gone into another meanwhile."""
         for _ in range(TRIES):
             try:
-                parts = valid_parts(self._files, kind_name(kind), day, day)
+                parts, _ = valid_parts(self._files, kind_name(kind), day, day)
                 tables = [read_part(self._files, kind, entry.name) for entry in parts]
             except GoneError:
                 continue

@@ -103,7 +103,8 @@ class Files:
 
     def parts(self, kind: str, first: date | None = None, last: date | None = None) -> list[Entry]:
         """The Parquet files of one kind of the days from `first` to `last`, both in it."""
-        dated = ((entry, day_of(entry.name)) for entry in self.entries(kind) if entry.name.endswith(PART))
+        folder = f"{kind}/{_DAY}{first}" if first is not None and first == last else kind
+        dated = ((entry, day_of(entry.name)) for entry in self.entries(folder) if entry.name.endswith(PART))
         return [
             entry
             for entry, day in dated

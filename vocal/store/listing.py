@@ -57,7 +57,7 @@ def listing(files: Files, log_files: Files, retention: Retention, now: datetime)
     days = set()
     for kind in KINDS:
         table = kind_name(kind)
-        entries = valid_parts(files, table)
+        entries, _ = valid_parts(files, table)
         rows = 0
         for entry in entries:
             try:
@@ -82,6 +82,7 @@ def listing(files: Files, log_files: Files, retention: Retention, now: datetime)
         )
     there = log.segments(log_files) if log_files.is_local else []
     sizes = {entry.name: entry.size for entry in (log_files.entries(LOG) if there else ())}
+    state = log.load_state(log_files) if log_files.is_local else None
     waiting: set[str] = set()
     for segment in there:
         try:
@@ -100,7 +101,7 @@ def listing(files: Files, log_files: Files, retention: Retention, now: datetime)
         segments=len(there),
         log_bytes=sum(sizes.get(segment.name, 0) for segment in there),
         log_calls=len(waiting),
-        is_written=log_files.is_local and Lock.is_held(log_files.folder / LOG),
+        is_written=state is not None and Lock.is_running(log_files.folder / LOG, state.run),
         figures_bytes=sum(entry.size for entry in figures),
         erasures=len(files.entries(PROOFS)),
         exports=tuple(Exports(files).all()),

@@ -12,6 +12,7 @@ import msgspec
 
 from vocal.policy import Retention
 from vocal.record import CallRecord
+from vocal.store import figures
 from vocal.store.erasure import PROOFS, Proof
 from vocal.store.files import Entry, Files, GoneError, day_of
 from vocal.store.rewrite import Changed, reading, without_calls
@@ -80,16 +81,24 @@ def prune(
         except ValueError as error:
             LOG.warning("%s: it goes with its day: %s", one.name, error)
     on_progress(len(dues), len(dues))
+    figures.prune(files, (now - retention.team_figures).date())
     for entry in files.entries(PROOFS):
         if _told_at(files, entry) <= now - retention.audit:
             files.delete(entry.name)
     return changed
 
 
-def keep(store: Store, retention: Retention, told: Callable[[list[Changed]], object] = lambda changed: None) -> None:
-    """Has the store prune itself, now and each hour. told(changed): what went, where anything did."""
+def keep(
+    store: Store,
+    retention: Retention,
+    first: Callable[[], object],
+    told: Callable[[list[Changed]], object],
+) -> None:
+    """Has the store prune itself, now and each hour. first: what is to be done before, without which nothing goes;
+    told(changed): what went, where anything did."""
 
     def work() -> None:
+        first()
         changed = prune(store.files, retention, datetime.now(UTC))
         if changed:
             told(changed)

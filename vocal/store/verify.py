@@ -117,7 +117,7 @@ class _Look:
         for table, kind in _KINDS.items():
             seen: Counter[str] = Counter()
             keys: Counter[tuple[str, int]] = Counter()
-            valid = valid_parts(self._files, table, day, day)
+            valid, _ = valid_parts(self._files, table, day, day)
             for entry in self._files.parts(table, day, day):
                 if entry not in valid:
                     what = "not filed yet, or merged into another; not read, and the next start takes it away"
@@ -184,8 +184,7 @@ class _Look:
     def log(self) -> None:
         if not self._log_files.is_local:
             return
-        there = segments(self._log_files)
-        for segment in there:
+        for segment in segments(self._log_files):
             try:
                 held = read(self._log_files, segment)
             except GoneError:
@@ -197,7 +196,7 @@ class _Look:
             if held.damage.batches:
                 what = f"{held.damage.batches} batches do not fit their checksums"
                 self.findings.append(Finding(segment.name, what))
-            if held.damage.bytes and not (segment == there[-1] and Lock.is_held(self._log_files.folder / LOG)):
+            if held.damage.bytes and not Lock.is_running(self._log_files.folder / LOG, segment.run):
                 what = (
                     f"a torn end of {held.damage.bytes} bytes, of a process that was killed; the next start cuts it off"
                 )

@@ -8,8 +8,10 @@ import { currentLanguage, has, t } from "./texts.js";
 const PAGES = {
   agent: ["/agent", ["agent", "local"]],
   coach: ["/coach", ["lead", "local"]],
+  reports: ["/reports", ["agent", "lead", "operator", "auditor", "local"]],
   softphone: ["/softphone", ["agent", "local"]],
   operator: ["/docs", ["operator", "local", "agent", "lead", "ingest"]],
+  privacy: ["/privacy", ["agent", "lead", "auditor", "operator", "local"]],
   metrics: ["/metrics", ["operator", "local"]],
 };
 
