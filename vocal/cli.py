@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="vocal", description="Listens to telephone calls: tempo, loudness, pitch, overlaps, mood.")
+    parser = _Parser(
+        prog="vocal", description="Listens to telephone calls: tempo, loudness, pitch, overlaps, the customer's mood."
+    )
     parser.add_argument("--version", action="version", version=f"vocal {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
