@@ -257,6 +257,8 @@ PRIVACY_STYLE = """
 .lives .strip{display:block;height:1rem;margin:.3rem 0 .35rem}
 .lives .strip .calls{fill:var(--blue)}
 .lives .strip .fleeting{fill:var(--soft)}
+.lives+.note{margin-top:.25rem}
+.privacy .days .buttons{grid-column:1/-1;margin-top:.25rem}
 .lives .axis{padding:0;font-size:.8rem;color:var(--muted)}
 .lives .axis div{position:relative;height:1.4rem}
 .lives .axis span{position:absolute;transform:translateX(-50%);white-space:nowrap}
