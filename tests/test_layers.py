@@ -38,9 +38,14 @@ ROOMS: dict[str, set[str]] = {
     "record": {"types", "errors"},
     "store": set(),
     "store.files": {"errors"},
-    "store.schema": {"types", "record"},
-    "store.store": {"types", "errors", "policy", "record", "store.schema"},
-    "store.reader": {"types", "errors", "record", "store.schema"},
+    "store.schema": {"types", "errors", "record"},
+    "store.log": {"types", "errors", "policy", "store.files"},
+    "store.parts": {"types", "errors", "record", "store.files", "store.log", "store.schema"},
+    "store.reader": {"types", "errors", "record", "store.files", "store.log", "store.parts", "store.schema"},
+    "store.store": {
+        *("types", "errors", "policy"),
+        *("store.files", "store.log", "store.parts", "store.reader", "store.schema"),
+    },
     "keys": set(),
     "audit": {"errors", "keys"},
     "pseudonyms": {"types", "errors", "keys"},
@@ -152,7 +157,7 @@ HOMES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("replays.rtp", "doctor"), "run"),
     },
     "pyarrow": {
-        **dict.fromkeys(("store.files", "store.schema", "store.store", "store.reader", "doctor"), "run"),
+        **dict.fromkeys(("store.files", "store.log", "store.parts", "store.reader", "store.schema", "doctor"), "run"),
         "analysis": "typing only",
     },
     "rich": {

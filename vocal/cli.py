@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,6 +24,7 @@ from vocal.types import CallEnded, CallStarted, Event, Language, Metadata
 if TYPE_CHECKING:
     from vocal.analysis import Failure, Opener
     from vocal.replays.pace import Faults
+    from vocal.store.store import Store
 
 
 class _Parser(argparse.ArgumentParser):
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument(
         "--report", metavar="OUT", help="write the report: a .html file, or a folder for several calls"
     )
-    analyze.add_argument("--store", metavar="DIR", help="keep the events as Parquet in DIR")
+    analyze.add_argument("--store", metavar="DIR", help="keep the events in DIR, a folder or a URL")
     _add_common(analyze)
     analyze.set_defaults(run=_analyze)
 
@@ -107,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--sip-tls", metavar="HOST:PORT", help="the same over TLS; wants --tls-cert, or [sip] certificate"
     )
-    serve.add_argument("--store", metavar="DIR", help="keep the events as Parquet in DIR")
+    serve.add_argument("--store", metavar="DIR", help="keep the events in DIR, a folder or a URL")
     serve.add_argument("--config", metavar="FILE", help="settings, TOML (or VOCAL_CONFIG)")
     serve.add_argument("--audiosocket", metavar="HOST:PORT", help="listen for AudioSocket of Asterisk there")
     serve.add_argument("--speed", type=float, default=1.0, help=argparse.SUPPRESS)
@@ -299,7 +300,7 @@ def _run(
     count = len(openers) + len(failures)
     several = count > 1
     report = _ReportWriter(given.report, several, given.lang)
-    store = _store(given.store or config.store.folder)
+    store = _store(config, given.store)
     announce_compiling()
     keep_utterances = not given.json or given.report
     open_calls: dict[str, list[Event]] = {}
@@ -321,10 +322,9 @@ def _run(
                 summaries.append(events if not several else _ends(events))
 
     bars = Bars(given.json)
-    with bars.progress:
-        failures += run(
-            openers, on_event, config, Metadata(notice=given.notice, consent=given.consent), bars.show, _note
-        )
+    metadata = Metadata(notice=given.notice, consent=given.consent)
+    with store or contextlib.nullcontext(), bars.progress:
+        failures += run(openers, on_event, config, metadata, bars.show, _note)
     sys.stdout.flush()
     if not given.json and summaries:
         if several:
@@ -344,12 +344,13 @@ def _run(
     return max(error.exit_code for _, error in failures)
 
 
-def _store(folder: str) -> Callable[[Event], None] | None:
+def _store(config: Config, folder: str | None) -> "Store | None":
+    folder = folder or config.store.folder
     if not folder:
         return None
     from vocal.store.store import Store  # pyarrow takes 0.2 s
 
-    return Store(folder)
+    return Store(folder, config.store.spool)
 
 
 def _ends(events: list[Event]) -> list[Event]:
@@ -431,7 +432,7 @@ def _serve(given: argparse.Namespace) -> int:
         config,
         access,
         lambda sink: Live(sink, config, emotion, speed=given.speed),
-        _store(given.store or config.store.folder),
+        _store(config, given.store),
         is_tls,
         given.host in LOOPBACK_NAMES and not config.server.proxies,
         Answers(config.server.answers or accounts),

@@ -264,9 +264,9 @@ class PrivacyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: str = ""
     audit: str = ""
 
-    def places(self, store: str, accounts: str) -> tuple[Path, Path] | None:
+    def places(self, store: str, accounts: str, spool: str = "") -> tuple[Path, Path] | None:
         """The keys' folder and the audit log's file; None: in memory. Raises ConfigError."""
-        local = store.removeprefix("file://") if "://" not in store or store.startswith("file://") else ""
+        local = store.removeprefix("file://") if "://" not in store or store.startswith("file://") else spool
         beside = local or accounts
         if not (self.keys or beside):
             if store:
@@ -316,9 +316,14 @@ class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where events are kept; empty: nowhere."""
+    """Where events are kept; empty: nowhere.
+
+    folder: of this machine, or a URL that pyarrow knows, such as s3://BUCKET/FOLDER. spool: folder of this machine for
+    the log, where `folder` is elsewhere.
+    """
 
     folder: str = ""
+    spool: str = ""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import vocal_kernels as vk
@@ -23,7 +22,7 @@ from vocal.answers import Answers
 from vocal.audit import Audit, Verdict
 from vocal.config import Config
 from vocal.emotion import EmotionModel
-from vocal.errors import AccessError, AuditError, UsageError, VocalError
+from vocal.errors import AccessError, AuditError, StoreError, UsageError, VocalError
 from vocal.guard import RateLimit, Scope, header
 from vocal.inforce import changes, in_force
 from vocal.live import Live
@@ -52,7 +51,7 @@ class Service:
         config: Config = Config(),
         access: Access | None = None,
         live: Callable[[Callable[[Sequence[LiveEvent]], None]], Live] | None = None,
-        store: Callable[[Any], None] | None = None,
+        store: Store | Callable[[Event], None] | None = None,
         is_tls: bool = False,
         is_local: bool = True,
         answers: Answers | None = None,
@@ -68,7 +67,8 @@ class Service:
         self.is_tls = is_tls
         self.is_local = is_local
         self.is_ready = False
-        self._store = store
+        self.store = store if isinstance(store, Store) else None
+        self._told = store if self.store is None else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closers: dict[str, list[Callable[[str], None]]] = {}
         make = live or (lambda sink: Live(sink, config, load_live_emotion(config)))
@@ -106,6 +106,11 @@ class Service:
             self.keeping.cancel()
         await asyncio.to_thread(self.live.stop)
         await asyncio.sleep(0)  # the last hand-over
+        if self.store is not None:
+            try:
+                await asyncio.to_thread(self.store.close)
+            except StoreError as error:
+                LOG.error("%s", error)
         self.hub.close()
         self._noting.shutdown()
         self._tell_notices()
@@ -159,13 +164,11 @@ class Service:
     def take(self, events: Sequence[LiveEvent]) -> None:
         self.hub.take(events)
         self.live.wants_levels = self.hub.wants_levels
+        if self.store is not None:
+            self.store.take([self.protect(event) if isinstance(event, CallStarted) else event for event in events])
         for event in events:
-            if self._store is not None and isinstance(event, Event):
-                try:
-                    self._store(self.protect(event))
-                except VocalError as error:
-                    self.count("store")
-                    LOG.error("%s", error)
+            if self._told is not None and isinstance(event, Event):
+                self._told(self.protect(event))
             if isinstance(event, Notice | CallEnded):
                 self._heed_notice(event)
             if isinstance(event, CallStarted) and event.metadata.agent:
@@ -200,7 +203,7 @@ class Service:
     @property
     def reader(self) -> StoreReader | None:
         """What is kept of calls; None: nothing is."""
-        return StoreReader(self._store.folder) if isinstance(self._store, Store) else None
+        return None if self.store is None else StoreReader(self.store.files, self.store.log_files)
 
     def protect(self, event: Event) -> Event:
         """An event as it may be stored: without an agent's name, without a peer's address."""

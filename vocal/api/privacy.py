@@ -22,7 +22,7 @@ from vocal.config import RetentionConfig
 from vocal.errors import StoreError, UsageError
 from vocal.reports.privacy import Asked, Change, Kept, PrivacyView, privacy_page
 from vocal.service import Service
-from vocal.store.files import Files, day_of
+from vocal.store.files import day_of
 
 AUDIO_S, LIVE_S, NAMES_S = 16.0, 600.0, 7.0 * 86_400.0
 KINDS = {
@@ -172,7 +172,7 @@ def _in_store(service: Service) -> dict[str, tuple[list[str], int]]:
     found: dict[str, tuple[list[str], int]] = {}
     reader = service.reader
     if reader is not None:
-        files = Files(reader.folder)
+        files = reader.files
         for kind, folders in KINDS.items():
             days, size = [], 0
             for folder in folders:
