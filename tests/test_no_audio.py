@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 
 from vocal.client import Client
 from vocal.demo import call_path
+from vocal.pseudonyms import Pseudonyms
 from vocal.replays.sip import replay_sip
 from vocal.replays.websocket import replay
 from vocal.replays.whip import replay_whip
+from vocal.store.reader import StoreReader
 from vocal.transports.files import open_call
 from vocal.types import Metadata
 
@@ -249,6 +251,11 @@ def test_no_file_holds_audio(server: tuple[int, str, str], place: Path, recordin
     assert {".parquet", ".db", ".log", ".jsonl", ".html"} <= names  # store, SQLite, log, audit log, report
     assert sum(file.stat().st_size for file in files) > 50_000
     assert search(finders, place) == {}
+    # Once, and by the week's key: the name is the one that pages show.
+    records = StoreReader(place / "store").records()
+    assert {one.agent for one in records} == {Pseudonyms(place / "store.keys").pseudonym("ann")}
+    assert all(one.source.startswith("S-") for one in records)
+    assert {(one.notice, one.consent) for one in records} == {("given", "given")}
     # Of a live call neither the agent's name nor the peer's address is in the store.
     for file in (place / "store").rglob("*"):
         if file.is_file():

@@ -160,7 +160,6 @@ INNER_STATES = {
         "impatient",
         "impolite",
         "indifferent",
-        "insecure",
         "irritated",
         "mood",
         "moody",

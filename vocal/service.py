@@ -68,6 +68,8 @@ class Service:
         self.is_local = is_local
         self.is_ready = False
         self.store = store if isinstance(store, Store) else None
+        if self.store is not None:
+            self.store.protect = self.protect
         self._told = store if self.store is None else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closers: dict[str, list[Callable[[str], None]]] = {}
@@ -165,7 +167,7 @@ class Service:
         self.hub.take(events)
         self.live.wants_levels = self.hub.wants_levels
         if self.store is not None:
-            self.store.take([self.protect(event) if isinstance(event, CallStarted) else event for event in events])
+            self.store.take(events)
         for event in events:
             if self._told is not None and isinstance(event, Event):
                 self._told(self.protect(event))
