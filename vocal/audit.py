@@ -122,12 +122,12 @@ class Audit:
     def path(self) -> Path | None:
         return self._disk.path
 
-    def append(self, who: str, act: str, subject: str = "", **detail: Any) -> Entry:
+    def append(self, who: str, act: str, subject: str = "", /, **detail: Any) -> Entry:
         """One more entry, on disk when this returns: some milliseconds."""
         with self._held():
             return self._append(who, act, subject, detail)
 
-    def note(self, who: str, act: str, subject: str = "", **detail: Any) -> None:
+    def note(self, who: str, act: str, subject: str = "", /, **detail: Any) -> None:
         """The same soon, by a thread of its own, which tries again while the disk is full: for what must go on."""
         with self._wakes:
             if len(self._waiting) >= MOST_WAITING:

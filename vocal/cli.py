@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="vocal", description="Listens to telephone calls: tempo, loudness, pitch, overlaps, mood.")
+    parser = _Parser(
+        prog="vocal", description="Listens to telephone calls: tempo, loudness, pitch, overlaps, the customer's mood."
+    )
     parser.add_argument("--version", action="version", version=f"vocal {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -320,10 +322,9 @@ def _run(
                 summaries.append(events if not several else _ends(events))
 
     bars = Bars(given.json)
+    metadata = Metadata(notice=given.notice, consent=given.consent)
     with store or contextlib.nullcontext(), bars.progress:
-        failures += run(
-            openers, on_event, config, Metadata(notice=given.notice, consent=given.consent), bars.show, _note
-        )
+        failures += run(openers, on_event, config, metadata, bars.show, _note)
     sys.stdout.flush()
     if not given.json and summaries:
         if several:

@@ -267,9 +267,9 @@ class PrivacyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least_agents: Annotated[int, msgspec.Meta(ge=LEAST_AGENTS)] = LEAST_AGENTS
     least_calls: Annotated[int, msgspec.Meta(ge=LEAST_CALLS)] = LEAST_CALLS
 
-    def places(self, store: str, accounts: str) -> tuple[Path, Path] | None:
+    def places(self, store: str, accounts: str, spool: str = "") -> tuple[Path, Path] | None:
         """The keys' folder and the audit log's file; None: in memory. Raises ConfigError."""
-        local = store.removeprefix("file://") if "://" not in store or store.startswith("file://") else ""
+        local = store.removeprefix("file://") if "://" not in store or store.startswith("file://") else spool
         beside = local or accounts
         if not (self.keys or beside):
             if store:

@@ -72,6 +72,8 @@ class Service:
         self.is_local = is_local
         self.is_ready = False
         self.store = store if isinstance(store, Store) else None
+        if self.store is not None:
+            self.store.protect = self.protect
         self._told = store if self.store is None else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closers: dict[str, list[Callable[[str], None]]] = {}

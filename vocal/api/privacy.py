@@ -46,8 +46,8 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
 
     @api.get(f"{API}/privacy", tags=["privacy"])
     async def privacy(principal: Principal = known) -> dict[str, Any]:
-        """What is kept how long, what is wanted before emotion is inferred, and who can release a name; for operators
-        and auditors the audit log's state and the settings in force, too."""
+        """What is kept how long, what is wanted before a customer's emotion is inferred, and who can release a name;
+        for operators and auditors the audit log's state and the settings in force, too."""
         view: dict[str, Any] = msgspec.to_builtins(await asyncio.to_thread(view_of, service, principal, None))
         return {key: value for key, value in view.items() if key not in ("entries", "groups", "asked")}
 

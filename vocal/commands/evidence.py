@@ -18,7 +18,7 @@ def add_places(parser: argparse.ArgumentParser) -> None:
 
 def places(config: Config, store: str | None, accounts: str | None) -> tuple[Path, Path] | None:
     """The keys' folder and the audit log's file; None: in memory."""
-    return config.privacy.places(store or config.store.folder, accounts or config.server.accounts)
+    return config.privacy.places(store or config.store.folder, accounts or config.server.accounts, config.store.spool)
 
 
 def open_evidence(config: Config, store: str | None, accounts: str | None) -> tuple[Pseudonyms, Audit]:

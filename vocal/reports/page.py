@@ -257,6 +257,8 @@ PRIVACY_STYLE = """
 .lives .strip{display:block;height:1rem;margin:.3rem 0 .35rem}
 .lives .strip .calls{fill:var(--blue)}
 .lives .strip .fleeting{fill:var(--soft)}
+.lives+.note{margin-top:.25rem}
+.privacy .days .buttons{grid-column:1/-1;margin-top:.25rem}
 .lives .axis{padding:0;font-size:.8rem;color:var(--muted)}
 .lives .axis div{position:relative;height:1.4rem}
 .lives .axis span{position:absolute;transform:translateX(-50%);white-space:nowrap}
@@ -272,6 +274,7 @@ PRIVACY_STYLE = """
 .privacy code{font:.86rem/1.5 ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}
 .privacy .done b{color:var(--blue)}
 .privacy form{margin-bottom:1.5rem}
+.privacy input[type=date]{width:100%;min-width:0}
 .privacy :is(select,input:not([type=date])){font:inherit;color:inherit;background:var(--paper);min-height:2.75rem;
 border:1.5px solid var(--soft);border-radius:.5rem;padding:.4rem .6rem;max-width:100%;width:100%}
 .privacy .days{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,9rem),1fr))}

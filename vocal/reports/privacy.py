@@ -116,6 +116,7 @@ class _Page:
         rows += f'<li class="axis" aria-hidden="true"><div>{ticks}</div></li>'
         agreed = self.view.agreement
         note = self.t("lives.agreement", agreement=agreed) if agreed else self.t("lives.note")
+        note = f"{self.t('lives.scale')} {note}"
         body = f'<p>{self.t("lives.lead")}</p><ol class="lives">{rows}</ol><p class="note">{note}</p>'
         return self._section("lives", body)
 
@@ -253,7 +254,9 @@ class _Page:
 def _in_words(detail: Mapping[str, object]) -> str:
     parts = []
     for name, value in detail.items():
-        if isinstance(value, dict):
+        if name == "changed" and isinstance(value, dict):
+            parts += [f"{key}: {' → '.join(map(_plain, one))}" for key, one in value.items()]
+        elif isinstance(value, dict):
             parts += [f"{key}: {_plain(one)}" for key, one in value.items()]
         else:
             parts.append(f"{name}: {_plain(value)}")
@@ -268,8 +271,8 @@ def _place(seconds: float) -> float:
 
 
 def _plain(value: object) -> str:
-    if isinstance(value, list) and len(value) == 2:
-        return f"{_plain(value[0])} → {_plain(value[1])}"
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
     if isinstance(value, str):
         return value
     return "–" if value is None else msgspec.json.encode(value).decode()

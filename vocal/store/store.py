@@ -91,7 +91,7 @@ class Store:
         if not (self.files.is_local or spool):
             raise StoreError(f"{self.files.where}: wanted a spool, a folder of this machine for the log")
         self.log_files = Files(spool) if spool else self.files
-        self._protect, self._clock = protect, clock
+        self.protect, self._clock = protect, clock
         self._lock = Lock(self.log_files.folder / FOLDER)
         try:
             if not self.files.is_there:
@@ -161,8 +161,8 @@ class Store:
     def take(self, events: Sequence[LiveEvent]) -> None:
         """Never waits, never fails; what is not for the store is passed over."""
         kept = [event for event in events if isinstance(event, EVENTS)]
-        if self._protect is not None:
-            kept = [self._protect(event) for event in kept]
+        if self.protect is not None:
+            kept = [self.protect(event) for event in kept]
         waiting = self._taken - self._drained
         if waiting + len(kept) > MOST_WAITING:
             kept = self._fewer(kept, waiting)
