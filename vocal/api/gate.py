@@ -53,9 +53,7 @@ class Gate:
         """What is kept of calls."""
         reader = self._service.reader
         if reader is None:
-            raise HTTPException(
-                404, "nothing is kept of calls; wanted vocal serve --store DIR, or [store] folder"
-            )
+            raise HTTPException(404, "nothing is kept of calls; wanted vocal serve --store DIR, or [store] folder")
         return reader
 
     def limit(self, rate: RateLimit, request: Request) -> None:
