@@ -12,6 +12,7 @@ import pytest
 
 from vocal.config import Config
 from vocal.policy import may_infer_emotion
+from vocal.types import Metadata
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,7 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
     "policy": {"types"},
-    "config": {"errors"},
+    "config": {"types", "errors", "policy"},
     "texts": {"types"},
     "charts": set(),
     "playout": {"config"},
@@ -50,9 +51,15 @@ ROOMS: dict[str, set[str]] = {
         *("types", "texts", "charts", "record", "adaptation"),
         *("reports.page", "reports.call_view", "reports.call_figures"),
     },
+    "own": {"errors", "record"},
+    "reports.own": {"types", "texts", "charts", "own", "reports.page"},
+    "reports.start": {"types", "texts", "answers", "record", "reports.page"},
     "terminal": {"types", "texts"},
     "sinks.hub": {"types", "policy"},
-    "access": {"types", "errors", "policy"},
+    "keys": set(),
+    "audit": {"errors", "keys"},
+    "pseudonyms": {"types", "errors", "keys"},
+    "access": {"types", "errors", "pseudonyms"},
     "guard": set(),
     "signatures": {"errors"},
     "transports.dialect": {"types", "errors"},
@@ -114,7 +121,7 @@ COMPOSERS = (
         "doors.sip",
         "doors.websocket",
     ),
-    *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages"),
+    *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages", "api.own"),
     *("running", "server"),
     *("commands", "commands.screen", "commands.doctor", "commands.bench", "commands.models", "cli"),
 )
@@ -133,7 +140,7 @@ HOMES: dict[str, dict[str, str]] = {
     "http_message_signatures": {"signatures": "run"},
     "fastapi": {
         **dict.fromkeys(("api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures"), "run"),
-        **dict.fromkeys(("api.pages", "doors.webrtc", "doors.websocket", "server"), "run"),
+        **dict.fromkeys(("api.own", "api.pages", "doors.webrtc", "doors.websocket", "server"), "run"),
     },
     "aiortc": {"transports.ice": "run", "transports.webrtc": "run"},
     "pylibsrtp": {"transports.srtp": "run", "transports.webrtc": "run"},
@@ -284,12 +291,15 @@ def names_in(module: str) -> list[str]:
     return found
 
 
-def test_only_a_customer_who_knows() -> None:
-    for role, notice in product(("agent", "customer", "unknown", "", "supervisor"), (True, False)):
-        assert may_infer_emotion(role, notice) == ((role, notice) == ("customer", True))  # type: ignore[arg-type]
+def test_only_a_customer_who_knows_and_agreed_where_that_is_wanted() -> None:
+    roles = ("agent", "customer", "unknown", "", "supervisor")
+    for role, notice, consent, basis in product(roles, (True, False), (True, False), ("notice", "consent")):
+        said = consent or (notice and basis == "notice")
+        allowed = may_infer_emotion(role, Metadata(notice=notice, consent=consent), basis)  # type: ignore[arg-type]
+        assert allowed == (role == "customer" and said)
 
 
-def test_only_the_engine_asks_and_asks_of_role_and_notice_alone() -> None:
+def test_only_the_engine_asks_and_asks_of_role_and_what_the_customer_knows_alone() -> None:
     assert [module for module in VOCAL if "may_infer_emotion" in names_in(module)] == ["engine"]
     calls = [
         node
@@ -297,8 +307,17 @@ def test_only_the_engine_asks_and_asks_of_role_and_notice_alone() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "may_infer_emotion"
     ]
     assert [[ast.unparse(argument) for argument in call.args] for call in calls] == [
-        ["channel.role", "call.metadata.notice"]
+        ["channel.role", "call.metadata", "self._config.privacy.basis"]
     ]
+
+
+def test_the_basis_can_only_want_more() -> None:
+    """The one setting that reaches policy: whatever is allowed where consent is wanted is so where notice is enough."""
+    for role, notice, consent in product(("agent", "customer", "unknown"), (True, False), (True, False)):
+        said = Metadata(notice=notice, consent=consent)
+        assert may_infer_emotion(role, said, "notice") >= may_infer_emotion(role, said, "consent")  # type: ignore[arg-type]
+    used = [module for module in VOCAL if "may_infer_of_customer" in names_in(module)]
+    assert set(used) == {"policy", "analysis"}  # which loads no model where none is asked
 
 
 def test_its_answer_is_the_only_way_to_an_emotion_stage() -> None:
@@ -350,5 +369,5 @@ def test_no_setting_reaches_it() -> None:
     assert not [setting for setting in settings if any(word in setting for word in words)]
     # And policy itself reads nothing: no configuration, no environment, no file.
     known = {found.name.split(".")[0] for found in imports_of("policy")}
-    assert known <= {"dataclasses", "datetime", "hashlib", "hmac", "msgspec", "typing", "vocal"}
+    assert known <= {"dataclasses", "datetime", "msgspec", "typing", "vocal"}
     assert not {"open", "environ", "getenv", "Path"} & set(names_in("policy"))

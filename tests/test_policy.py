@@ -5,13 +5,14 @@ import itertools
 from vocal.config import Config
 from vocal.policy import INNER_STATES, RETENTION, may_infer_emotion
 from vocal.texts import catalogue
+from vocal.types import Metadata
 
 
 def test_only_an_informed_customer() -> None:
     allowed = [
         (role, notice)
         for role, notice in itertools.product(("agent", "customer", "unknown"), (False, True))
-        if may_infer_emotion(role, notice)  # type: ignore[arg-type]
+        if may_infer_emotion(role, Metadata(notice=notice), "notice")  # type: ignore[arg-type]
     ]
     assert allowed == [("customer", True)]
 

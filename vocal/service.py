@@ -18,6 +18,7 @@ import vocal_kernels as vk
 
 from vocal.access import LOCAL, Access, Principal, seen_by
 from vocal.answers import Answers
+from vocal.audit import Audit
 from vocal.config import Config
 from vocal.emotion import EmotionModel
 from vocal.errors import AccessError, UsageError, VocalError
@@ -47,10 +48,12 @@ class Service:
         is_tls: bool = False,
         is_local: bool = True,
         answers: Answers | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self.config = config
         self.access = access or Access()
         self.answers = answers or Answers()
+        self.audit = audit or Audit()
         self.provider = Provider(config.oidc) if config.oidc.issuer else None
         self._noting = ThreadPoolExecutor(1, "answers")
         self.hub = Hub()
@@ -80,6 +83,7 @@ class Service:
         await asyncio.sleep(0)  # the last hand-over
         self.hub.close()
         self._noting.shutdown()
+        await asyncio.to_thread(self.audit.close)
 
     def _hand_over(self, events: Sequence[LiveEvent]) -> None:
         """In the clock's thread."""
@@ -92,7 +96,7 @@ class Service:
         for event in events:
             if self._store is not None and isinstance(event, Event):
                 try:
-                    self._store(event)
+                    self._store(self.protect(event))
                 except VocalError as error:
                     self.count("store")
                     LOG.error("%s", error)
@@ -114,6 +118,10 @@ class Service:
     def reader(self) -> StoreReader | None:
         """What is kept of calls; None: nothing is."""
         return StoreReader(self._store.folder) if isinstance(self._store, Store) else None
+
+    def protect(self, event: Event) -> Event:
+        """An event as it may be stored: without an agent's name, without a peer's address."""
+        return self.access.pseudonyms.protect(event)
 
     def on_end(self, call: str, close: Callable[[str], None]) -> None:
         """`close(reason)` is called on the loop when a call has ended, whoever ended it."""

@@ -25,6 +25,8 @@ NON_TALK_WORTH_S = 5.0
 LOST_WORTH = 0.01
 CLARITY_WORTH = 0.6
 
+API_PATH = "/v1"
+
 _MOST_CUES = 8
 _MOST_ON_PAPER = 3  # CALL_STYLE hides the others
 
@@ -92,15 +94,13 @@ class _Page(Figures):
     def ways(self) -> str:
         if self.served is None:
             return ""
-        asked = f"lang={self.language}"
-        links = "".join(
-            f'<a href="{escape(url)}">{name}</a>'
-            for url, name in (
-                (f"/reports?{asked}", self.t("report.ways.all")),
-                (f"{self.served.path}?format=json&{asked}", "JSON"),
-                (f"{self.served.path}?format=csv&{asked}", "CSV"),
-            )
-        )
+        asked, path = f"lang={self.language}", self.served.path
+        ways = [(f"/reports?{asked}", self.t("report.ways.all"))]
+        if self.served.own:
+            key = "report.ways.shared" if self.served.shared else "report.ways.share"
+            ways.append((f"{path}/share?{asked}", self.t(key)))
+        ways += [(f"{API_PATH}{path}?format={kind}&{asked}", kind.upper()) for kind in ("json", "csv")]
+        links = "".join(f'<a href="{escape(url)}">{name}</a>' for url, name in ways)
         return f'<nav class="ways" aria-label="{self.t("report.ways.name")}">{links}</nav>'
 
     def header(self) -> str:
@@ -161,8 +161,6 @@ class _Page(Figures):
             body = self._form(served)
         else:
             body = f'{self._scale()}<p class="note">{self.t("report.reflection.note")}</p>'
-        if served is not None and served.own:
-            body += self._share(served)
         title = self.t("report.reflection.title")
         return (
             f'<section class="reflection" aria-labelledby="reflection"><h2 id="reflection">{title}</h2>{body}</section>'
@@ -186,25 +184,8 @@ class _Page(Figures):
             f'<label class="words"><span>{self.t("report.reflection.words")}</span>'
             f'<textarea name="text" rows="2" maxlength="2000">{escape(words)}</textarea></label>'
             f'<p class="note">{self.t("report.reflection.yours")}</p>'
-            f'<button type="submit">{self.t("report.reflection.keep")}</button></form>'
+            f'<button class="first">{self.t("report.reflection.keep")}</button></form>'
         )
-
-    def _share(self, served: Served) -> str:
-        act = "unshare" if served.shared else "share"
-        button = f'<button type="submit" class="second">{self.t(f"report.share.{act}")}</button>'
-        fields = ""
-        if not served.shared:
-            fields = (
-                f'<label class="words"><span>{self.t("report.share.words")}</span>'
-                f'<input name="note" maxlength="500" autocomplete="off"></label>'
-                f'<label class="tick"><input type="checkbox" name="with_reflection" value="1">'
-                f"<span>{self.t('report.share.with_reflection')}</span></label>"
-            )
-        form = (
-            f'<form method="post" action="{escape(served.path)}/{act}?lang={self.language}">{fields}'
-            f'<p class="note">{self.t(f"report.share.{act}_note")}</p>{button}</form>'
-        )
-        return f'<details class="share"><summary>{self.t(f"report.share.{act}_title")}</summary>{form}</details>'
 
     def silence(self) -> str:
         said = self.t("report.silence.text", duration=length(self.view.record.duration_s, self.language))

@@ -5,7 +5,7 @@
 // A call that begins is shown at once, whatever was open. `call="ID"` holds the element to one call.
 
 import { asked, callPath, getJson, post, signIn } from "./api.js";
-import { Call, median } from "./calls.js";
+import { Call, median, wanted } from "./calls.js";
 import { h, put, s, say, show } from "./dom.js";
 import { failed, isOut, sayLine } from "./line.js";
 import { Live } from "./live.js";
@@ -281,8 +281,8 @@ export class VocalAgent extends Part {
     this.#showMood(call, nowS);
     this.#showCue(call, nowS);
     this.#showOwn(call);
-    say(this.notice, t(call.notice ? "web.agent.notice_given" : "web.agent.notice_missing"));
-    if (!this.noticeButton.dataset.sure) say(this.noticeButton, t(call.notice ? "web.agent.withdraw" : "web.agent.give"));
+    say(this.notice, t(`web.agent.${wanted()}_${call.notice ? "given" : "missing"}`));
+    if (!this.noticeButton.dataset.sure) say(this.noticeButton, t(`web.agent.${call.notice ? "withdraw" : `give_${wanted()}`}`));
     show(this.noticeButton.parentElement, call.hasCustomer);
   }
 
@@ -456,7 +456,7 @@ export class VocalAgent extends Part {
     }
     delete button.dataset.sure;
     try {
-      await post(callPath(call.id, "/notice"), { given: !call.notice });
+      await post(callPath(call.id, "/notice"), { given: !call.notice, basis: wanted() });
     } catch (error) {
       say(this.notice, failed(error));
     }
