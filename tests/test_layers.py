@@ -51,6 +51,10 @@ ROOMS: dict[str, set[str]] = {
         *("types", "texts", "charts", "record", "adaptation"),
         *("reports.page", "reports.call_view", "reports.call_figures"),
     },
+    "reports.call_export": {
+        *("types", "texts", "record", "adaptation", "answers"),
+        *("reports.call_view", "reports.call"),
+    },
     "own": {"errors", "record"},
     "reports.own": {"types", "texts", "charts", "own", "reports.page"},
     "reports.start": {"types", "texts", "answers", "record", "reports.page"},
@@ -122,6 +126,7 @@ COMPOSERS = (
         "doors.websocket",
     ),
     *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages", "api.own"),
+    "api.call_reports",
     *("running", "server"),
     *("commands", "commands.screen", "commands.doctor", "commands.bench", "commands.models", "cli"),
 )
@@ -140,7 +145,9 @@ HOMES: dict[str, dict[str, str]] = {
     "http_message_signatures": {"signatures": "run"},
     "fastapi": {
         **dict.fromkeys(("api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures"), "run"),
-        **dict.fromkeys(("api.own", "api.pages", "doors.webrtc", "doors.websocket", "server"), "run"),
+        **dict.fromkeys(
+            ("api.own", "api.call_reports", "api.pages", "doors.webrtc", "doors.websocket", "server"), "run"
+        ),
     },
     "aiortc": {"transports.ice": "run", "transports.webrtc": "run"},
     "pylibsrtp": {"transports.srtp": "run", "transports.webrtc": "run"},
