@@ -94,6 +94,12 @@ class Answers:
         rows = self._rows("SELECT seq, helpful FROM feedback WHERE call = ?", call)
         return {seq: bool(helpful) for seq, helpful in rows}
 
+    def feedback_by_cue(self) -> dict[tuple[str, int], bool]:
+        """What was said of every cue that is still kept, by its call and `seq`."""
+        return {
+            (call, seq): bool(helpful) for call, seq, helpful in self._rows("SELECT call, seq, helpful FROM feedback")
+        }
+
     def counts(self) -> dict[tuple[str, bool], int]:
         """How often each rule's cues were said to help, and not to."""
         rows = self._rows(

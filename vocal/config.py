@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from vocal.errors import ConfigError, unknown
-from vocal.policy import RETENTION, Retention
+from vocal.policy import LEAST_AGENTS, LEAST_CALLS, RETENTION, Retention
 from vocal.types import Basis
 
 
@@ -257,12 +257,15 @@ class PrivacyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     basis: "notice": that they were informed; "consent": that they agreed as well, call by call. keys: folder of the
     keys of pseudonyms, of marks and of the audit log, not in the store; empty: beside the store, STORE.keys. audit: the
     audit log's file; empty: beside the store, STORE.audit.jsonl. Where there is no store both lie beside the accounts'
-    file, and where there is none either, in memory.
+    file, and where there is none either, in memory. least_agents, least_calls: of how many a figure of teams must be;
+    they can only be raised.
     """
 
     basis: Basis = "notice"
     keys: str = ""
     audit: str = ""
+    least_agents: Annotated[int, msgspec.Meta(ge=LEAST_AGENTS)] = LEAST_AGENTS
+    least_calls: Annotated[int, msgspec.Meta(ge=LEAST_CALLS)] = LEAST_CALLS
 
     def places(self, store: str, accounts: str) -> tuple[Path, Path] | None:
         """The keys' folder and the audit log's file; None: in memory. Raises ConfigError."""

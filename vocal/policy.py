@@ -48,6 +48,10 @@ def without_inferred(event: E) -> E | None:
     return event
 
 
+LEAST_AGENTS, LEAST_CALLS = 5, 50
+"""Of how many agents and calls a figure must be, to be told of a team or a house. The settings may raise them."""
+
+
 @dataclass(frozen=True)
 class Retention:
     """How long each kind is kept at most. Audio is not kept at all."""

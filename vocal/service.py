@@ -22,16 +22,19 @@ from vocal.audit import Audit
 from vocal.config import Config
 from vocal.emotion import EmotionModel
 from vocal.errors import AccessError, UsageError, VocalError
+from vocal.figures import Limits
 from vocal.guard import RateLimit, Scope, header
 from vocal.live import Live
 from vocal.oidc import Provider
 from vocal.sinks.hub import Hub
+from vocal.store.figures import roll
 from vocal.store.reader import StoreReader
 from vocal.store.store import Store
 from vocal.types import Call, CallEnded, CallStarted, Channel, Event, LiveEvent, Metadata
 
 LOG = logging.getLogger("vocal")
 COOKIE = "vocal_session"
+ROLL_S = 3600.0
 PROTOCOL = "vocal"
 """Of WebSockets; beside it a browser's page elsewhere may offer `vocal.token.TOKEN`, for it can send no header."""
 
@@ -75,10 +78,12 @@ class Service:
         self._loop = asyncio.get_running_loop()
         vk.warmup()
         self.live.start()
+        self._roller = self._loop.create_task(self._rolling())
         self.is_ready = True
 
     async def stop(self) -> None:
         self.is_ready = False
+        self._roller.cancel()
         await asyncio.to_thread(self.live.stop)
         await asyncio.sleep(0)  # the last hand-over
         self.hub.close()
@@ -118,6 +123,25 @@ class Service:
     def reader(self) -> StoreReader | None:
         """What is kept of calls; None: nothing is."""
         return StoreReader(self._store.folder) if isinstance(self._store, Store) else None
+
+    @property
+    def limits(self) -> Limits:
+        """Of how many agents and calls a figure of teams must be."""
+        return Limits(self.config.privacy.least_agents, self.config.privacy.least_calls)
+
+    def roll_figures(self) -> None:
+        """Sum up what days, weeks and months that are over leave behind. Not on the event loop."""
+        if (reader := self.reader) is not None:
+            roll(reader, datetime.now(UTC), self.answers.feedback_by_cue(), self.limits)
+
+    async def _rolling(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self.roll_figures)
+            except (VocalError, OSError) as error:
+                self.count("figures")
+                LOG.error("%s", error)
+            await asyncio.sleep(ROLL_S)
 
     def protect(self, event: Event) -> Event:
         """An event as it may be stored: without an agent's name, without a peer's address."""

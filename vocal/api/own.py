@@ -36,8 +36,8 @@ SPAN_DAYS = 30
 ROOMS = {
     "agent": ("own", "documents"),
     "lead": ("team", "journey", "documents"),
-    "operator": ("privacy", "documents"),
-    "auditor": ("privacy", "documents"),
+    "operator": ("team", "journey", "privacy", "documents"),
+    "auditor": ("team", "journey", "privacy", "documents"),
     "local": ("own", "team", "journey", "privacy", "documents"),
 }
 """Where each role goes from the page on which reports begin."""

@@ -4,7 +4,7 @@ import hashlib
 from base64 import b64encode
 from html import escape
 
-from vocal import charts
+from vocal import charts, pictures
 from vocal.types import Language
 
 
@@ -277,7 +277,8 @@ border:1.5px solid currentColor}
 .rated.yes::before{background:currentColor}
 .rated.no{color:var(--amber)}
 @media print{
-@page{size:A4;margin:10mm 15mm}
+@page call{size:A4;margin:10mm 15mm}
+body:has(.call){page:call}
 :root:has(.call){font-size:8.2pt}
 .call .sheet+.sheet{margin-top:0;break-before:page}
 .call section{margin-top:3.5mm}
@@ -348,6 +349,6 @@ blockquote{margin-top:1mm;display:-webkit-box;-webkit-line-clamp:4;-webkit-box-o
 }
 """
 
-STYLE = PAGE_STYLE + SERVED_STYLE + CALL_STYLE + charts.CHART_STYLE
+STYLE = PAGE_STYLE + SERVED_STYLE + CALL_STYLE + charts.CHART_STYLE + pictures.PICTURE_STYLE
 STYLE_HASH = f"sha256-{b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}"
 """By which a content security policy allows it, and no other style in a page."""
