@@ -300,8 +300,8 @@ class _Page(Figures):
         said = ""
         if view.side("agent") and view.side("customer"):
             words = (self._adapted("tempo", view.tempo), self._adapted("level", view.level))
-            said = f'<p class="lead">{" ".join(words)}</p>'
-        body = f'{said}<div class="panels">{self.tempo_figure()}{self.level_figure()}</div>{self.steps()}'
+            said = f'<p class="told">{" ".join(words)}</p>'
+        body = f'{said}<div class="measures">{self.tempo_figure()}{self.level_figure()}</div>{self.steps()}'
         return self._section("voices", title, body)
 
     def _adapted(self, measure: str, found: Adaptation) -> str:

@@ -261,11 +261,11 @@ white-space:pre-line}
 .reflection form>*+*{margin-top:.9rem}
 .words{display:block}
 .words span{display:block;font-size:.92rem;margin-bottom:.35rem}
-.lead{font-size:1.05rem;margin-bottom:1.5rem}
+.told{font-size:1.05rem;margin-bottom:1.5rem}
 .big .own{border-left:3px solid var(--blue);padding-left:.75rem}
 .big .own b{color:var(--blue)}
-.panels h3{margin-top:0}
-.panels figure+figure{margin-top:2rem}
+.measures h3{margin-top:0}
+.measures figure+figure{margin-top:2rem}
 .plain+h3,.moments+h3{margin-top:1.5rem}
 .pain .note+.plain{margin-top:.6rem;font-size:.92rem}
 .cues .tag{margin-right:.6rem}
@@ -298,32 +298,32 @@ body:has(.call){page:call}
 .call .ends{margin-top:1mm}
 .call .reflection>.note{margin-top:1mm}
 .own-score b{font-size:18pt}
-blockquote{margin-top:1mm;display:-webkit-box;-webkit-line-clamp:4;-webkit-box-orient:vertical;overflow:hidden}
+blockquote{margin-top:1mm;display:-webkit-box;-webkit-line-clamp:3;-webkit-box-orient:vertical;overflow:hidden}
 .story{display:grid;grid-template-columns:1fr 1fr;column-gap:8mm}
 .story .good{grid-area:1/1}
 .story .pain{grid-area:1/2}
 .story .journey{grid-area:2/1/3/3}
 .call .moments li{grid-template-columns:auto auto 1fr;padding:.6mm 0 .6mm 2.5mm}
 .call .moments li span:last-child{grid-column:1/-1}
-.call .moments li+li{margin-top:1mm}
+.call .moments li+li{margin-top:.6mm}
 .call .plain li+li{margin-top:.5mm}
 .call .big{gap:2mm 3mm;margin-bottom:2mm}
 .call .big b{font-size:16pt}
 .call .journey h3{margin-top:0}
 .call .legend{gap:0 4mm;margin-bottom:1.5mm}
 .call .chart-title{margin-bottom:1mm}
-.call .chart{zoom:.72}
+.call .chart{zoom:.62}
 .lanes .chart{zoom:.68}
 .lanes :is(.chart-title,.legend){display:inline-flex;margin-right:4mm}
 .call :is(.lanes,.voices) .more{display:none}
 .call figcaption{margin-top:1mm}
 .call figcaption .more{font-size:.92em}
 .call figcaption p+p{margin-top:.5mm}
-.call .lead{font-size:1rem;margin-bottom:2mm}
-.panels{display:grid;grid-template-columns:1fr 1fr;column-gap:6mm}
-.panels figure+figure{margin-top:0}
-.panels .chart{zoom:.62}
-.panels :is(h3,.chart-title){display:inline;margin-right:2mm}
+.call .told{font-size:1rem;margin-bottom:2mm}
+.measures{display:grid;grid-template-columns:1fr 1fr;column-gap:6mm}
+.measures figure+figure{margin-top:0}
+.measures .chart{zoom:.62}
+.measures :is(h3,.chart-title){display:inline;margin-right:2mm}
 .twins{display:grid;grid-template-columns:1fr 1fr;column-gap:8mm;grid-template-rows:auto 1fr}
 .twins .numbers{grid-area:1/1/3/2}
 .twins .cues{grid-area:1/2}
@@ -335,7 +335,7 @@ blockquote{margin-top:1mm;display:-webkit-box;-webkit-line-clamp:4;-webkit-box-o
 .call .numbers thead th{padding-bottom:.5mm}
 .call .numbers tbody th,.call .numbers tr:not(.definition) td{padding-top:.4mm;padding-bottom:.4mm}
 .call .cues li{padding:.8mm 0;grid-template-columns:9mm 1fr;gap:1mm}
-.call .cues li:nth-child(n+4),.call .on-screen{display:none}
+.call .cues li:nth-child(n+4),.call .cues p.on-screen{display:none}
 .call .on-paper{display:block}
 .call .plain li{display:-webkit-box;-webkit-line-clamp:3;-webkit-box-orient:vertical;overflow:hidden}
 .call .cues p{display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden}
