@@ -62,6 +62,7 @@ ROOMS: dict[str, set[str]] = {
     "sinks.hub": {"types", "policy"},
     "keys": set(),
     "audit": {"errors", "keys"},
+    "inforce": {"config", "contract", "emotion", "errors", "rules"},
     "pseudonyms": {"types", "errors", "keys"},
     "access": {"types", "errors", "pseudonyms"},
     "guard": set(),
@@ -128,7 +129,8 @@ COMPOSERS = (
     *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages", "api.own"),
     "api.team",
     *("running", "server"),
-    *("commands", "commands.screen", "commands.doctor", "commands.bench", "commands.models", "commands.report", "cli"),
+    *("commands", "commands.screen", "commands.evidence", "commands.doctor", "commands.bench", "commands.models"),
+    *("commands.accounts", "commands.audit", "commands.privacy", "commands.report", "cli"),
 )
 # What is installed into the package from elsewhere in the repository.
 BESIDE = {"commands.bench": {"benchmarks.bench"}}
@@ -167,6 +169,7 @@ HOMES: dict[str, dict[str, str]] = {
     "rich": {
         **dict.fromkeys(("terminal", "watch", "cli"), "run"),
         **dict.fromkeys(("commands.screen", "commands.doctor", "commands.models"), "run"),
+        **dict.fromkeys(("commands.accounts", "commands.audit", "commands.privacy"), "run"),
     },
     "numba": {},
     "llvmlite": {},

@@ -15,6 +15,7 @@ from vocal.api import API
 from vocal.api.gate import Gate
 from vocal.errors import AccessError, LoginError, UsageError
 from vocal.service import COOKIE, LOG, Service, session_of
+from vocal.types import PersonRole
 
 BROWSER = "vocal_login"
 """By which a browser that comes back from the provider is known as the one that went."""
@@ -45,7 +46,7 @@ class WaysOut(BaseModel):
 
 class TokenIn(BaseModel):
     name: str = Field(max_length=200)
-    role: Literal["agent", "lead", "operator", "ingest"]
+    role: PersonRole | Literal["ingest"]
     agent: str | None = Field(default=None, max_length=200)
     team: str | None = Field(default=None, max_length=200)
     days: float = Field(default=90, gt=0, le=3650)
