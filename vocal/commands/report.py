@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from vocal.answers import Answers
 from vocal.commands.evidence import me, open_evidence
 from vocal.commands.screen import ERR, OUT, Commands, language
 from vocal.config import Config, load_config
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     report = commands.add_parser(
         "report",
-        help="reports out of the store: of a team, of the customer journey, an agent's own",
-        description="Figures of teams are sums over at least 5 agents and 50 calls; what is smaller is left out. Days "
-        "are widened to whole weeks; by default they are those of this month and the two before. An agent's own view "
-        "is private: where there are accounts, it asks for the agent's password.",
+        help="reports out of the store: of a call, of a team, of the customer journey, an agent's own",
+        description="A call's report is its agent's, who alone shares it. An agent's own view is private: where there "
+        "are accounts, it asks for the agent's password. Figures of teams are sums over at least 5 agents and 50 "
+        "calls; what is smaller is left out. Days are widened to whole weeks; by default they are those of this month "
+        "and the two before.",
     )
+    report.add_argument("--call", metavar="ID", help="one call; as csv its course in 24 steps")
     report.add_argument("--team", metavar="NAME", help="a team's report; with --journey: the journey of its calls")
     report.add_argument("--journey", action="store_true", help="the customer journey by queue and touchpoint")
     report.add_argument("--agent", metavar="ID", help="an agent's own view of up to 31 days, as calls name the agent")
@@ -52,10 +55,12 @@ def _day(text: str) -> date:
 
 
 def _report(given: argparse.Namespace) -> int:
-    if not (given.journey or given.team or given.agent):
-        raise UsageError("wanted --team NAME, --journey or --agent ID")
-    if given.agent and (given.journey or given.team):
-        raise UsageError("--agent: an agent's own view stands for itself; wanted no --team and no --journey")
+    if not (given.call or given.journey or given.team or given.agent):
+        raise UsageError("wanted --call ID, --team NAME, --journey or --agent ID")
+    if given.agent and (given.call or given.journey or given.team):
+        raise UsageError("--agent: an agent's own view stands for itself; wanted no --call, --team and --journey")
+    if given.call and (given.journey or given.team or given.first or given.last):
+        raise UsageError(f"--call {given.call}: wanted it alone, without --team, --journey, --from and --to")
     if given.first is not None and given.last is not None and given.last < given.first:
         raise UsageError(f"--from and --to: wanted the earlier day first, got {given.first} and {given.last}")
     config = load_config(given.config)
@@ -64,22 +69,24 @@ def _report(given: argparse.Namespace) -> int:
         raise UsageError("--store: wanted a folder or URL, as the settings name none")
 
     if given.agent:
-        return _save(given, _own_view(given, config, folder))
+        written = _own_view(given, config, folder)
+        return _put(given, written, f"{given.first} to {given.last}")
 
     from vocal.figures import Limits
     from vocal.reports.team import asked_for  # pyarrow takes 0.2 s
     from vocal.store.reader import StoreReader
 
     reader = StoreReader(folder)
+    if given.call:
+        return _put(given, _call(given, reader, config), f"call {given.call}")
     limits = Limits(config.privacy.least_agents, config.privacy.least_calls)
     now = datetime.now(UTC)
     span = asked_for(given.first, given.last, now.date())
     _catch_up(reader, config, now, limits)
-    given.first, given.last = span.first, span.last
-    return _save(given, _written(given, reader, span, limits))
+    return _put(given, _written(given, reader, span, limits), f"{span.first} to {span.last}")
 
 
-def _save(given: argparse.Namespace, written: str) -> int:
+def _put(given: argparse.Namespace, written: str, what: str) -> int:
     if given.out is None:
         OUT.file.write(written)
         return 0
@@ -87,13 +94,36 @@ def _save(given: argparse.Namespace, written: str) -> int:
         Path(given.out).write_text(written, "utf-8")
     except OSError as error:
         raise UsageError(f"--out {given.out}: cannot be written: {error.strerror}") from None
-    ERR.print(f"{given.format}: {given.out}, {given.first} to {given.last}", markup=False, soft_wrap=True)
+    ERR.print(f"{given.format}: {given.out}, {what}", markup=False, soft_wrap=True)
     return 0
+
+
+def _call(given: argparse.Namespace, reader: "StoreReader", config: Config) -> str:
+    from vocal.reports.call import page
+    from vocal.reports.call_export import as_json, steps_csv
+    from vocal.reports.call_view import Said, view_of
+
+    record = reader.record(given.call)
+    if record is None:
+        raise UsageError(f"--call {given.call}: the store has no such call, or not any more")
+    answers = _answers(config)
+    try:
+        # How the call felt is its agent's, and is shown where they are signed in.
+        view = view_of(reader.events(given.call), record, Said(answers.feedback_of(given.call)))
+    finally:
+        answers.close()
+    if given.format == "csv":
+        return steps_csv(view)
+    return as_json(view) if given.format == "json" else page(view, given.lang or language())
+
+
+def _answers(config: Config) -> Answers:
+    path = config.server.answers or config.server.accounts
+    return Answers(path) if path and Path(path).exists() else Answers()
 
 
 def _own_view(given: argparse.Namespace, config: Config, folder: str) -> str:
     """Private here, too: where there are accounts, the agent's password opens it."""
-    from vocal.answers import Answers
     from vocal.own import DAYS, check_days, own_records, own_view
     from vocal.reports.own import own_csv, own_report
     from vocal.store.reader import StoreReader
@@ -137,11 +167,9 @@ def _signed_in(agent: str, accounts: str) -> str:
 
 def _catch_up(reader: "StoreReader", config: Config, now: datetime, limits: "Limits") -> None:
     """What a server does each hour. Where it cannot be written, what is there is shown."""
-    from vocal.answers import Answers
     from vocal.store.figures import roll
 
-    path = config.server.answers or config.server.accounts
-    answers = Answers(path) if path and Path(path).exists() else Answers()
+    answers = _answers(config)
     try:
         roll(reader, now, answers.feedback_by_cue(), limits)
     except StoreError as error:
