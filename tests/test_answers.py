@@ -128,7 +128,6 @@ def test_whose_a_call_is_is_known_to_its_agent_alone(tmp_path: Path) -> None:
     for call in ("a", "b"):
         answers.keep_own(call, "ann")
     answers.keep_own("c", "bob")
-    answers.keep_own("c", "ann")
     assert answers.own_calls("ann") == ["b", "a"]
     assert answers.own_calls("bob") == ["c"]
     assert answers.own_calls(None) == answers.own_calls("") == []
@@ -136,6 +135,23 @@ def test_whose_a_call_is_is_known_to_its_agent_alone(tmp_path: Path) -> None:
     assert not any(answers.owns(*pair) for pair in (("a", "bob"), ("a", None), ("a", ""), ("x", "ann"), ("c", "ann")))
     answers.close()
     assert b"ann" not in path.read_bytes()
+
+
+def test_a_name_that_comes_again_with_another_agent_is_nobodys() -> None:
+    answers = Answers()
+    answers.keep_own("a", "ann")
+    answers.share("a", "ann")
+    answers.keep_own("a", "ann")
+    assert answers.owns("a", "ann")
+    assert answers.is_shared("a")
+    answers.keep_own("a", "bob")
+    assert not answers.owns("a", "ann")
+    assert not answers.owns("a", "bob")
+    assert answers.own_calls("ann") == answers.own_calls("bob") == []
+    assert not answers.is_shared("a")
+    assert not answers.share("a", "bob")
+    answers.keep_own("a", "bob")
+    assert not answers.owns("a", "bob")
 
 
 def test_sharing_is_the_agents_act_and_can_be_undone() -> None:

@@ -72,6 +72,7 @@ ROOMS: dict[str, set[str]] = {
     "sinks.hub": {"types", "policy"},
     "keys": set(),
     "audit": {"errors", "keys"},
+    "inforce": {"config", "contract", "emotion", "errors", "rules"},
     "pseudonyms": {"types", "errors", "keys"},
     "access": {"types", "errors", "pseudonyms"},
     "guard": set(),
@@ -139,7 +140,8 @@ COMPOSERS = (
     "api.call_reports",
     "api.team",
     *("running", "server"),
-    *("commands", "commands.screen", "commands.doctor", "commands.bench", "commands.models", "commands.report", "cli"),
+    *("commands", "commands.screen", "commands.evidence", "commands.doctor", "commands.bench", "commands.models"),
+    *("commands.accounts", "commands.audit", "commands.privacy", "commands.report", "cli"),
 )
 # What is installed into the package from elsewhere in the repository.
 BESIDE = {"commands.bench": {"benchmarks.bench"}}
@@ -179,6 +181,7 @@ HOMES: dict[str, dict[str, str]] = {
     "rich": {
         **dict.fromkeys(("terminal", "watch", "cli"), "run"),
         **dict.fromkeys(("commands.screen", "commands.doctor", "commands.models"), "run"),
+        **dict.fromkeys(("commands.accounts", "commands.audit", "commands.privacy"), "run"),
     },
     "numba": {},
     "llvmlite": {},

@@ -440,7 +440,7 @@ def test_audiosocket_streams_are_announced(closed: Served) -> None:
 
 def test_roles_are_unknown_unless_somebody_says_so(pcm: NDArray[np.float32]) -> None:
     start = {"event": "start", "start": {"callSid": "c1", "tracks": ["inbound", "outbound"]}}
-    informed = {"customParameters": {"consent": "Yes", "agentId": "ann"}}
+    informed = {"customParameters": {"informed": "Yes", "agentId": "ann"}}
 
     def roles(served: Served, path: str, **more: object) -> tuple[list[str], Metadata]:
         before = {state.call.call for state in served.service.live.calls()}
@@ -465,7 +465,8 @@ def test_roles_are_unknown_unless_somebody_says_so(pcm: NDArray[np.float32]) -> 
             one.send(json.dumps(start))
             assert closed_with(one) == 1003
     media = MediaConfig(
-        tracks={"twilio": {"inbound": "customer", "outbound": "agent"}}, names={"notice": "consent", "agent": "agentId"}
+        tracks={"twilio": {"inbound": "customer", "outbound": "agent"}},
+        names={"notice": "informed", "agent": "agentId"},
     )
     with serving(media=media) as served:
         assert roles(served, "/v1/media/twilio")[0] == ["customer", "agent"]

@@ -20,9 +20,19 @@ import msgspec
 
 from vocal.errors import AccessError, UsageError
 from vocal.pseudonyms import Pseudonyms
-from vocal.types import AlertsMuted, AlertsSeen, CallStarted, Cue, Levels, LiveEvent, Metadata, Utterance
+from vocal.types import (
+    AlertsMuted,
+    AlertsSeen,
+    CallStarted,
+    Cue,
+    Levels,
+    LiveEvent,
+    Metadata,
+    PersonRole,
+    Utterance,
+)
 
-AccountRole = Literal["agent", "lead", "operator", "ingest", "local"]
+AccountRole = PersonRole | Literal["ingest", "local"]
 Kind = Literal["session", "token", "link"]
 
 SESSION_S = 12 * 3600.0
@@ -91,13 +101,17 @@ class Access:
 
     def add(self, principal: Principal, password: str) -> None:
         """An account, or an account's new password and role; then its sessions are over."""
-        if len(password) < LEAST_PASSWORD:
-            raise UsageError(f"password: wanted at least {LEAST_PASSWORD} characters, got {len(password)}")
-        _check(principal)
+        self.check_new(principal, password)
         row = (principal.name, self._hasher.hash(password), principal.role, principal.agent, principal.team)
         with self._lock:
             self._base.execute("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?)", row)
             self._base.execute("DELETE FROM tokens WHERE name = ?", (principal.name,))
+
+    def check_new(self, principal: Principal, password: str | None = None) -> None:
+        """Raises UsageError for an account, or a token, that cannot be."""
+        if password is not None and len(password) < LEAST_PASSWORD:
+            raise UsageError(f"password: wanted at least {LEAST_PASSWORD} characters, got {len(password)}")
+        _check(principal)
 
     def remove(self, name: str) -> None:
         with self._lock:
@@ -182,7 +196,7 @@ def _check(principal: Principal) -> None:
         raise UsageError(f"account {principal.name!r}: a lead wants a team")
 
 
-# What each role may see
+# What each role may see; auditors see no call
 
 
 def may_see(principal: Principal, call: Metadata) -> bool:

@@ -129,9 +129,17 @@ class Answers:
     # Whose calls they are
 
     def keep_own(self, call: str, agent: str) -> None:
-        """A call has begun, and is this agent's. The first who is named stays."""
+        """A call has begun, and is this agent's. Where a name comes again with another agent, it is nobody's: what is
+        kept under it is not told apart."""
+        self.forget_old()
+        row = (call, self._mark(agent), self._now_s)
         with self._writing() as base:
-            base.execute("INSERT OR IGNORE INTO own_calls VALUES (?, ?, ?)", (call, self._mark(agent), self._now_s))
+            other = "SELECT 1 FROM own_calls WHERE call = ? AND owner != ?"
+            if base.execute(other, row[:2]).fetchone():
+                base.execute("UPDATE own_calls SET owner = '', at_s = ? WHERE call = ?", (self._now_s, call))
+                base.execute("DELETE FROM shares WHERE call = ?", (call,))
+            else:
+                base.execute("INSERT OR REPLACE INTO own_calls VALUES (?, ?, ?)", row)
 
     def owns(self, call: str, agent: str | None) -> bool:
         if not agent:

@@ -23,13 +23,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
-from vocal.errors import AuditError
+from vocal.errors import AuditError, UsageError
 from vocal.keys import locked, write_whole
 
 LOG = logging.getLogger("vocal")
@@ -132,6 +132,10 @@ class Audit:
                 self._writer = threading.Thread(target=self._write, name="vocal-audit", daemon=True)
                 self._writer.start()
             self._wakes.notify_all()
+
+    def mark(self, value: str) -> str:
+        """A keyed digest: two are the same only where the values are, and neither gives one away."""
+        return hmac.new(self._key, f"mark:{value}".encode(), hashlib.sha256).hexdigest()[:12]
 
     def flush(self, seconds: float = 5.0) -> bool:
         """Waits until what was noted is written; whether it is."""
@@ -474,6 +478,25 @@ class _Memory:
 
     def replace(self, whole: bytes) -> None:
         self._log = whole
+
+
+def read_head(written: str) -> Head:
+    """What `str(head)` wrote. Raises UsageError."""
+    seq, _, mac = written.strip().partition(":")
+    if not (seq.isdigit() and len(mac) == len(NOTHING) and set(mac) <= set("0123456789abcdef")):
+        raise UsageError(f"wanted a head as `verify` prints it, SEQ:HASH, got {written!r}")
+    return Head(int(seq), mac)
+
+
+def check_days(first: str, last: str) -> None:
+    """Raises UsageError for what is no date, and for dates the wrong way round."""
+    for day in filter(None, (first, last)):
+        try:
+            date.fromisoformat(day)
+        except ValueError:
+            raise UsageError(f"wanted a day such as 2026-11-22, got {day!r}") from None
+    if first and last and first > last:
+        raise UsageError(f"the days are the wrong way round: from {first} to {last}")
 
 
 def _line(entry: Entry) -> bytes:

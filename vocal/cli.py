@@ -5,6 +5,7 @@ import contextlib
 import gc
 import os
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,17 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
-from rich.table import Table
 
 from vocal import __version__
-from vocal.commands import bench, doctor, models, report
+from vocal.commands import accounts, audit, bench, doctor, models, privacy, report
 from vocal.commands.screen import ERR, OUT, Bars, announce_compiling, language
 from vocal.config import Config, load_config
 from vocal.errors import InputError, UsageError, VocalError
 from vocal.types import CallEnded, CallStarted, Event, Language, Metadata
 
 if TYPE_CHECKING:
-    from vocal.access import Access
     from vocal.analysis import Failure, Opener
     from vocal.replays.pace import Faults
 
@@ -113,25 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--speed", type=float, default=1.0, help=argparse.SUPPRESS)
     serve.set_defaults(run=_serve)
 
-    accounts = commands.add_parser("accounts", help="who may use the server")
-    kinds = accounts.add_subparsers(metavar="COMMAND", required=True)
-    add = kinds.add_parser("add", help="an account, or a new password for one; asks for the password")
-    add.add_argument("name")
-    add.add_argument("--role", required=True, choices=("agent", "lead", "operator"))
-    token = kinds.add_parser("token", help="an API token; it is shown once")
-    token.add_argument("name")
-    token.add_argument("--role", required=True, choices=("agent", "lead", "operator", "ingest"))
-    token.add_argument("--days", type=float, default=90.0, help="until it expires (default %(default)s)")
-    for kind in (add, token):
-        kind.add_argument("--agent", help="an agent's id, as calls name it")
-        kind.add_argument("--team", help="a lead's or an agent's team")
-    remove = kinds.add_parser("remove", help="an account and all its tokens")
-    remove.add_argument("name")
-    ls = kinds.add_parser("ls", help="list them")
-    for kind, run in ((add, _accounts_add), (token, _accounts_token), (remove, _accounts_remove), (ls, _accounts_ls)):
-        kind.add_argument("--accounts", metavar="FILE", help="default: what the settings say")
-        kind.add_argument("--config", metavar="FILE", help="settings, TOML (or VOCAL_CONFIG)")
-        kind.set_defaults(run=run)
+    for one in (accounts, audit, privacy):
+        one.add(commands)
 
     replay = commands.add_parser(
         "replay",
@@ -263,7 +245,6 @@ def _demo_live(given: argparse.Namespace) -> int:
     announce_compiling()
     emotion = load_live_emotion(config)
     access = Access()
-    service = Service(config, access, lambda sink: Live(sink, config, emotion))
 
     def on_ready(port: int) -> None:
         # Two names of this machine, so that one browser can be both: a name has one login.
@@ -274,12 +255,16 @@ def _demo_live(given: argparse.Namespace) -> int:
             ("Agent's page", f"localhost:{port}/login/{agent}?to=/agent{asked}"),
             ("Coach's wall", f"127.0.0.1:{port}/login/{coach}?to=/coach{asked}"),
             ("Softphone", f"127.0.0.1:{port}/softphone{asked}"),
+            ("Reports", f"localhost:{port}/reports{asked}"),
         ):
             OUT.print(f"{name:<13} http://{page}", markup=False, soft_wrap=True)
         OUT.print("A staged call runs again and again. Each of the first two links logs in once; Ctrl-C ends.")
+        OUT.print("Its reports are the agent's, whom the first link logs in, and go when the demo ends.")
         threading.Thread(target=_play_again_and_again, args=(f"http://127.0.0.1:{port}",), daemon=True).start()
 
-    run(build_app(service), "127.0.0.1", given.port, None, None, on_ready)
+    with tempfile.TemporaryDirectory(prefix="vocal-demo-") as folder:
+        service = Service(config, access, lambda sink: Live(sink, config, emotion), _store(folder))
+        run(build_app(service), "127.0.0.1", given.port, None, None, on_ready)
     return 0
 
 
@@ -414,12 +399,13 @@ class _ReportWriter:
         self.written.append(path)
 
 
-# serve, accounts, replay and watch
+# serve, replay and watch
 
 
 def _serve(given: argparse.Namespace) -> int:
     from vocal.access import Access
     from vocal.answers import Answers
+    from vocal.commands.evidence import open_evidence
     from vocal.doors.sip import check_sip
     from vocal.live import Live
     from vocal.running import check_exposure, run
@@ -437,7 +423,8 @@ def _serve(given: argparse.Namespace) -> int:
             raise UsageError(f"{file}: cannot be read")
     check_sip(config.sip)
     accounts = given.accounts or config.server.accounts or ":memory:"
-    access = Access(accounts)
+    pseudonyms, audit = open_evidence(config, given.store, given.accounts)
+    access = Access(accounts, pseudonyms=pseudonyms)
     is_tls = given.tls_cert is not None or bool(config.server.proxies)
     check_exposure(given.host, access.has_accounts or bool(config.oidc.issuer), is_tls, given.insecure)
     announce_compiling()
@@ -450,6 +437,7 @@ def _serve(given: argparse.Namespace) -> int:
         is_tls,
         given.host in LOOPBACK_NAMES and not config.server.proxies,
         Answers(config.server.answers or accounts, keep=config.retention.times.calls),
+        audit,
     )
 
     def on_ready(port: int) -> None:
@@ -481,47 +469,6 @@ MOST_DRIFT_PPM = 10_000.0
 OVER_UDP = ("whip", "rtp", "sip", "siprec")
 OVER = "whip:http://HOST:PORT, rtp: or sip:"
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
-
-
-def _accounts(given: argparse.Namespace) -> "Access":
-    from vocal.access import Access
-
-    path = given.accounts or load_config(given.config).server.accounts
-    if not path:
-        raise UsageError("wanted --accounts FILE, or `accounts` under [server] in the settings")
-    return Access(path)
-
-
-def _accounts_add(given: argparse.Namespace) -> int:
-    import getpass
-
-    from vocal.access import Principal
-
-    access = _accounts(given)
-    password = getpass.getpass(f"password for {given.name}: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
-    access.add(Principal(given.name, given.role, given.agent, given.team), password)
-    return 0
-
-
-def _accounts_token(given: argparse.Namespace) -> int:
-    from vocal.access import Principal
-
-    principal = Principal(given.name, given.role, given.agent, given.team)
-    OUT.print(_accounts(given).issue(principal, "token", given.days * 86400.0), markup=False, soft_wrap=True)
-    return 0
-
-
-def _accounts_remove(given: argparse.Namespace) -> int:
-    _accounts(given).remove(given.name)
-    return 0
-
-
-def _accounts_ls(given: argparse.Namespace) -> int:
-    table = Table("name", "role", "agent", "team", title="accounts", title_justify="left")
-    for one in _accounts(given).accounts():
-        table.add_row(one.name, one.role, one.agent or "", one.team or "")
-    OUT.print(table)
-    return 0
 
 
 def _replay(given: argparse.Namespace) -> int:

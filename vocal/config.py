@@ -20,7 +20,7 @@ import msgspec
 
 from vocal.errors import ConfigError, unknown
 from vocal.policy import LEAST_AGENTS, LEAST_CALLS, RETENTION, Retention
-from vocal.types import Basis
+from vocal.types import Basis, PersonRole
 
 
 class PlayoutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,7 +133,7 @@ class OidcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = "OpenID Connect"
     scopes: tuple[str, ...] = ("profile",)
     groups_claim: str = "groups"
-    groups: dict[str, Literal["agent", "lead", "operator"]] = {}
+    groups: dict[str, PersonRole] = {}
     id_claim: str = "sub"
     team_claim: str = "team"
 

@@ -11,7 +11,10 @@ from pathlib import Path
 def locked(file: Path) -> Iterator[None]:
     """Holds `file` against other processes, and makes its folder. Raises OSError."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        lock = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError:
+        lock = os.open(file, os.O_RDONLY)  # a disk that has become read-only can still be read
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,12 +1,14 @@
 """What the server's parts share: the live engine, who listens to it, and who may.
 
 media ─► Live ─► (one hand-over a tick) ─► Service ─► Hub ─► WS /v1/live
-                                              └─────► Store
+                                              ├─────► protect ─► Store
+                                              └─────► Audit
 """
 
 import asyncio
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -18,23 +20,28 @@ import vocal_kernels as vk
 
 from vocal.access import LOCAL, Access, Principal, seen_by
 from vocal.answers import Answers
-from vocal.audit import Audit
+from vocal.audit import Audit, Verdict
 from vocal.config import Config
 from vocal.emotion import EmotionModel
-from vocal.errors import AccessError, UsageError, VocalError
+from vocal.errors import AccessError, AuditError, UsageError, VocalError
 from vocal.figures import Limits
 from vocal.guard import RateLimit, Scope, header
+from vocal.inforce import changes, in_force
 from vocal.live import Live
 from vocal.oidc import Provider
+from vocal.policy import stated
 from vocal.sinks.hub import Hub
 from vocal.store.figures import roll
 from vocal.store.reader import StoreReader
 from vocal.store.store import Store
-from vocal.types import Call, CallEnded, CallStarted, Channel, Event, LiveEvent, Metadata
+from vocal.types import Call, CallEnded, CallStarted, Channel, Event, LiveEvent, Metadata, Notice
 
 LOG = logging.getLogger("vocal")
 COOKIE = "vocal_session"
-ROLL_S = 3600.0
+PROGRAM = "vocal"
+"""Who did what nobody asked for, in the audit log."""
+
+HOUR_S = 3600.0
 PROTOCOL = "vocal"
 """Of WebSockets; beside it a browser's page elsewhere may offer `vocal.token.TOKEN`, for it can send no header."""
 
@@ -74,21 +81,82 @@ class Service:
         self.listening: dict[str, str] = {}
         """Where else than for HTTP, by what is spoken there."""
 
+        self.in_force: dict[str, str] = {}
+        self.verdict: Verdict | None = None
+        """What the last look at the audit log found: at the start, each hour, and when somebody asks."""
+
+        self.hourly: list[Callable[[], object]] = [
+            self._tell_notices,
+            self._keep_audit,
+            self.roll_figures,
+            self.answers.forget_old,
+        ]
+        """What is done at the start and each hour, by a thread of its own."""
+
+        self.keeping: asyncio.Task[None] | None = None
+        self.notices: Counter[str] = Counter()
+        """Calls since the start, by what was so of their customers at the end: none, notice, consent or withdrawn."""
+
+        self._told_notices: Counter[str] = Counter()
+
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         vk.warmup()
+        self._tell_start()
+        self.keeping = self._loop.create_task(self._keep())
         self.live.start()
-        self._roller = self._loop.create_task(self._rolling())
         self.is_ready = True
 
     async def stop(self) -> None:
         self.is_ready = False
-        self._roller.cancel()
+        if self.keeping is not None:
+            self.keeping.cancel()
         await asyncio.to_thread(self.live.stop)
         await asyncio.sleep(0)  # the last hand-over
         self.hub.close()
         self._noting.shutdown()
+        self._tell_notices()
+        self.audit.note(PROGRAM, "server.stop")
         await asyncio.to_thread(self.audit.close)
+
+    def _tell_start(self) -> None:
+        self.in_force = in_force(self.config, self.audit.mark)
+        try:
+            before = self.audit.entries("server.start", most=1)
+        except AuditError as error:
+            LOG.error("%s", error)
+            before = []
+        self.audit.note(PROGRAM, "server.start", settings=self.in_force)
+        changed = changes(before[0].detail["settings"], self.in_force) if before else {}
+        if changed:
+            self.audit.note(PROGRAM, "settings.changed", changed=changed)
+
+    async def _keep(self) -> None:
+        while True:
+            for work in list(self.hourly):
+                try:
+                    await asyncio.to_thread(work)
+                except VocalError as error:
+                    self.count("hourly")
+                    LOG.error("%s", error)
+            await asyncio.sleep(HOUR_S)
+
+    def _keep_audit(self) -> None:
+        self.audit.prune(self.config.retention.audit_d)
+        self.verify_audit()
+
+    def verify_audit(self) -> Verdict:
+        """Some milliseconds for each thousand entries: not on the event loop."""
+        self.verdict = self.audit.verify()
+        if self.verdict.broken is not None:
+            LOG.error("audit log: broken at line %s: %s", self.verdict.broken.line, self.verdict.broken.why)
+        return self.verdict
+
+    def _tell_notices(self) -> None:
+        new = self.notices - self._told_notices
+        if new:
+            self._told_notices = self.notices.copy()
+            self.audit.note(PROGRAM, "notice.states", calls=new)
 
     def _hand_over(self, events: Sequence[LiveEvent]) -> None:
         """In the clock's thread."""
@@ -105,11 +173,28 @@ class Service:
                 except VocalError as error:
                     self.count("store")
                     LOG.error("%s", error)
+            if isinstance(event, Notice | CallEnded):
+                self._heed_notice(event)
             if isinstance(event, CallStarted) and event.metadata.agent:
                 self._noting.submit(self._note_owner, event.call, event.metadata.agent)
             if isinstance(event, CallEnded):
                 for close in self._closers.pop(event.call, []):
                     close(event.reason)
+
+    def _heed_notice(self, event: Notice | CallEnded) -> None:
+        started = self.hub.started(event.call)
+        if started is None:
+            return
+        if isinstance(event, Notice):
+            said = "given" if event.given else "withdrawn"
+            self.audit.note(PROGRAM, f"notice.{said}", event.call, basis=event.basis, transport=started.transport)
+            return
+        metadata, is_withdrawn = started.metadata, False
+        for notice in self.hub.events_of(event.call):
+            if isinstance(notice, Notice):
+                metadata, is_withdrawn = stated(metadata, notice.given, notice.basis), not notice.given
+        said = "consent" if metadata.consent else "notice" if metadata.notice else "none"
+        self.notices["withdrawn" if is_withdrawn else said] += 1
 
     def _note_owner(self, call: str, agent: str) -> None:
         """In a thread of its own: the file waits for the disk."""
@@ -118,6 +203,10 @@ class Service:
         except VocalError as error:
             self.count("answers")
             LOG.error("%s", error)
+
+    @property
+    def keeps(self) -> bool:
+        return isinstance(self._store, Store)
 
     @property
     def reader(self) -> StoreReader | None:
@@ -133,15 +222,6 @@ class Service:
         """Sum up what days, weeks and months that are over leave behind. Not on the event loop."""
         if (reader := self.reader) is not None:
             roll(reader, datetime.now(UTC), self.answers.feedback_by_cue(), self.limits)
-
-    async def _rolling(self) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(self.roll_figures)
-            except (VocalError, OSError) as error:
-                self.count("figures")
-                LOG.error("%s", error)
-            await asyncio.sleep(ROLL_S)
 
     def protect(self, event: Event) -> Event:
         """An event as it may be stored: without an agent's name, without a peer's address."""

@@ -11,6 +11,9 @@ import msgspec
 
 Role = Literal["agent", "customer", "unknown"]
 Language = Literal["de", "en"]
+PersonRole = Literal["agent", "lead", "auditor", "operator"]
+"""What somebody may be who signs in. auditor: works council or data protection officer, for whom the evidence is."""
+
 Audience = Literal["agent", "coach"]
 Severity = Literal["info", "hint", "warning", "alert"]
 Basis = Literal["notice", "consent"]

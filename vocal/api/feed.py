@@ -43,6 +43,8 @@ async def live_feed(service: Service, socket: WebSocket) -> None:
         since = socket.query_params.get("since")
         if since is not None and not re.fullmatch(r"\d{1,18}", since):
             raise MediaError("since: wanted a cursor, a whole number")
+        if principal.role in ("auditor", "ingest"):
+            raise AccessError(f"{principal.role}: no live events")
     except AccessError as error:
         service.count("token")
         await _refuse(socket, 1008, str(error))

@@ -15,6 +15,7 @@ from vocal.api import API
 from vocal.api.gate import Gate
 from vocal.errors import AccessError, LoginError, UsageError
 from vocal.service import COOKIE, LOG, Service, session_of
+from vocal.types import PersonRole
 
 BROWSER = "vocal_login"
 """By which a browser that comes back from the provider is known as the one that went."""
@@ -32,6 +33,12 @@ class PrincipalOut(BaseModel):
     team: str | None
 
 
+class MeOut(PrincipalOut):
+    """kept: whether this server keeps calls, so that there are reports."""
+
+    kept: bool
+
+
 class WaysOut(BaseModel):
     password: bool
     provider: str | None
@@ -39,7 +46,7 @@ class WaysOut(BaseModel):
 
 class TokenIn(BaseModel):
     name: str = Field(max_length=200)
-    role: Literal["agent", "lead", "operator", "ingest"]
+    role: PersonRole | Literal["ingest"]
     agent: str | None = Field(default=None, max_length=200)
     team: str | None = Field(default=None, max_length=200)
     days: float = Field(default=90, gt=0, le=3650)
@@ -185,9 +192,9 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
         return response
 
     @api.get(f"{API}/me", tags=["access"])
-    async def me(principal: Principal = known) -> PrincipalOut:
+    async def me(principal: Principal = known) -> MeOut:
         """Who asks, as the server knows them."""
-        return _principal_out(principal)
+        return MeOut(**msgspec.structs.asdict(principal), kept=service.keeps)
 
     @api.post(f"{API}/tokens", tags=["access"])
     async def new_token(given: TokenIn, _: Principal = operator) -> TokenOut:

@@ -195,7 +195,7 @@ margin-top:1.5rem}
 section>.legend{margin-top:1rem}
 .load figure{margin-top:1.25rem}
 .strips{list-style:none;font-size:.86rem;font-variant-numeric:tabular-nums}
-.strips li{display:grid;grid-template-columns:4.9rem 1fr 10.5rem;gap:0 .9rem;align-items:center;padding:.1rem 0}
+.strips li{display:grid;grid-template-columns:4.9rem 1fr 11.5rem;gap:0 .9rem;align-items:center;padding:.1rem 0}
 .strips li>*{white-space:nowrap;min-width:0}
 .strips li>b{font-weight:550}
 .strips li>span{color:var(--muted);line-height:1.35}
@@ -241,7 +241,8 @@ header+nav{margin-top:1.25rem}
 @media print{
 form,.buttons,.private a,.keep h3,.keep h3+p,.shorter,.keep form+p,.problem{display:none}
 .trend,.strips li,.pauses li{break-inside:avoid}
-.trends{grid-template-columns:1fr 1fr;gap:5mm 8mm}
+.trends{grid-template-columns:1fr 1fr;gap:4mm 8mm}
+.load>p,.strips .clock{break-after:avoid}
 .pauses li{border:1px solid var(--rule);background:none}
 .strips li{padding:.4mm 0}
 }

@@ -11,6 +11,7 @@ import { failed, isOut, sayLine } from "./line.js";
 import { Live } from "./live.js";
 import { MoodLine, Sign, lineFrom, reading, words } from "./mood.js";
 import { Part } from "./part.js";
+import { reportLink } from "./reports.js";
 import { clock, currentLanguage, number, perCent, quantity, signed, t } from "./texts.js";
 
 const STALE_MS = 3000; // levels come five times a second
@@ -215,7 +216,7 @@ export class VocalAgent extends Part {
     sign.show({ kind: "waiting", isKnown: false });
     return [
       h("section", { class: "idle" }, sign.element, h("h1", {}, t("web.agent.idle")), h("p", {}, t("web.agent.idle_text"))),
-      this.#foot(),
+      this.#foot(reportLink("/reports", "web.after.reports")),
     ];
   }
 
@@ -570,7 +571,7 @@ export class VocalAgent extends Part {
       })),
     );
     const done = h("button", { type: "button", class: "first", onclick: () => this.#done() }, t("web.after.done"));
-    return [...parts, felt, theirs, good, turns, measures, said, this.#foot(done)].filter(Boolean);
+    return [...parts, felt, theirs, good, turns, measures, said, this.#foot(done, reportLink(`/reports/calls/${encodeURIComponent(call.id)}`, "web.after.report"))].filter(Boolean);
   }
 
   #done() {

@@ -8,6 +8,7 @@ import { currentLanguage, has, t } from "./texts.js";
 const PAGES = {
   agent: ["/agent", ["agent", "local"]],
   coach: ["/coach", ["lead", "local"]],
+  reports: ["/reports", ["agent", "lead", "operator", "auditor", "local"]],
   softphone: ["/softphone", ["agent", "local"]],
   operator: ["/docs", ["operator", "local", "agent", "lead", "ingest"]],
   metrics: ["/metrics", ["operator", "local"]],
