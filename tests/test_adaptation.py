@@ -60,6 +60,15 @@ def test_both_slowing_down_is_not_following_each_other() -> None:
     assert found["unclear"] >= 0.95 * 300
 
 
+def test_slow_waves_that_go_together_are_found_and_others_are_not() -> None:
+    def waves(t: np.ndarray, rng: np.random.Generator, late: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        return 2.0 * np.sin(4 * np.pi * t), 2.0 * np.sin(4 * np.pi * (t - late))
+
+    assert verdicts(waves, 24, 0.3)["together"] >= 0.9 * 300
+    apart = verdicts(lambda t, rng: (waves(t, rng)[0], 0.0 * t), 24, 0.3)
+    assert apart["together"] + apart["opposed"] <= 0.03 * 300
+
+
 def test_figures_are_those_of_the_definition() -> None:
     t = np.arange(12.0)
     found = adaptation([Pair(10 * k, 10 * k + 10, 6.0 - 0.1 * k, 4.0 + 0.05 * k) for k in t.tolist()])

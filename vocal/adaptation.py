@@ -2,8 +2,8 @@
 
 Both measures are those of Levitan & Hirschberg, «Measuring acoustic-prosodic entrainment with respect to multiple
 levels and dimensions», Interspeech 2011. *Convergence*: the distance of both sides falls with time (correlation of the
-absolute difference with time). *Synchrony*: both rise and fall together (correlation of the values), taken here of what
-a straight line through each side leaves, so that two sides that both slow down are not yet one that follows the other.
+absolute difference with time). *Synchrony*: both rise and fall together (correlation of the values), taken here of the
+changes from one pair to the next, so that two sides that both slow down are not yet one that follows the other.
 These are measures of the pair, and of neither person.
 
 A correlation counts only where chance shows one so far from 0 in at most ALPHA of all calls (two-sided, Fisher's z),
@@ -45,8 +45,8 @@ class Pair(msgspec.Struct, frozen=True):
 class Adaptation(msgspec.Struct, frozen=True):
     """One measure of both sides over the call. unclear: too few pairs, or no more than chance would show.
 
-    convergence: correlation of the distance with time, negative where both come closer; synchrony: correlation of both,
-    without their trends. `_p`: how often chance alone shows as much. distance_start, distance_end: mean distance of the
+    convergence: correlation of the distance with time, negative where both come closer; synchrony: correlation of both
+    sides' changes. `_p`: how often chance alone shows as much. distance_start, distance_end: mean distance of the
     first and the last third of the pairs, and likewise the values of each side.
     """
 
@@ -118,10 +118,12 @@ def adaptation(pairs: Sequence[Pair]) -> Adaptation:
     distance = np.abs(agent - customer)
     apart = _without_trend(distance, at_s)
     convergence = _correlation(distance, at_s)
-    convergence_p = _chance(convergence, len(pairs), _neighbour(apart), 1)
-    own, other = _without_trend(agent, at_s), _without_trend(customer, at_s)
+    alike = min(max(_neighbour(apart), 0.0), 0.95)
+    convergence_p = _chance(convergence, len(pairs) * (1.0 - alike) / (1.0 + alike))
+    own, other = np.diff(agent), np.diff(customer)
     synchrony = _correlation(own, other)
-    synchrony_p = _chance(synchrony, len(pairs), _neighbour(own) * _neighbour(other), 2)
+    alike = max(_neighbour(own) * _neighbour(other), 0.0)  # a change shares a value with the next one alone
+    synchrony_p = _chance(synchrony, (len(pairs) - 1) / (1.0 + 2.0 * alike))
     verdict: Verdict = "unclear"
     if convergence_p <= ALPHA:
         verdict = "closer" if convergence < 0.0 else "apart"
@@ -159,10 +161,9 @@ def _neighbour(values: Array) -> float:
     return _correlation(values[:-1], values[1:])
 
 
-def _chance(correlation: float, pairs: int, resemblance: float, lines: int) -> float:
-    """How often chance shows a correlation so far from 0. lines: fitted to the values before, each costs one pair."""
-    alike = min(max(resemblance, 0.0), 0.95)
-    independent = pairs * (1.0 - alike) / (1.0 + alike) - lines - 2.0
-    if independent <= 1.0:
+def _chance(correlation: float, independent: float) -> float:
+    """How often chance shows a correlation so far from 0 among so many independent pairs."""
+    freedom = independent - 3.0
+    if freedom <= 1.0:
         return 1.0
-    return erfc(abs(atanh(min(abs(correlation), 1.0 - 1e-9))) * sqrt(independent) / sqrt(2.0))
+    return erfc(atanh(min(abs(correlation), 1.0 - 1e-9)) * sqrt(freedom) / sqrt(2.0))

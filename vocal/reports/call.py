@@ -11,8 +11,8 @@ from html import escape
 from pathlib import PurePosixPath
 
 from vocal import charts
-from vocal.adaptation import LEAST_PAIRS, Adaptation
-from vocal.record import CallRecord, is_inferred, mean_by_length, median_of
+from vocal.adaptation import LEAST_PAIRS, LEAST_S, Adaptation
+from vocal.record import CUE_LOOKS_S, CallRecord, is_inferred, mean_by_length, median_of
 from vocal.reports.call_figures import REFERENCE_SYLL_S, Figures
 from vocal.reports.call_view import NOTHING_SAID, CallView, CueShown, Said, Side, view_of
 from vocal.reports.page import page_of
@@ -229,10 +229,30 @@ class _Page(Figures):
         items = "".join(
             f'<li class="{m.kind}">{charts.icon(m.kind)}<b>{count}</b>'
             f'<span class="when">{clock(m.start_s)}–{clock(m.end_s)}</span> '
-            f"<span>{self.t(self.why(m, 'text'))}</span></li>"
+            f"<span>{self.t(self.why(m, 'text'))}{self._passage(m)}</span></li>"
             for count, m in enumerate(moments, first)
         )
         return f'<ol class="moments">{items}</ol>' if items else ""
+
+    def _passage(self, moment: Moment) -> str:
+        """How the agent spoke in a good moment and the 20 s before it."""
+        since_s = max(0.0, moment.start_s - CUE_LOOKS_S)
+        agent, customer = self.view.side("agent"), self.view.side("customer")
+        if moment.kind != "positive" or agent is None or customer is None:
+            return ""
+        near = [one for one in agent.course if one.end_s > since_s and one.start_s < moment.end_s and one.talk_s > 0.0]
+        theirs = [one.talk_s for one in customer.course if one.end_s > since_s and one.start_s < moment.end_s]
+        own_s, rated = sum(one.talk_s for one in near), [one for one in near if one.tempo_syll_s is not None]
+        if not rated or own_s < LEAST_S:
+            return ""
+        tempo = sum((one.tempo_syll_s or 0.0) * one.talk_s for one in rated) / sum(one.talk_s for one in rated)
+        said = self.t(
+            "report.good.passage",
+            start=clock(since_s),
+            tempo=quantity(tempo, "syll_s", self.language),
+            share=per_cent(own_s / (own_s + sum(theirs)), self.language),
+        )
+        return f'<span class="note passage">{said}</span>'
 
     def _strengths(self) -> list[str]:
         """Up to three things that went well by the measures alone, whatever the mood."""
@@ -300,7 +320,7 @@ class _Page(Figures):
         said = ""
         if view.side("agent") and view.side("customer"):
             words = (self._adapted("tempo", view.tempo), self._adapted("level", view.level))
-            said = f'<p class="told">{" ".join(words)}</p>'
+            said = "".join(f'<p class="told">{one}</p>' for one in words)
         body = f'{said}<div class="measures">{self.tempo_figure()}{self.level_figure()}</div>{self.steps()}'
         return self._section("voices", title, body)
 

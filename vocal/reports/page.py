@@ -252,7 +252,7 @@ CALL_STYLE = """
 .call .sheet+.sheet{margin-top:4rem}
 .call .plain li{overflow-wrap:anywhere}
 .on-paper{display:none}
-.ways{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;margin:-2rem 0 2rem;font-size:.92rem}
+.ways{display:flex;flex-wrap:wrap;gap:.25rem 1rem;margin:-2rem 0 2rem;font-size:.86rem}
 .ways a{color:var(--blue);padding:.35rem 0}
 .ways a:first-child{margin-right:auto}
 .reflection .own-score{display:flex;align-items:baseline;gap:.75rem}
@@ -262,7 +262,9 @@ white-space:pre-line}
 .reflection form>*+*{margin-top:.9rem}
 .words{display:block}
 .words span{display:block;font-size:.92rem;margin-bottom:.35rem}
-.told{font-size:1.05rem;margin-bottom:1.5rem}
+.told{font-size:1.05rem}
+.told+div{margin-top:1.5rem}
+.passage{display:block}
 .big .own{border-left:3px solid var(--blue);padding-left:.75rem}
 .big .own b{color:var(--blue)}
 .measures h3{margin-top:0}
@@ -320,7 +322,9 @@ blockquote{margin-top:1mm;display:-webkit-box;-webkit-line-clamp:3;-webkit-box-o
 .call figcaption{margin-top:1mm}
 .call figcaption .more{font-size:.92em}
 .call figcaption p+p{margin-top:.5mm}
-.call .told{font-size:1rem;margin-bottom:2mm}
+.call .told{font-size:1rem}
+.call .told+p{margin-top:.5mm}
+.call .told+div{margin-top:2mm}
 .measures{display:grid;grid-template-columns:1fr 1fr;column-gap:6mm}
 .measures figure+figure{margin-top:0}
 .measures .chart{zoom:.62}
