@@ -308,7 +308,7 @@ def test_forms_come_from_our_own_pages_only(closed: Served) -> None:
 
 def test_each_role_begins_where_it_works(closed: Served) -> None:
     held_call(closed, "ann")
-    lists = {"agent": "Ihre Gespräche", "lead": "Freigegebene Gespräche", "operator": None, "auditor": None}
+    lists = {"agent": "Ihre Gespräche", "lead": "Geteilte Gespräche", "operator": None, "auditor": None}
     rooms = {
         "agent": {"/reports/own", "/documents"},
         "lead": {"/reports/team", "/reports/journey", "/documents"},

@@ -8,7 +8,7 @@ import pytest
 from own_calls import month_of_calls
 from serving import Served, serving
 
-from browser.stage import TOTALS
+from browser.stage import TOTALS, Staged
 from browser.test_pages import spread, violations
 from vocal.access import Principal
 from vocal.config import ServerConfig
@@ -138,21 +138,21 @@ def test_an_agent_shares_a_call_and_takes_it_back(kept: Served, read: Read) -> N
     call = newest(kept)
     kept.service.answers.unshare(call, "q17z")
     coach = read("/reports", "lead")
-    coach.get_by_text("In Ihrem Team ist gerade kein Gespräch freigegeben.").wait_for()
+    coach.get_by_text("In Ihrem Team ist gerade kein Gespräch geteilt.").wait_for()
     page = read("/reports")
-    page.get_by_role("link", name="Freigeben").first.click()
+    page.get_by_role("link", name="Teilen").first.click()
     page.get_by_text("Das sieht der Coach nicht").wait_for()
     page.get_by_label("Notiz an den Coach (freiwillig)").fill("ab Minute 2, <b>bitte</b>")
-    page.get_by_role("button", name="Freigeben").click()
-    page.get_by_role("status").get_by_text("Freigegeben seit").wait_for()
+    page.get_by_role("button", name="Teilen").click()
+    page.get_by_role("status").get_by_text("Geteilt seit").wait_for()
     assert violations(page) == []
     assert kept.service.answers.is_shared(call)
     coach.reload()
     coach.get_by_text("ab Minute 2, <b>bitte</b>").wait_for()
     assert "q17z" not in coach.content()
     assert violations(coach) == []
-    page.get_by_role("button", name="Nicht mehr freigeben").click()
-    page.get_by_role("button", name="Freigeben", exact=True).wait_for()
+    page.get_by_role("button", name="Nicht mehr teilen").click()
+    page.get_by_role("button", name="Teilen", exact=True).wait_for()
     assert not kept.service.answers.is_shared(call)
 
 
@@ -162,6 +162,22 @@ def test_who_signs_in_comes_back_to_the_page(kept: Served, browser: Any) -> None
         page.goto(f"{kept.url}/reports/own?from={datetime.now(UTC).date()}")
         page.wait_for_url("**/?to=*")
         assert "to=%2Freports%2Fown%3Ffrom%3D" in page.url
+
+
+def test_pages_lead_on_to_the_reports(kept: Served, read: Read) -> None:
+    """Where calls are kept: from home, from the agent's page before and after a call, and from the coach's wall."""
+    assert read("/").get_by_role("link", name="Berichte").get_attribute("href") == "/reports"
+    read("/coach", "lead").get_by_role("link", name="Berichte").wait_for()
+    idle = read("/agent?call=none-such")
+    assert idle.get_by_role("link", name="Meine Berichte").get_attribute("href").endswith("/reports?lang=de")
+    staged = Staged(kept, agent="q17z")
+    page = read(f"/agent?call={staged.call}")
+    page.locator("[data-phase=live]").wait_for()
+    staged.end(60.0)
+    page.get_by_role("button", name="Ohne Antwort weiter").click()
+    page.get_by_role("link", name="Zum Bericht").click()
+    page.wait_for_url(f"**/reports/calls/{staged.call}?lang=de")
+    page.get_by_role("link", name="Alle Berichte").wait_for()
 
 
 def test_everything_can_be_read_by_keyboard_alone(read: Read) -> None:
