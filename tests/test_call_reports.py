@@ -44,6 +44,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             for event in kept_call(call, team):
                 store(event)
             running.service.answers.keep_own(call, "lena")
+        store.flush()
         first = next(event.seq for event in kept_call("one") if isinstance(event, Cue))
         running.service.answers.feedback("one", first, "tempo", True)
         yield running
@@ -161,6 +162,7 @@ def test_this_machines_user_reads_all(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for event in kept_call("mine"):
         store(event)
+    store.flush()
     with serving(store=store) as local:
         page = ask(local, "/reports/calls/mine?lang=en")
         assert page.status == 200
@@ -184,6 +186,7 @@ def test_report_call(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     for event in kept_call("one"):
         store(event)
+    store.close()
     folder = str(tmp_path / "store")
     told = vocal("report", "--call", "one", "--store", folder, "--format", "json")
     assert told.returncode == 0

@@ -39,15 +39,24 @@ ROOMS: dict[str, set[str]] = {
     "record": {"types", "errors", "policy"},
     "store": set(),
     "store.files": {"errors"},
-    "store.schema": {"types", "record"},
-    "store.store": {"types", "errors", "policy", "record", "store.schema"},
-    "store.reader": {"types", "errors", "record", "store.files", "store.schema"},
+    "store.schema": {"types", "errors", "record"},
+    "store.log": {"types", "errors", "policy", "store.files"},
+    "store.parts": {"types", "record", "store.files", "store.log", "store.schema"},
+    "store.reader": {"types", "errors", "record", "store.files", "store.log", "store.parts", "store.schema"},
+    "store.store": {
+        *("types", "errors", "policy"),
+        *("store.files", "store.log", "store.parts", "store.reader", "store.schema"),
+    },
     "figures": {"policy"},
     "store.figures": {"errors", "figures", "record", "store.files", "store.reader", "store.schema"},
     "answers": {"errors", "policy"},
     "adaptation": {"record"},
+    "keys": set(),
+    "audit": {"errors", "keys"},
+    "pseudonyms": {"types", "errors", "keys"},
     "reports": set(),
     "reports.page": {"types", "charts", "pictures"},
+    "reports.privacy": {"types", "texts", "audit", "pseudonyms", "reports.page"},
     "reports.call_view": {"types", "errors", "policy", "charts", "record", "adaptation", "answers"},
     "reports.call_figures": {"types", "texts", "charts", "adaptation", "reports.call_view"},
     "reports.call": {
@@ -70,10 +79,25 @@ ROOMS: dict[str, set[str]] = {
     },
     "terminal": {"types", "texts"},
     "sinks.hub": {"types", "policy"},
-    "keys": set(),
-    "audit": {"errors", "keys"},
     "inforce": {"config", "contract", "emotion", "errors", "rules"},
-    "pseudonyms": {"types", "errors", "keys"},
+    "store.rewrite": {"store.files"},
+    "store.export": {"errors", "store.files", "store.parts", "store.rewrite", "store.schema"},
+    "store.erasure": {
+        *("types", "errors", "record", "answers", "audit", "pseudonyms", "store.export", "store.figures"),
+        *("store.files", "store.log", "store.rewrite", "store.schema", "store.store"),
+    },
+    "store.retention": {
+        *("types", "policy", "record", "store.erasure", "store.figures", "store.files", "store.rewrite"),
+        *("store.schema", "store.store"),
+    },
+    "store.listing": {
+        *("errors", "policy", "store.erasure", "store.export", "store.files", "store.log", "store.parts"),
+        *("store.retention", "store.rewrite", "store.schema"),
+    },
+    "store.verify": {
+        *("errors", "store.erasure", "store.export", "store.files", "store.log", "store.parts", "store.rewrite"),
+        "store.schema",
+    },
     "access": {"types", "errors", "pseudonyms"},
     "guard": set(),
     "signatures": {"errors"},
@@ -138,10 +162,10 @@ COMPOSERS = (
     ),
     *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages", "api.own"),
     "api.call_reports",
-    "api.team",
+    *("api.store", "api.team", "api.privacy"),
     *("running", "server"),
     *("commands", "commands.screen", "commands.evidence", "commands.doctor", "commands.bench", "commands.models"),
-    *("commands.accounts", "commands.audit", "commands.privacy", "commands.report", "cli"),
+    *("commands.accounts", "commands.audit", "commands.privacy", "commands.report", "commands.store", "cli"),
 )
 # What is installed into the package from elsewhere in the repository.
 BESIDE = {"commands.bench": {"benchmarks.bench"}}
@@ -158,7 +182,7 @@ HOMES: dict[str, dict[str, str]] = {
     "http_message_signatures": {"signatures": "run"},
     "fastapi": {
         **dict.fromkeys(("api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures"), "run"),
-        **dict.fromkeys(("api.own", "api.call_reports", "api.team", "api.pages"), "run"),
+        **dict.fromkeys(("api.own", "api.call_reports", "api.team", "api.pages", "api.privacy", "api.store"), "run"),
         **dict.fromkeys(("doors.webrtc", "doors.websocket", "server"), "run"),
     },
     "aiortc": {"transports.ice": "run", "transports.webrtc": "run"},
@@ -173,15 +197,15 @@ HOMES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("replays.rtp", "doctor"), "run"),
     },
     "pyarrow": {
-        **dict.fromkeys(
-            ("store.files", "store.schema", "store.store", "store.reader", "store.figures", "doctor"), "run"
-        ),
+        **dict.fromkeys(("store.files", "store.log", "store.parts", "store.reader", "store.schema", "doctor"), "run"),
+        **dict.fromkeys(("store.rewrite", "store.export", "store.erasure"), "run"),
+        "store.figures": "run",
         "analysis": "typing only",
     },
     "rich": {
         **dict.fromkeys(("terminal", "watch", "cli"), "run"),
         **dict.fromkeys(("commands.screen", "commands.doctor", "commands.models"), "run"),
-        **dict.fromkeys(("commands.accounts", "commands.audit", "commands.privacy"), "run"),
+        **dict.fromkeys(("commands.accounts", "commands.audit", "commands.privacy", "commands.store"), "run"),
     },
     "numba": {},
     "llvmlite": {},

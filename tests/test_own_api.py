@@ -16,6 +16,7 @@ import pytest
 from browser.stage import TOTALS
 from serving import Served, serving
 
+from vocal.access import Access
 from vocal.config import ServerConfig
 from vocal.store.store import Store
 from vocal.types import CallEnded, CallStarted, Channel, Cue, Metadata, Moment, Mood, Satisfaction
@@ -23,8 +24,9 @@ from vocal.types import CallEnded, CallStarted, Channel, Cue, Metadata, Moment, 
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    store = Store(tmp_path_factory.mktemp("store"))
-    with serving(server=ServerConfig(closed=True), store=store) as running:
+    access = Access()
+    store = Store(tmp_path_factory.mktemp("store"), protect=access.pseudonyms.protect)
+    with serving(server=ServerConfig(closed=True), store=store, access=access) as running:
         yield running
 
 

@@ -48,7 +48,7 @@ PICTURE_STYLE = """
 .heat th{vertical-align:middle;padding:.3rem .5rem .3rem 0}
 .heat tbody th{min-width:7rem;overflow-wrap:break-word}
 .broad .heat tbody th{position:sticky;left:0;background:var(--paper)}
-main:has(.broad){max-width:62rem}
+main:has(.broad),main:has(.broad)+footer{max-width:62rem}
 .heat thead th{text-align:center;padding:0 .2rem .35rem;vertical-align:bottom;line-height:1.3}
 .heat thead th:first-child{text-align:left}
 .heat tbody th small{display:block;color:var(--muted);font-size:.86rem}
@@ -80,7 +80,7 @@ min-width:3.9rem;line-height:1.25}
 .effects td{min-width:8.5rem}
 .effects tbody th{min-width:9rem}
 .effects th small{display:block;color:var(--muted);font-size:.86rem}
-.multiples{display:grid;gap:1.5rem 2rem;grid-template-columns:repeat(auto-fit,minmax(18rem,1fr))}
+.multiples{display:grid;gap:1.5rem 2rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr))}
 .multiples figure{min-width:0}
 .plain-no{border:1px solid var(--rule);border-radius:.75rem;padding:1.5rem}
 .plain-no h2{margin-bottom:.6rem}

@@ -22,6 +22,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             for event in kept_call(call):
                 store(event)
             running.service.answers.keep_own(call, "lena")
+        store.flush()
         yield running
 
 

@@ -33,7 +33,7 @@ Format = Literal["html", "json", "csv"]
 
 
 def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
-    roles: tuple[AccountRole, ...] = ("lead", "operator")
+    roles: tuple[AccountRole, ...] = ("lead", "operator", "auditor")
     known = Depends(gate.one_of(*roles))
     reader = Depends(gate.reader(*roles))
 
