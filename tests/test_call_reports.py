@@ -135,7 +135,9 @@ def test_how_it_felt_is_said_on_the_page_and_stays_the_agents(closed: Served) ->
     assert told["reflection"] is None
     assert told["record"]["source"] == ""
     assert answers.share("one", "lena", "", with_reflection=True)
-    assert "Gutschrift" in ask(closed, "/reports/calls/one?lang=de", lead).text
+    shown = ask(closed, "/reports/calls/one?lang=de", lead)
+    assert "Gutschrift" in shown.text
+    assert text("report.reflection.title_shared", "de") in shown.text
     assert ask(closed, "/reports/calls/one?lang=de", closed.token("lead", team="Süd")).status == 404
     assert ask(closed, "/reports/calls/one/reflection", lead, {"score": "5"}).status == 404
     assert answers.unshare("one", "lena")

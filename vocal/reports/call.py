@@ -82,6 +82,10 @@ class _Page(Figures):
 
     served: Served | None = None
 
+    @property
+    def whose(self) -> str:
+        return "_shared" if self.served is not None and not self.served.own else ""
+
     def name(self) -> str:
         """The file's name alone, without its folder; of a live call no address, for it may be a person's number."""
         source, transport = self.view.record.source, self.view.record.transport
@@ -161,7 +165,7 @@ class _Page(Figures):
             body = self._form(served)
         else:
             body = f'{self._scale()}<p class="note">{self.t("report.reflection.note")}</p>'
-        title = self.t("report.reflection.title")
+        title = self.t(f"report.reflection.title{self.whose}")
         return (
             f'<section class="reflection" aria-labelledby="reflection"><h2 id="reflection">{title}</h2>{body}</section>'
         )
@@ -299,7 +303,9 @@ class _Page(Figures):
             ("", "journey.change", self.num(satisfaction.change, signed=True), self.t("report.journey.points")),
         ]
         if given := self.view.reflection:
-            figures.append((' class="own"', "reflection.line", str(given.score), self.t("report.reflection.beside")))
+            figures.append(
+                (' class="own"', f"reflection.line{self.whose}", str(given.score), self.t("report.reflection.beside"))
+            )
         items = "".join(
             f"<div{style}><dt>{self.t(f'report.{name}')}</dt>"
             f'<dd><b>{value}</b> <span class="note">{below}</span></dd></div>'

@@ -33,6 +33,11 @@ class Figures:
     def side_name(self, side: Side) -> str:
         return text(f"role.{side.role}", self.language, channel=side.channel)
 
+    @property
+    def whose(self) -> str:
+        """Of the keys of texts about the agent's own view: for whom they are, the agent or whom it is shared with."""
+        return ""
+
     def why(self, moment: Moment, part: str) -> str:
         """The key of a moment's reason; of one that is not known, that of its kind."""
         key = f"moment.{moment.why}.{part}"
@@ -60,7 +65,7 @@ class Figures:
             end = Beam(found.end, *found.interval["end"], self.num(found.end))
         own = None
         if view.reflection:
-            said = text("report.reflection.mark", self.language, score=view.reflection.score)
+            said = text(f"report.reflection.mark{self.whose}", self.language, score=view.reflection.score)
             own = Own(float(view.reflection.score), said)
         timeline = Timeline(view.record.duration_s)
         chart = charts.journey_chart(
@@ -69,7 +74,7 @@ class Figures:
         sure = view.confidence is not None
         legend = [(kind, self.t(f"report.journey.{name}")) for kind, name in _JOURNEY_LEGEND if sure or name != "band"]
         if own:
-            legend.append(("own", self.t("report.reflection.line")))
+            legend.append(("own", self.t(f"report.reflection.line{self.whose}")))
         if view.good:
             legend.append(("stretch positive", charts.icon("positive") + self.t("moment.positive.title")))
         if view.pain:
