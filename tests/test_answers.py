@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from serving import serving
 
 from vocal.access import Access, Principal
@@ -152,6 +154,14 @@ def test_a_name_that_comes_again_with_another_agent_is_nobodys() -> None:
     assert not answers.share("a", "bob")
     answers.keep_own("a", "bob")
     assert not answers.owns("a", "bob")
+    # Neither a call without an agent nor one whose agent deleted it can be had by taking its name.
+    answers.keep_own("b", None)
+    answers.keep_own("b", "bob")
+    assert not answers.owns("b", "bob")
+    answers.keep_own("c", "ann")
+    answers.forget_agent("ann")
+    answers.keep_own("c", "bob")
+    assert not answers.owns("c", "bob")
 
 
 def test_sharing_is_the_agents_act_and_can_be_undone() -> None:
@@ -204,3 +214,58 @@ def test_own_calls_and_shares_go_when_calls_go() -> None:
     assert not answers.owns("a", "ann")
     assert not answers.is_shared("a")
     assert answers.forget_calls(["a"]) == 2
+
+
+ACTS = st.tuples(
+    st.sampled_from(("keep", "share", "unshare", "reflect", "forget", "forget call")),
+    st.sampled_from("abc"),
+    st.sampled_from(("ann", "bob")),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(ACTS, max_size=30))
+def test_whatever_happens_only_an_owner_shares(acts: list[tuple[str, str, str]]) -> None:
+    """Against a model of dictionaries; None as owner: the name came again, so the call is nobody's."""
+    answers = Answers()
+    owner: dict[str, str | None] = {}
+    shared: set[str] = set()
+    felt: dict[str, str] = {}
+    for act, call, agent in acts:
+        is_own = owner.get(call) == agent
+        if act == "keep":
+            answers.keep_own(call, agent)
+            if call in owner and not is_own:
+                owner[call] = None
+                shared.discard(call)
+            owner.setdefault(call, agent)
+        elif act == "share":
+            assert answers.share(call, agent, with_reflection=True) == is_own
+            shared |= {call} if is_own else set()
+        elif act == "unshare":
+            assert answers.unshare(call, agent) == (is_own and call in shared)
+            shared -= {call} if is_own else set()
+        elif act == "reflect":
+            answers.reflect(call, agent, 5, agent)
+            felt[call] = agent
+        elif act == "forget":
+            answers.forget_agent(agent)
+            for one in "abc":
+                if owner.get(one) == agent:
+                    owner[one] = None
+                    shared.discard(one)
+                if felt.get(one) == agent:
+                    del felt[one]
+        else:
+            answers.forget_calls([call])
+            owner.pop(call, None)
+            felt.pop(call, None)
+            shared.discard(call)
+        for one in "abc":
+            assert answers.is_shared(one) == (one in shared)
+            for who in ("ann", "bob"):
+                assert answers.owns(one, who) == (owner.get(one) == who) == (one in answers.own_calls(who))
+            seen = answers.shared_reflection(one)
+            assert (seen.text if seen else None) == (
+                felt.get(one) if one in shared and felt.get(one) == owner[one] else None
+            )

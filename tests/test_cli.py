@@ -9,14 +9,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from browser.stage import TOTALS
 from signals import call, voice
 
+from vocal.access import Access, Principal
+from vocal.answers import Answers
 from vocal.demo import call_path
+from vocal.store.store import Store
+from vocal.types import CallEnded, CallStarted, Channel, Metadata
 
 RATE = 8000
 
@@ -234,9 +240,9 @@ def test_demo_serves_the_staged_call_until_it_is_stopped() -> None:
         try:
             assert running.stdout is not None
             links = dict(
-                line.rstrip("\n").split(" http://", 1) for line in (running.stdout.readline() for _ in range(3))
+                line.rstrip("\n").split(" http://", 1) for line in (running.stdout.readline() for _ in range(4))
             )
-            agent, coach, _ = (f"http://{link}" for link in links.values())
+            agent, coach, *_ = (f"http://{link}" for link in links.values())
             for link, page in ((agent, "/agent?lang=en"), (coach, "/coach?lang=en")):
                 opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
                 assert opener.open(link, timeout=30.0).url.endswith(page)
@@ -246,10 +252,103 @@ def test_demo_serves_the_staged_call_until_it_is_stopped() -> None:
                     assert time.monotonic() < until
                     time.sleep(0.1)
                 assert (calls[0]["metadata"]["agent"] == "demo") == (page == "/agent?lang=en")
+                reports = opener.open(f"{root}/reports?lang=en", timeout=30.0).read().decode()
+                assert ("Your calls" in reports) == (page == "/agent?lang=en")
+                assert "vocal serve --store" not in reports
                 assert urllib.request.urlopen(link, timeout=30.0).url.endswith("/?failed=link")
         finally:
             running.send_signal(signal.SIGINT)
         assert running.wait(30.0) == 0
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A folder with a store, and an account's answers that know of three calls as ann's and of one as bob's."""
+    store, path = Store(tmp_path / "store"), tmp_path / "accounts.db"
+    answers, access = Answers(path), Access(path)
+    now = datetime.now(UTC) - timedelta(minutes=30)
+    for number in range(4):
+        began = now - timedelta(hours=number)
+        name = f"c{number}"
+        channels = (Channel(0, "agent"), Channel(1, "customer"))
+        started = CallStarted(
+            call=name,
+            seq=0,
+            at_s=0.0,
+            started_at=began.isoformat(timespec="milliseconds"),
+            transport="test",
+            source="",
+            channels=channels,
+            metadata=Metadata(agent="A-1"),
+        )
+        ended = CallEnded(
+            call=name,
+            seq=1,
+            at_s=60.0,
+            reason="hangup",
+            duration_s=60.0,
+            conversation=TOTALS,
+            satisfaction=None,
+            moments=(),
+            lost_share=0.0,
+        )
+        store(started)
+        store(ended)
+        answers.keep_own(name, "bob" if number == 3 else "ann")
+    access.add(Principal("Ann Example", "agent", "ann", "Nord"), "a long password")
+    answers.close()
+    access.close()
+    return tmp_path
+
+
+def own_report_of(kept: Path, agent: str, password: str, *more: str) -> subprocess.CompletedProcess[str]:
+    given = ("--store", kept / "store", "--accounts", kept / "accounts.db", "--format", "json", *more)
+    command = [sys.executable, "-m", "vocal.cli", "report", "--agent", agent, *map(str, given)]
+    return subprocess.run(
+        command, input=password, capture_output=True, text=True, timeout=300, check=False, cwd=Path(__file__).parent
+    )
+
+
+def test_an_own_view_opens_with_the_agents_password_alone(kept: Path) -> None:
+    result = own_report_of(kept, "ann", "a long password\n")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["calls"] == 3
+    log = (kept / "accounts.db.audit.jsonl", kept / "store.audit.jsonl")
+    assert any(path.exists() and "report.own" in path.read_text("utf-8") for path in log)
+    for agent, password, code, said in (
+        ("ann", "another password\n", 1, "name or password is wrong"),
+        ("bob", "a long password\n", 2, "no account is this agent's"),
+        ("Ann Example", "a long password\n", 2, "no account is this agent's"),
+    ):
+        refused = own_report_of(kept, agent, password)
+        assert (refused.returncode, refused.stdout) == (code, "")
+        assert said in refused.stderr
+
+
+def test_an_own_view_as_a_page_and_a_table(kept: Path) -> None:
+    page = kept / "own.html"
+    result = own_report_of(kept, "ann", "a long password\n", "--format", "html", "--out", str(page), "--lang", "en")
+    assert result.returncode == 0, result.stderr
+    assert "My own view" in page.read_text("utf-8")
+    table = own_report_of(kept, "ann", "a long password\n", "--format", "csv", "--voice").stdout
+    assert table.startswith("day,calls,")
+    assert "loud_s" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--agent", "ann", "--team", "Nord"), "stands for itself"),
+        (("--agent", "ann", "--from", "2026-11-20", "--to", "2026-11-01"), "2026-11-20"),
+        (("--agent", "ann", "--from", "2026-01-01", "--to", "2026-11-01"), "at most 31 days"),
+        (("--agent", "ann", "--accounts", "nowhere.db"), "whose calls are whose"),
+    ],
+)
+def test_an_own_view_that_cannot_be_is_one_line(kept: Path, arguments: tuple[str, ...], said: str) -> None:
+    where = ("--store", kept / "store", *(() if "--accounts" in arguments else ("--accounts", kept / "accounts.db")))
+    result = vocal("report", *arguments, *where)
+    assert is_one_line(result, 2)
+    assert said in result.stderr
 
 
 def test_doctor_and_models() -> None:

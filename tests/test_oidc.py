@@ -89,7 +89,7 @@ def test_a_person_signs_in(served: Served, idp: OpenIdProvider, algorithm: str, 
     assert http_(served, "GET", "/v1/calls")[0] == 401
     assert json.loads(http_(served, "GET", "/v1/login")[2]) == {"password": False, "provider": "Hausdienst"}
     assert browser.sign_in("/agent") == "/agent"
-    assert browser.me() == {"name": "Ada", "role": "agent", "agent": "u-17", "team": "Nord"}
+    assert browser.me() == {"name": "Ada", "role": "agent", "agent": "u-17", "team": "Nord", "kept": False}
     # What the provider says of itself and its keys is not asked for each time.
     assert Browser(served, idp).sign_in("//evil.example") == "/"
     assert idp.asked.count("/keys") == 1
@@ -100,7 +100,7 @@ def test_the_first_group_that_fits_says_the_role(served: Served, idp: OpenIdProv
     idp.claims |= {"groups": ["cc-agents", "cc-leads"]}
     browser = Browser(served, idp)
     browser.sign_in()
-    assert browser.me() == {"name": "Ada", "role": "lead", "agent": None, "team": "Nord"}
+    assert browser.me() == {"name": "Ada", "role": "lead", "agent": None, "team": "Nord", "kept": False}
 
 
 def signed_by_another(idp: OpenIdProvider) -> Callable[[Claims], str]:

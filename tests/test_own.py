@@ -6,6 +6,7 @@ import random
 import re
 import xml.etree.ElementTree as ElementTree
 from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -291,6 +292,13 @@ def test_the_page_says_what_counts_and_from_where_on(language: Language) -> None
         assert re.search(
             r"\d\s*(s|min)\b", text(f"own.terms.{term}_text", language, minutes=5, seconds=5, pause=5, count=5)
         )
+
+
+def test_the_guide_says_what_counts_and_from_where_on() -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "own-view.md").read_text("utf-8")
+    table = guide[guide.index("| term |") :]
+    for name, value in msgspec.structs.asdict(LIMITS).items():
+        assert re.search(rf"\b{value:g}\b", table), name
 
 
 def test_the_page_needs_nothing_from_outside_and_no_script() -> None:

@@ -16,6 +16,7 @@ import pytest
 from browser.stage import TOTALS
 from serving import Served, serving
 
+from vocal.access import Access
 from vocal.config import ServerConfig
 from vocal.store.store import Store
 from vocal.types import CallEnded, CallStarted, Channel, Cue, Metadata, Moment, Mood, Satisfaction
@@ -23,8 +24,9 @@ from vocal.types import CallEnded, CallStarted, Channel, Cue, Metadata, Moment, 
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    store = Store(tmp_path_factory.mktemp("store"))
-    with serving(server=ServerConfig(closed=True), store=store) as running:
+    access = Access()
+    store = Store(tmp_path_factory.mktemp("store"), protect=access.pseudonyms.protect)
+    with serving(server=ServerConfig(closed=True), store=store, access=access) as running:
         yield running
 
 
@@ -173,7 +175,7 @@ def test_a_foreign_call_and_an_unknown_one_are_the_same(closed: Served) -> None:
     assert not closed.service.answers.is_shared(foreign)
 
 
-@pytest.mark.parametrize("role", ["lead", "operator", "ingest"])
+@pytest.mark.parametrize("role", ["lead", "operator", "auditor", "ingest"])
 def test_the_own_view_is_closed_to_everybody_else(closed: Served, role: str) -> None:
     token = closed.token(role, team="Nord")
     ways = [
@@ -308,11 +310,12 @@ def test_forms_come_from_our_own_pages_only(closed: Served) -> None:
 
 def test_each_role_begins_where_it_works(closed: Served) -> None:
     held_call(closed, "ann")
-    lists = {"agent": "Ihre Gespräche", "lead": "Freigegebene Gespräche", "operator": None}
+    lists = {"agent": "Ihre Gespräche", "lead": "Geteilte Gespräche", "operator": None, "auditor": None}
     rooms = {
         "agent": {"/reports/own", "/documents"},
         "lead": {"/reports/team", "/reports/journey", "/documents"},
-        "operator": {"/privacy", "/documents"},
+        "operator": {"/reports/team", "/reports/journey", "/privacy", "/documents"},
+        "auditor": {"/reports/team", "/reports/journey", "/privacy", "/documents"},
     }
     for role, title in lists.items():
         token = closed.token(role, "ann" if role == "agent" else None, "Nord")

@@ -1,5 +1,7 @@
 """The report of one call: complete, closed in itself, readable by everyone, and within the policy."""
 
+import csv
+import io
 import itertools
 import random
 import re
@@ -7,18 +9,25 @@ import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from math import sin
 
+import msgspec
 import pytest
 
 from vocal import charts, texts
+from vocal.answers import Reflection
 from vocal.errors import UsageError
+from vocal.policy import INFERRED_MEASURES
+from vocal.record import journey_point, level_of, record_of, tempo_of
 from vocal.reports import call as report
-from vocal.reports.call import call_report
+from vocal.reports.call import Served, call_report
+from vocal.reports.call_export import CallReport, as_json, report_of, steps_csv
+from vocal.reports.call_view import Said
 from vocal.reports.page import PAGE_STYLE
 from vocal.types import (
     ByRole,
     CallEnded,
     CallStarted,
     Channel,
+    Conversation,
     Cue,
     Emotion,
     Event,
@@ -26,6 +35,7 @@ from vocal.types import (
     Metadata,
     Moment,
     Mood,
+    Notice,
     Relative,
     Role,
     Satisfaction,
@@ -188,14 +198,14 @@ CUES = (
         "coach",
         "alert",
         ("Die Kundenseite klingt seit 10 s angespannter.", "The customer has sounded tenser for 10 s."),
-        {"stress": 0.71, "trend": -0.18, "confidence": 0.82},
+        {"customer_stress": 0.71, "mood_trend": -0.18, "confidence": 0.82},
     ),
     cue(
         70.5,
         "agent",
         "info",
         ("Die Stimmung der Kundenseite hat sich erholt.", "The customer’s mood has recovered."),
-        {"valence": 0.72, "confidence": 0.8},
+        {"customer_valence": 0.72, "confidence": 0.8},
     ),
 )
 
@@ -370,7 +380,7 @@ def test_charts_are_xml_with_title_and_description(page: str) -> None:
             for name in ("x", "y", "width", "height", "cx", "cy", "x1", "x2", "y1", "y2"):
                 value = element.get(name)
                 assert value is None or float(value.rstrip("%")) >= -5.0, (element.tag, name, value)
-    assert "nan" not in page.lower().replace("finanz", "")
+    assert "nan" not in page.lower().replace("finanz", "").replace("einander", "")
     assert "None" not in page
 
 
@@ -379,7 +389,7 @@ def test_charts_are_xml_with_title_and_description(page: str) -> None:
 
 def test_order_of_the_page() -> None:
     page = call_report(CALLS["recovering"], "de")
-    names = ("reflection", "good", "pain", "journey", "lanes", "voices", "numbers", "cues", "next")
+    names = ("reflection", "good", "journey", "pain", "voices", "lanes", "cues", "numbers", "next")
     assert re.findall(r'<section class="(\w+)"', page) == list(names)
     assert page.index("<h1>") < page.index('<section class="reflection"')
     assert page.index("</main>") < page.index("<footer>")
@@ -444,14 +454,14 @@ def test_overlaps_and_silences_are_those_of_the_definitions() -> None:
 
 def test_tempo_of_a_side_weighs_utterances_by_their_speech() -> None:
     short, long = utterance(0, "agent", 0.0, 1.0, 8.0, 0.0), utterance(1, "agent", 2.0, 12.0, 4.0, 0.0)
-    assert report.tempo_of([short, long]) == pytest.approx(4.4, abs=0.1)
-    assert report.tempo_of([]) is None
-    assert report.level_of([short, long]) == pytest.approx(-24.0)
+    assert tempo_of([short, long]) == pytest.approx(4.4, abs=0.1)
+    assert tempo_of([]) is None
+    assert level_of([short, long]) == pytest.approx(-24.0)
 
 
 @pytest.mark.parametrize(("valence", "point"), [(0.0, 1.0), (0.5, 5.5), (1.0, 10.0), (1.2, 10.0)])
 def test_journey_scale(valence: float, point: float) -> None:
-    assert report.journey_point(valence) == pytest.approx(point)
+    assert journey_point(valence) == pytest.approx(point)
 
 
 # ---- what others wrote
@@ -488,7 +498,7 @@ def test_without_notice_there_is_no_mood_and_it_says_why() -> None:
         for why in ("customer_recovered", "customer_escalated"):
             assert texts.text(f"moment.{why}.text", language) not in page
         assert MODEL not in page
-        assert [one.at_s for one in report.view_of(CALLS["no_notice"]).cues] == [23.1]
+        assert [one.given.at_s for one in report.view_of(CALLS["no_notice"]).cues] == [23.1]
 
 
 def test_mood_of_an_agent_is_never_drawn() -> None:
@@ -560,6 +570,143 @@ def test_wrong_events_are_refused() -> None:
     other = Mood(call="other", at_s=0.0, role="customer", valence=0, arousal=0, stress=0, trend=0, confidence=0)
     with pytest.raises(UsageError, match="other"):
         call_report([started(), other], "de")
+
+
+# ---- a day later, and what others said of the call
+
+
+def after_a_day(events: list[Event]) -> list[Event]:
+    return [event for event in events if not isinstance(event, Utterance | Conversation)]
+
+
+def test_the_record_tells_the_story_when_the_utterances_are_gone() -> None:
+    whole, record = CALLS["recovering"], record_of(CALLS["recovering"])
+    page = call_report(after_a_day(whole), "de", record)
+    assert texts.text("report.kept_record", "de") in page
+    assert texts.text("report.kept_record", "de") not in call_report(whole, "de", record)
+    for part in ("0:47–0:58", "4,1", "Bereich 3,2–5,0", "48 %", "5,8 Silben/s", "20. November 2026, 14:05 Uhr (UTC+1)"):
+        assert part in visible(page), part
+    for chart in ("journey", "tempo", "level", "lanes"):
+        assert f'id="{chart}-chart-t"' in page
+    before, after = report.view_of(whole, record), report.view_of(after_a_day(whole), record)
+    assert (before.kept, after.kept) == ("all", "record")
+    for name in ("points", "totals", "good", "pain", "tempo", "level", "satisfaction", "cues"):
+        assert getattr(before, name) == getattr(after, name), name
+    assert [side.course for side in before.sides] == [side.course for side in after.sides]
+
+
+def test_a_record_alone_is_enough() -> None:
+    record = record_of(CALLS["recovering"])
+    view = report.view_of([], record)
+    assert [side.role for side in view.sides] == ["agent", "customer"]
+    assert [point.value for point in view.points] == [step.mood for step in record.steps if step.mood is not None]
+    page = call_report([], "en", record)
+    assert texts.text("report.journey.caption_steps", "en") in page
+    assert texts.text("report.cue.tempo", "en") in page  # of a cue without its text
+    tags(page)
+    svgs(page)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_call_has_a_page_of_its_record_alone(name: str) -> None:
+    for language in LANGUAGES:
+        tags(call_report([], language, record_of(CALLS[name])))
+
+
+def test_what_the_agent_said_stands_beside_the_curve_and_before_every_number() -> None:
+    felt = Reflection(CALL, 7, "Am Anfang <zäh>.\nDann gut.", "2026-11-20T14:10:00+00:00")
+    page = call_report(CALLS["recovering"], "de", said=Said(reflection=felt))
+    assert page.index("Am Anfang &lt;zäh&gt;.") < page.index('<section class="good"')
+    assert 'type="radio"' not in page
+    journey = next(svg for svg in svgs(page) if "Stimmung" in (svg[0].text or ""))
+    (line,) = [one for one in journey.iter("line") if one.get("class") == "own"]
+    grid = {"".join(t.itertext()): float(t.get("y") or 0) - 4 for t in journey.iter("text")}
+    assert float(line.get("y1") or 0) == pytest.approx(grid["7"])
+
+
+def test_cues_tell_how_they_were_rated_and_what_changed() -> None:
+    events = [*CALLS["recovering"]]
+    for number, event in enumerate(events):
+        if isinstance(event, Cue):
+            fields = {name: getattr(event, name) for name in Cue.__struct_fields__} | {"seq": number}
+            events[number] = Cue(**fields)
+    rated = [event.seq for event in events if isinstance(event, Cue)]
+    page = call_report(events, "de", said=Said({rated[0]: True, rated[2]: False}))
+    listed = re.findall(r"<li><span class=\"when\">.*?</li>", page)
+    assert [("hilfreich" in one, "passt nicht" in one) for one in listed] == [
+        (True, False),
+        (False, False),
+        (False, True),
+    ]
+    record = record_of(events)
+    change = texts.quantity(record.cues[0].tempo_change_syll_s, "syll_s", "de", signed=True)
+    assert f"Tempo der Agentenseite {change}" in listed[0]
+
+
+def test_a_notice_that_is_withdrawn_takes_all_that_was_inferred() -> None:
+    objected = Notice(call=CALL, at_s=70.0, given=False)
+    page = call_report([*CALLS["recovering"][:-1], objected, CALLS["recovering"][-1]], "de")
+    assert texts.text("report.journey.withdrawn", "de") in page
+    assert texts.text("report.notice_withdrawn", "de") in page
+    assert "journey-chart" not in page
+    for why in ("customer_recovered", "customer_escalated"):
+        assert texts.text(f"moment.{why}.text", "de") not in page
+    view = report.view_of([*CALLS["recovering"][:-1], objected, CALLS["recovering"][-1]])
+    assert [one.given.at_s for one in view.cues] == [23.1]
+    told = as_json(view)
+    for name in (*INFERRED_MEASURES, "customer_recovered", "customer_escalated", "customer_mood_low"):
+        assert name not in told.replace('"mood_change": null', "")
+
+
+def test_process_comes_before_persons() -> None:
+    metadata = Metadata(queue="Rechnung", touchpoint="Mahnung", notice=True)
+    page = call_report([*recovering_call(metadata=metadata)[:-1], ended(lost_share=0.04)], "de")
+    pain = page[page.index('<section class="pain"') : page.index('<section class="voices"')]
+    assert (
+        pain.index("Zuerst der Vorgang")
+        < pain.index("Rechnung, Mahnung")
+        < pain.index("4,0\N{NO-BREAK SPACE}% des Tons")
+    )
+
+
+def test_a_served_page_has_the_form_only_for_the_agent() -> None:
+    own = Served("/reports/calls/a%22b", own=True, shared=False)
+    page = call_report(CALLS["recovering"], "en", served=own)
+    assert '<form method="post" action="/reports/calls/a%22b/reflection?lang=en">' in page
+    assert "form-action 'self'" in page
+    assert 'href="/reports/calls/a%22b/share?lang=en"' in page
+    lead = call_report(CALLS["recovering"], "en", served=Served("/x", own=False, shared=True, note="<see> 1:12"))
+    assert "<form" not in lead
+    assert 'id="reflection"' not in lead
+    assert "&lt;see&gt; 1:12" in lead
+    tags(page)
+    tags(lead)
+
+
+# ---- for other programs
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_json_is_what_is_documented(name: str) -> None:
+    view = report.view_of(CALLS[name])
+    read = msgspec.json.decode(as_json(view), type=CallReport)
+    assert read == report_of(view)
+    assert read.record == view.record
+    assert set(read.question) == set(LANGUAGES)
+
+
+def test_csv_is_the_course() -> None:
+    view = report.view_of(CALLS["recovering"])
+    head, *rows = csv.reader(io.StringIO(steps_csv(view)))
+    assert head[:3] == ["start_s", "end_s", "mood"]
+    assert len(rows) == len(view.record.steps)
+    assert [row[1] for row in rows[:-1]] == [row[0] for row in rows[1:]]
+    assert float(rows[-1][1]) == 80.0
+    tempos = [row[head.index("agent_tempo_syll_s")] for row in rows]
+    assert [float(one) if one else None for one in tempos] == [
+        None if step.agent_tempo_syll_s is None else pytest.approx(step.agent_tempo_syll_s, abs=1e-3)
+        for step in view.record.steps
+    ]
 
 
 # ---- texts

@@ -13,7 +13,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,6 +32,10 @@ CREATE TABLE IF NOT EXISTS own_calls (call TEXT PRIMARY KEY, owner TEXT, at_s RE
 CREATE INDEX IF NOT EXISTS own_calls_owner ON own_calls (owner);
 CREATE TABLE IF NOT EXISTS shares (call TEXT PRIMARY KEY, note TEXT, with_reflection INTEGER, at_s REAL);
 """
+NOBODY = ""
+"""As owner: the call is known, and nobody's."""
+
+_NAMED = "call IN (SELECT value FROM json_each(?))"
 _OF_CALLS = ("feedback", "reflections", "own_calls", "shares")
 
 
@@ -128,15 +132,14 @@ class Answers:
 
     # Whose calls they are
 
-    def keep_own(self, call: str, agent: str) -> None:
-        """A call has begun, and is this agent's. Where a name comes again with another agent, it is nobody's: what is
-        kept under it is not told apart."""
+    def keep_own(self, call: str, agent: str | None) -> None:
+        """A call has begun, and is this agent's; None: nobody's. A name that comes again with another is nobody's from
+        then on, for what is kept under it is not told apart: who knows a call's name cannot make it theirs."""
         self.forget_old()
-        row = (call, self._mark(agent), self._now_s)
+        row = (call, self._mark(agent) if agent else NOBODY, self._now_s)
         with self._writing() as base:
-            other = "SELECT 1 FROM own_calls WHERE call = ? AND owner != ?"
-            if base.execute(other, row[:2]).fetchone():
-                base.execute("UPDATE own_calls SET owner = '', at_s = ? WHERE call = ?", (self._now_s, call))
+            if base.execute("SELECT 1 FROM own_calls WHERE call = ? AND owner != ?", row[:2]).fetchone():
+                base.execute("UPDATE own_calls SET owner = ?, at_s = ? WHERE call = ?", (NOBODY, self._now_s, call))
                 base.execute("DELETE FROM shares WHERE call = ?", (call,))
             else:
                 base.execute("INSERT OR REPLACE INTO own_calls VALUES (?, ?, ?)", row)
@@ -200,26 +203,29 @@ class Answers:
     # Going
 
     def forget_calls(self, calls: Collection[str]) -> int:
-        """All that is kept of these calls, deleted; how many rows that were. Of feedback the bare counts stay."""
-        return self._forget("call IN (SELECT value FROM json_each(?))", json.dumps(list(calls)))
+        """All that is kept of calls that are gone, deleted; how many rows that were. Feedback stays as bare counts."""
+        return self._forget(_NAMED, json.dumps(list(calls)))
 
     def forget_agent(self, agent: str) -> int:
         """All that makes calls an agent's, deleted: the calls themselves stay, as nobody's."""
         mark = self._mark(agent)
-        query = "SELECT call FROM own_calls WHERE owner = ? UNION SELECT call FROM reflections WHERE owner = ?"
-        return self.forget_calls([call for (call,) in self._rows(query, mark, mark)])
+        named = json.dumps(self.own_calls(agent))
+        gone = self._forget(_NAMED, named, tables=("feedback", "shares"))
+        with self._writing() as base:
+            gone += base.execute("DELETE FROM reflections WHERE owner = ?", (mark,)).rowcount
+            return gone + base.execute("UPDATE own_calls SET owner = ? WHERE owner = ?", (NOBODY, mark)).rowcount
 
     def forget_old(self) -> None:
         self._forget("at_s < ?", self._least_s)
 
-    def _forget(self, which: str, *values: object) -> int:
+    def _forget(self, which: str, *values: object, tables: Sequence[str] = _OF_CALLS) -> int:
         with self._writing() as base:
             base.execute(
                 f"INSERT INTO feedback_before SELECT cue, helpful, count(*) FROM feedback WHERE {which} "
                 "GROUP BY cue, helpful ON CONFLICT DO UPDATE SET count = count + excluded.count",
                 values,
             )
-            return sum(base.execute(f"DELETE FROM {table} WHERE {which}", values).rowcount for table in _OF_CALLS)
+            return sum(base.execute(f"DELETE FROM {table} WHERE {which}", values).rowcount for table in tables)
 
     @property
     def _least_s(self) -> float:

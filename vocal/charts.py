@@ -64,6 +64,9 @@ CHART_STYLE = """
 .held{fill:none;stroke:var(--slate);stroke-width:1.2;stroke-dasharray:2 4}
 .lone{fill:var(--slate)}
 .band{fill:var(--slate);fill-opacity:.16}
+.between{fill:var(--slate);fill-opacity:.2}
+.own{stroke:var(--blue);stroke-width:1.5;stroke-dasharray:8 4}
+.chart text.own{fill:var(--blue);stroke-dasharray:none;font-weight:600}
 .beam{fill:none;stroke:var(--ink);stroke-width:1.6}
 .stretch.positive{fill:var(--blue-wash)}
 .stretch.pain{fill:var(--amber-wash)}
@@ -134,15 +137,26 @@ class Beam:
 
 @dataclass(frozen=True)
 class Lane:
+    """A side's speech: each utterance, or, where these are not kept, stretches with the share that is speech."""
+
     label: str
     style: Style
     spans: tuple[tuple[float, float], ...]
+    shares: tuple[tuple[float, float, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class Series:
     style: Style
     points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Own:
+    """A view of the whole call on the journey's scale, beside the curve."""
+
+    value: float
+    label: str
 
 
 @dataclass(frozen=True)
@@ -195,6 +209,7 @@ def journey_chart(
     end: Beam | None,
     write: Callable[[float], str],
     clock: Callable[[float], str],
+    own: Own | None = None,
 ) -> str:
     """The customer's mood on the 1-10 scale with its band; moments above it, satisfaction at both edges.
 
@@ -206,6 +221,9 @@ def journey_chart(
     parts = [_stretch(mark, timeline, scale) for mark in marks]
     parts += [_grid_line(scale.y(value), write(value)) for value in (1.0, 4.0, 7.0, 10.0)]
     parts.append(_zero_line(scale.y(5.5)))
+    if own is not None:
+        y = scale.y(own.value)
+        parts.append(f'<line class="own" x1="{LEFT}%" x2="{RIGHT}%" y1="{_n(y)}" y2="{_n(y)}"/>')
     parts.append(_curves(scale.bottom + 30.0, _mood_paths(points, timeline, scale)))
     parts += [
         f'<circle class="lone" cx="{_n(timeline.x(run[0].at_s))}%" cy="{_n(scale.y(run[0].value))}" r="2.2"/>'
@@ -214,6 +232,10 @@ def journey_chart(
     ]
     parts += [_beam(beam, x, scale, clash) for beam, x, clash in ((start, LEFT, False), (end, RIGHT, True)) if beam]
     parts += placed
+    if own is not None:
+        low = own.value < 2.0  # there the line has no room below it
+        y = scale.y(own.value) + (-6.0 if low else 15.0)
+        parts.append(f'<text class="halo own" x="50%" y="{_n(y)}" text-anchor="middle">{escape(own.label)}</text>')
     parts += _time_axis(timeline, scale.bottom, clock)
     return _chart(words, scale.bottom + 24.0, parts)
 
@@ -237,6 +259,11 @@ def lanes_chart(
         parts += [
             _bar(f"span {lane.style}", timeline, start, end, y, lane_px)
             for start, end in _merged(lane.spans, timeline.duration_s / 700.0)
+        ]
+        parts += [
+            _bar(f"span {lane.style}", timeline, start, end, y + lane_px * (1.0 - share), lane_px * share, radius=0.0)
+            for start, end, share in lane.shares
+            if share > 0.0
         ]
     parts += [
         _bar("silence", timeline, start, end, first_px + step_px * index, lane_px)
@@ -263,8 +290,12 @@ def lines_chart(
     *,
     reference: tuple[float, float] | None = None,
     zero: float | None = None,
+    between: Sequence[tuple[float, float, float]] = (),
 ) -> str:
-    """Measures of each side over time: a line style and a marker of its own per side, so that colour adds nothing."""
+    """Measures of each side over time: a line style and a marker of its own per side, so that colour adds nothing.
+
+    between: (time, one side, the other), whose distance is shaded.
+    """
     scale = Scale(ticks[0], ticks[-1], 16.0, 176.0)
     parts = []
     if reference is not None:
@@ -274,6 +305,10 @@ def lines_chart(
     if zero is not None:
         parts.append(_zero_line(scale.y(zero)))
     paths = []
+    if len(between) > 1:
+        there = [(timeline.x(at_s), scale.y(one)) for at_s, one, _ in between]
+        back = [(timeline.x(at_s), scale.y(other)) for at_s, _, other in reversed(between)]
+        paths.append(f'<path class="between" d="{_path(there + back)}Z"/>')
     for line in series:
         if len(line.points) > 1:
             curve = _path([(timeline.x(at_s), scale.y(value)) for at_s, value in line.points])
@@ -376,6 +411,8 @@ def key(kind: str) -> str:
         shape = f'<path class="line {kind}" d="M1 7H33"/><use href="#m-{kind}" x="17" y="7"/>'
     elif kind in ("mood", "held"):
         shape = f'<path class="{kind}" d="M1 7H33"/>'
+    elif kind == "own":
+        shape = '<line class="own" x1="1" x2="33" y1="7" y2="7"/>'
     elif kind in ("now", "past"):
         shape = f'<circle class="{kind}" cx="17" cy="7" r="4"/>'
     elif kind in ("calls", "unbroken"):

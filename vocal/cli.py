@@ -5,6 +5,7 @@ import contextlib
 import gc
 import os
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -247,7 +248,6 @@ def _demo_live(given: argparse.Namespace) -> int:
     announce_compiling()
     emotion = load_live_emotion(config)
     access = Access()
-    service = Service(config, access, lambda sink: Live(sink, config, emotion))
 
     def on_ready(port: int) -> None:
         # Two names of this machine, so that one browser can be both: a name has one login.
@@ -258,12 +258,18 @@ def _demo_live(given: argparse.Namespace) -> int:
             ("Agent's page", f"localhost:{port}/login/{agent}?to=/agent{asked}"),
             ("Coach's wall", f"127.0.0.1:{port}/login/{coach}?to=/coach{asked}"),
             ("Softphone", f"127.0.0.1:{port}/softphone{asked}"),
+            ("Reports", f"localhost:{port}/reports{asked}"),
         ):
             OUT.print(f"{name:<13} http://{page}", markup=False, soft_wrap=True)
         OUT.print("A staged call runs again and again. Each of the first two links logs in once; Ctrl-C ends.")
+        OUT.print("Its reports are the agent's, whom the first link logs in, and go when the demo ends.")
         threading.Thread(target=_play_again_and_again, args=(f"http://127.0.0.1:{port}",), daemon=True).start()
 
-    run(build_app(service), "127.0.0.1", given.port, None, None, on_ready)
+    with tempfile.TemporaryDirectory(prefix="vocal-demo-") as folder:
+        service = Service(
+            config, access, lambda sink: Live(sink, config, emotion), _store(config, folder, access.pseudonyms.protect)
+        )
+        run(build_app(service), "127.0.0.1", given.port, None, None, on_ready)
     return 0
 
 

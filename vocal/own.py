@@ -7,17 +7,18 @@ customers' side and the calls' times; what the voice was asked is added only whe
               own usual range: the middle half of the days' values        the value now
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta, tzinfo
 from itertools import accumulate
 from statistics import median, quantiles
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
 from vocal.errors import UsageError
 from vocal.record import RECOVERED_BELOW, CallRecord
 
+DAYS = 30  # of a view, unless others are asked for
 RECENT_DAYS = 7
 LEAST_DAYS = 5  # of the past, for a usual range
 LEAST_CALLS = 5  # now, to be read against it
@@ -243,6 +244,20 @@ def own_view(
         days=days,
         limits=limits,
     )
+
+
+class Keeps(Protocol):
+    """What is kept of calls, as the store reads it."""
+
+    def records(
+        self, first: date | None = None, last: date | None = None, calls: Collection[str] | None = None
+    ) -> list[CallRecord]: ...
+
+
+def own_records(kept: Keeps, calls: Collection[str], first: date, last: date) -> list[CallRecord]:
+    """Of an agent's calls those that can be of some days in any zone: the store's days are those of UTC."""
+    day = timedelta(days=1)
+    return kept.records(first - day, last + day, calls) if calls else []
 
 
 def check_days(first: date, last: date) -> None:

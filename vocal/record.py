@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from vocal.errors import UsageError
+from vocal.policy import INFERRED_MEASURES
 from vocal.types import (
     Audience,
     ByRole,
@@ -148,14 +149,13 @@ def record_of(events: Sequence[Event], filed_at: str | None = None) -> CallRecor
     totals = ended.conversation if ended else _totals(events)
     satisfaction = ended.satisfaction if ended and notice == "given" else None
     sides: dict[Role, list[Utterance]] = {role: [one for one in said if one.role == role] for role in SIDES}
-    began = datetime.fromisoformat(started.started_at).astimezone(UTC)
-    ended_at = began + timedelta(seconds=duration_s)
+    began, ended_at = _from_to(started.started_at, duration_s)
     meta = started.metadata
     return CallRecord(
         call=started.call,
-        started_at=_iso(began),
-        ended_at=_iso(ended_at),
-        filed_at=filed_at or _iso(ended_at),
+        started_at=began,
+        ended_at=ended_at,
+        filed_at=filed_at or ended_at,
         interrupted=ended is None,
         reason=ended.reason if ended else "interrupted",
         duration_s=duration_s,
@@ -191,12 +191,21 @@ def record_of(events: Sequence[Event], filed_at: str | None = None) -> CallRecor
         mood_quarters=tuple(_mood_in(moods, start, end) for start, end in pairwise(_edges(duration_s, QUARTERS))),
         stress_s=_stressed_s(moods) if moods else None,
         recovered=_recovered(satisfaction),
-        moments=ended.moments if ended else (),
+        moments=tuple(one for one in ended.moments if notice == "given" or not is_inferred(one)) if ended else (),
         steps=tuple(_step(sides, moods, start, end) for start, end in pairwise(_edges(duration_s, STEPS))),
-        cues=tuple(_cue(event, sides["agent"], moods) for event in events if isinstance(event, Cue)),
+        cues=tuple(_cue(cue, sides["agent"], moods) for cue in _cues(events, notice)),
         model=next((one.emotion.model for one in sides["customer"] if one.emotion and notice == "given"), None),
         consent=consent,
     )
+
+
+def _from_to(started_at: str, duration_s: float) -> tuple[str, str]:
+    """Beginning and end in UTC; what is no date stays as it is."""
+    try:
+        began = datetime.fromisoformat(started_at).astimezone(UTC)
+        return _iso(began), _iso(began + timedelta(seconds=duration_s))
+    except (ValueError, OverflowError):
+        return started_at, started_at
 
 
 def _iso(at: datetime) -> str:
@@ -215,6 +224,17 @@ def _notice(started: CallStarted, events: Iterable[Event]) -> tuple[NoticeState,
                 consent = "given"
             notice = "given" if event.given else "withdrawn"
     return notice, consent
+
+
+def is_inferred(moment: Moment) -> bool:
+    """Whether it was read from the customer's mood: its reason says so."""
+    return moment.why.startswith("customer_")
+
+
+def _cues(events: Iterable[Event], notice: NoticeState) -> list[Cue]:
+    """What was inferred of a customer who is not informed, or objects, is on no record."""
+    cues = [event for event in events if isinstance(event, Cue)]
+    return [cue for cue in cues if notice == "given" or INFERRED_MEASURES.isdisjoint(cue.evidence)]
 
 
 def _totals(events: Iterable[Event]) -> Totals:

@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from vocal import __version__
-from vocal.api import API, calls, documents, feed, figures, login, own, pages, privacy, store, team
+from vocal.api import API, call_reports, calls, documents, feed, figures, login, own, pages, privacy, store, team
 from vocal.api.gate import Gate
 from vocal.doors.sip import Telephony
 from vocal.doors.webrtc import Calling, add_routes
@@ -74,6 +74,7 @@ def build_app(service: Service) -> App:
     feed.add_routes(api, service)
     documents.add_routes(api, service, gate)
     own.add_routes(api, service, gate)
+    call_reports.add_routes(api, service, gate)
     team.add_routes(api, service, gate)
     figures.add_routes(api, service, calling, media, telephony, gate)
     privacy.add_routes(api, service, gate)

@@ -89,7 +89,12 @@ class Service:
         self.verdict: Verdict | None = None
         """What the last look at the audit log found: at the start, each hour, and when somebody asks."""
 
-        self.hourly: list[Callable[[], object]] = [self._tell_notices, self._keep_audit]
+        self.hourly: list[Callable[[], object]] = [
+            self._tell_notices,
+            self._keep_audit,
+            self.roll_figures,
+            self.answers.forget_old,
+        ]
         """What is done at the start and each hour, by a thread of its own."""
 
         self.keeping: asyncio.Task[None] | None = None
@@ -180,7 +185,7 @@ class Service:
         for event in events:
             if isinstance(event, Notice | CallEnded):
                 self._heed_notice(event)
-            if isinstance(event, CallStarted) and event.metadata.agent:
+            if isinstance(event, CallStarted):
                 self._noting.submit(self._note_owner, event.call, event.metadata.agent)
             if self._told is not None and isinstance(event, Event):
                 self._told(self.protect(event))
@@ -203,7 +208,7 @@ class Service:
         said = "consent" if metadata.consent else "notice" if metadata.notice else "none"
         self.notices["withdrawn" if is_withdrawn else said] += 1
 
-    def _note_owner(self, call: str, agent: str) -> None:
+    def _note_owner(self, call: str, agent: str | None) -> None:
         """In a thread of its own: the file waits for the disk."""
         try:
             self.answers.keep_own(call, agent)

@@ -24,7 +24,7 @@ from vocal.api import API
 from vocal.api.gate import Gate
 from vocal.api.pages import language_of, private
 from vocal.errors import UsageError
-from vocal.own import MOST_DAYS, OwnView, check_days, own_view
+from vocal.own import DAYS, OwnView, check_days, own_records, own_view
 from vocal.record import CallRecord
 from vocal.reports.own import Served, own_csv, own_report
 from vocal.reports.start import Listed, share_page, start_page
@@ -32,7 +32,7 @@ from vocal.service import Service
 from vocal.types import Language
 
 PAGE = 40
-SPAN_DAYS = 30
+ONE_DAY = timedelta(days=1)
 ROOMS = {
     "agent": ("own", "documents"),
     "lead": ("team", "journey", "documents"),
@@ -61,14 +61,14 @@ class Span(BaseModel, arbitrary_types_allowed=True):
 
 
 def last_days(today: date, span: Span) -> Span:
-    return Span(first=today - timedelta(days=SPAN_DAYS - 1), last=today, zone=span.zone, voice=span.voice)
+    return Span(first=today - timedelta(days=DAYS - 1), last=today, zone=span.zone, voice=span.voice)
 
 
 def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
     answers = service.answers
     known = Depends(gate.one_of("agent", "lead"))
     agent = Depends(gate.one_of("agent"))
-    reader = Depends(gate.reader("agent", "lead", "operator"))
+    reader = Depends(gate.reader("agent", "lead", "operator", "auditor"))
     own_reader = Depends(gate.reader("agent"))
     keep_days = service.config.retention.times.calls.days
 
@@ -174,9 +174,9 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
             raise HTTPException(422, f"zone: wanted one such as Europe/Berlin, got {zone!r}") from None
         whole = last_days(datetime.now().astimezone(found).date(), Span(zone=found, voice=voice))
         if first is not None:
-            whole.first, whole.last = first, max(first, min(whole.last, first + timedelta(days=SPAN_DAYS - 1)))
+            whole.first, whole.last = first, max(first, min(whole.last, first + timedelta(days=DAYS - 1)))
         if last is not None:
-            whole.first, whole.last = first or last - timedelta(days=SPAN_DAYS - 1), last
+            whole.first, whole.last = first or last - timedelta(days=DAYS - 1), last
         return whole
 
     def view_of(principal: Principal, span: Span) -> OwnView:
@@ -184,17 +184,17 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
         check_days(span.first, span.last)
         log(principal, "report.own", first=str(span.first), last=str(span.last))
         felt = {one.call: one.score for one in answers.reflections(principal.agent)}
-        records = own_records(principal, span.first, span.last)
+        records = kept_of(principal, span.first, span.last)
         return own_view(records, span.first, span.last, span.zone, felt, span.voice)
 
-    def own_records(principal: Principal, first: date | None = None, last: date | None = None) -> list[CallRecord]:
+    def kept_of(principal: Principal, first: date, last: date) -> list[CallRecord]:
         """This machine's user has no calls of their own, and may see all."""
         store = service.reader
         if store is None:
             return []
-        wanted = None if principal.role == "local" else answers.own_calls(principal.agent)
-        day = timedelta(days=1)  # the store's days are those of UTC
-        return store.records(first and first - day, last and last + day, wanted)
+        if principal.role == "local":
+            return store.records(first - ONE_DAY, last + ONE_DAY)
+        return own_records(store, answers.own_calls(principal.agent), first, last)
 
     @api.get(f"{API}/reports/own", tags=["reports"])
     async def own(
@@ -244,14 +244,14 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
 
     def packed(principal: Principal, language: Language) -> bytes:
         log(principal, "report.own.export")
-        records = own_records(principal)
+        today = datetime.now().astimezone().date()
+        first = today - service.config.retention.times.calls
+        records = kept_of(principal, first, today)
         shares = answers.shares()
         feedback = {one.call: said for one in records if (said := answers.feedback_of(one.call))}
-        today = datetime.now().astimezone().date()
-        recent = [one for one in records if one.started_at[:10] > f"{today - timedelta(days=MOST_DAYS)}"]
         reflections = answers.reflections(principal.agent)
         felt = {one.call: one.score for one in reflections}
-        view = own_view(recent, today - timedelta(days=SPAN_DAYS - 1), today, None, felt, True)
+        view = own_view(records, today - timedelta(days=DAYS - 1), today, None, felt, True)
         written = io.BytesIO()
         with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as packing:
             for name, body in (

@@ -1,281 +1,135 @@
-"""A call's events -> its coaching report: one HTML page that needs no script and nothing from outside.
+"""A call's report: one HTML page that needs no script and nothing from outside, and prints to two pages of A4.
 
-The order is the point: the reader's own view before any number, what went well before what turned, the customer's
-journey before the measures of the voices. The page is the second place where the policy holds: whatever the events
-carry, only the customer's mood is drawn, and only after notice.
+The order is the point: the reader's own view before any number, what went well before what turned, the process before
+the person, the customer's journey before the measures of the voices.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import pairwise
 from pathlib import PurePosixPath
-from statistics import median
 
 from vocal import charts
-from vocal.charts import Beam, Lane, Mark, MoodPoint, Series, Style, Timeline, Words
-from vocal.errors import UsageError
-from vocal.record import journey_point, level_of, mean_by_length, median_of, tempo_of
+from vocal.adaptation import LEAST_PAIRS, LEAST_S, Adaptation
+from vocal.record import CUE_LOOKS_S, CallRecord, is_inferred, mean_by_length, median_of
+from vocal.reports.call_figures import REFERENCE_SYLL_S, Figures
+from vocal.reports.call_view import NOTHING_SAID, CallView, CueShown, Said, Side, view_of
 from vocal.reports.page import page_of
 from vocal.texts import clock, date, has_text, length, number, per_cent, quantity, text
-from vocal.types import (
-    ByRole,
-    CallEnded,
-    CallStarted,
-    Conversation,
-    Cue,
-    Event,
-    Language,
-    Moment,
-    Mood,
-    Role,
-    Satisfaction,
-    Totals,
-    Utterance,
-)
+from vocal.types import ByRole, Event, Language, Moment, Satisfaction, Utterance
 
-NON_TALK_S = 3.0  # nobody speaks for longer than this
-OVERLAP_S = 1.0  # overlaps of at least this length are counted and marked
-BACKCHANNEL_S = 0.7  # shorter utterances have no tempo worth drawing
-REFERENCE_SYLL_S = (4.0, 5.2)  # the light band of the tempo chart
 FAST_SYLL_S = 5.6
 MONOLOGUE_S = 45.0
+NON_TALK_WORTH_S = 5.0
+LOST_WORTH = 0.01
+CLARITY_WORTH = 0.6
 
-_MOST_MOODS = 240  # points drawn, however long the call is
-_MOST_UTTERANCES = 40  # per side
-_MOST_CUES = 40
-_MOST_MOMENTS = 12  # of each kind
-_STEPS = 12  # rows of the charts' table
-_JOURNEY_LEGEND = (("mood", "line"), ("band", "band"), ("zero", "neutral"))
-_FROM_MOOD = {"valence", "arousal", "stress", "trend", "sentiment", "mood"}  # a cue's evidence that needs notice
-_CUSTOMER_MOMENT = "customer_"  # moments whose reason begins so were read from the customer's mood
+API_PATH = "/v1"
 
-
-@dataclass(frozen=True)
-class Side:
-    """Everything one participant said. Channels of the same role are one side; each unknown channel is its own."""
-
-    role: Role
-    channel: int
-    style: Style
-    utterances: tuple[Utterance, ...]
+_MOST_CUES = 8
+_MOST_ON_PAPER = 3  # CALL_STYLE hides the others
 
 
 @dataclass(frozen=True)
-class CallView:
-    """A call's events, sorted by what the page needs. Without notice there is no mood and no satisfaction in it."""
+class Served:
+    """What a page that a server gives out has beyond a file: ways on, and forms where the call is the reader's own.
 
-    started: CallStarted
-    ended: CallEnded | None
-    duration_s: float
-    sides: tuple[Side, ...]
-    moods: tuple[Mood, ...]
-    cues: tuple[Cue, ...]
-    totals: Totals | None
-    satisfaction: Satisfaction | None
-    good: tuple[Moment, ...]
-    pain: tuple[Moment, ...]
-    overlaps: tuple[tuple[float, float], ...]
-    silences: tuple[tuple[float, float], ...]
-    model: str | None
-
-    @property
-    def notice(self) -> bool:
-        return self.started.metadata.notice
-
-    @property
-    def spoken(self) -> bool:
-        return any(side.utterances for side in self.sides)
-
-    @property
-    def agent(self) -> Side | None:
-        return next((side for side in self.sides if side.role == "agent"), None)
-
-    @property
-    def customer(self) -> Side | None:
-        return next((side for side in self.sides if side.role == "customer"), None)
-
-
-def call_report(events: Sequence[Event], language: Language) -> str:
-    """One call's events as a self-contained HTML page in German or English.
-
-    The events are those of one call, `call_started` among them; a call without `call_ended` is reported as far as it
-    goes. Raises UsageError otherwise.
+    path: of the page. note: of the agent who shares the call.
     """
-    view = view_of(events)
-    page = _Page(view, language)
-    sections = [page.header()]
+
+    path: str
+    own: bool
+    shared: bool
+    note: str = ""
+
+
+def call_report(
+    events: Sequence[Event],
+    language: Language,
+    record: CallRecord | None = None,
+    said: Said = NOTHING_SAID,
+    served: Served | None = None,
+) -> str:
+    """One call as a self-contained HTML page in German or English.
+
+    events: what is kept of them; record: of the store, without which it is made of the events; a call without
+    `call_ended` is reported as far as it goes. Raises UsageError where neither record nor `call_started` is there.
+    """
+    return page(view_of(events, record, said), language, served)
+
+
+def page(view: CallView, language: Language, served: Served | None = None) -> str:
+    made = _Page(view, language, served)
+    first, second = [made.ways(), made.header(), made.reflection()], []
     if view.spoken:
-        sections += [
-            page.reflection(),
-            page.good(),
-            page.pain(),
-            page.journey(),
-            page.lanes(),
-            page.voices(),
-            page.numbers(),
-            page.cues(),
-        ]
-        sections.append(page.next_question())
+        first.append(f'<div class="story">{made.good()}{made.journey()}{made.pain()}</div>')
+        second.append(made.voices() + made.lanes())
+        second.append(f'<div class="twins">{made.cues()}{made.numbers()}{made.next_question()}</div>')
     else:
-        sections.append(page.silence())
+        first.append(made.silence())
         if view.cues:
-            sections.append(page.cues())
-    title = f"{text('report.title', language)}: {page.name()}"
-    return page_of(title, "".join(sections), page.footer(), language)
-
-
-def view_of(events: Sequence[Event]) -> CallView:
-    """Sort a call's events for reading; what policy forbids to show does not get in."""
-    started = next((event for event in events if isinstance(event, CallStarted)), None)
-    if started is None:
-        raise UsageError(f"Expected a call's events with call_started among them, but got {len(events)} without")
-    others = {event.call for event in events} - {started.call}
-    if others:
-        raise UsageError(f"Expected the events of call {started.call} alone, but got also {', '.join(sorted(others))}")
-    ended = next((event for event in events if isinstance(event, CallEnded)), None)
-    utterances = sorted((event for event in events if isinstance(event, Utterance)), key=lambda event: event.start_s)
-    duration_s = ended.duration_s if ended else max(event.at_s for event in events)
-    sides = _sides(started, utterances)
-    notice = started.metadata.notice
-    customer = any(side.role == "customer" for side in sides)
-    moods = [event for event in events if isinstance(event, Mood) and event.role == "customer" and notice]
-    moments = [
-        moment
-        for moment in (ended.moments if ended else ())
-        if (notice and customer) or not moment.why.startswith(_CUSTOMER_MOMENT)
-    ]
-    cues = [event for event in events if isinstance(event, Cue) and (notice or not _FROM_MOOD & event.evidence.keys())]
-    spans = [[(one.start_s, one.end_s) for one in side.utterances] for side in sides]
-    both = len(sides) > 1
-    return CallView(
-        started=started,
-        ended=ended,
-        duration_s=max(duration_s, max((one.end_s for one in utterances), default=0.0)),
-        sides=sides,
-        moods=tuple(sorted(moods, key=lambda mood: mood.at_s)),
-        cues=tuple(sorted(cues, key=lambda cue: cue.at_s)),
-        totals=_totals(events, ended),
-        satisfaction=ended.satisfaction if ended and notice and customer else None,
-        good=_first_moments(moments, "positive"),
-        pain=_first_moments(moments, "pain"),
-        overlaps=tuple(_overlaps(spans)) if both else (),
-        silences=tuple(_silences(spans, duration_s)) if both else (),
-        model=next((u.emotion.model for u in utterances if u.emotion and u.role == "customer" and notice), None),
-    )
-
-
-def _sides(started: CallStarted, utterances: Iterable[Utterance]) -> tuple[Side, ...]:
-    said: dict[tuple[Role, int], list[Utterance]] = {}
-    declared = [(channel.role, channel.channel) for channel in started.channels]
-    for role, channel in sorted(declared, key=lambda one: (("agent", "customer", "unknown").index(one[0]), one[1])):
-        said.setdefault((role, channel if role == "unknown" else -1), [])
-    for one in utterances:
-        said.setdefault((one.role, one.channel if one.role == "unknown" else -1), []).append(one)
-    sides: list[Side] = []
-    unknown: tuple[Style, Style] = ("third", "fourth")
-    for (role, channel), own in said.items():
-        style: Style = unknown[sum(side.role == "unknown" for side in sides) % 2] if role == "unknown" else role
-        sides.append(Side(role, channel, style, tuple(own)))
-    return tuple(sides)
-
-
-def _totals(events: Sequence[Event], ended: CallEnded | None) -> Totals | None:
-    if ended is not None:
-        return ended.conversation
-    last = max((e for e in events if isinstance(e, Conversation)), key=lambda event: event.at_s, default=None)
-    return None if last is None else Totals(**{name: getattr(last, name) for name in Totals.__struct_fields__})
-
-
-def _first_moments(moments: Iterable[Moment], kind: str) -> tuple[Moment, ...]:
-    own = sorted((moment for moment in moments if moment.kind == kind), key=lambda moment: moment.start_s)
-    return tuple(own[:_MOST_MOMENTS])
-
-
-def _overlaps(spans: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float]]:
-    """Stretches of at least OVERLAP_S in which two sides speak."""
-    found = []
-    for index, ours in enumerate(spans):
-        for theirs in spans[index + 1 :]:
-            first = 0
-            for start, end in ours:
-                while first < len(theirs) and theirs[first][1] <= start:
-                    first += 1
-                for other_start, other_end in theirs[first:]:
-                    if other_start >= end:
-                        break
-                    if min(end, other_end) - max(start, other_start) >= OVERLAP_S:
-                        found.append((max(start, other_start), min(end, other_end)))
-    return sorted(found)
-
-
-def _silences(spans: Sequence[Sequence[tuple[float, float]]], duration_s: float) -> list[tuple[float, float]]:
-    """Stretches over NON_TALK_S in which no side speaks."""
-    edges = [(0.0, 0.0), *sorted(span for own in spans for span in own), (duration_s, duration_s)]
-    found, spoken_until = [], 0.0
-    for start, end in edges:
-        if start - spoken_until > NON_TALK_S:
-            found.append((spoken_until, start))
-        spoken_until = max(spoken_until, end)
-    return found
-
-
-def _journey_points(moods: Sequence[Mood], duration_s: float) -> list[MoodPoint]:
-    """The curve with its band: half a width of 4.5 points at no confidence, none at full confidence."""
-    values = charts.thinned([(m.at_s, journey_point(m.valence), 1.0) for m in moods], _MOST_MOODS, duration_s)
-    widths = charts.thinned([(m.at_s, 4.5 * (1.0 - m.confidence), 1.0) for m in moods], _MOST_MOODS, duration_s)
-    return [
-        MoodPoint(at, value, max(1.0, value - half), min(10.0, value + half))
-        for (at, value), (_, half) in zip(values, widths, strict=True)
-    ]
-
-
-# ---- the page
+            second.append(made.cues())
+        second.append(made.next_question())
+    body = f'<div class="sheet">{"".join(first)}</div><div class="sheet">{"".join(second)}</div>'
+    title = f"{text('report.title', language)}: {made.name()}"
+    return page_of(title, f'<div class="call">{body}</div>', made.footer(), language, served is not None and served.own)
 
 
 @dataclass(frozen=True)
-class _Page:
-    """The sections of a call's report. All text that comes from outside passes `escape` on its way in."""
+class _Page(Figures):
+    """The sections of a call's report."""
 
-    view: CallView
-    language: Language
+    served: Served | None = None
 
-    def t(self, key: str, **values: object) -> str:
-        """A text of the catalogue, escaped."""
-        return escape(text(key, self.language, **values))
-
-    def num(self, value: float | None, decimals: int = 1, *, signed: bool = False) -> str:
-        return number(value, self.language, decimals, signed=signed)
-
-    def side_name(self, side: Side) -> str:
-        return text(f"role.{side.role}", self.language, channel=side.channel)
+    @property
+    def whose(self) -> str:
+        return "_shared" if self.served is not None and not self.served.own else ""
 
     def name(self) -> str:
         """The file's name alone, without its folder; of a live call no address, for it may be a person's number."""
-        source, transport = self.view.started.source, self.view.started.transport
+        source, transport = self.view.record.source, self.view.record.transport
         if not transport.startswith("file") or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", source):
             return text("transport.live", self.language, transport=transport)
         return PurePosixPath(source.replace("\\", "/")).name or text("transport.file", self.language)
 
-    # 1
+    # The first sheet: how it went
+
+    def ways(self) -> str:
+        if self.served is None:
+            return ""
+        asked, path = f"lang={self.language}", self.served.path
+        ways = [(f"/reports?{asked}", self.t("report.ways.all"))]
+        if self.served.own:
+            key = "report.ways.shared" if self.served.shared else "report.ways.share"
+            ways.append((f"{path}/share?{asked}", self.t(key)))
+        ways += [(f"{API_PATH}{path}?format={kind}&{asked}", kind.upper()) for kind in ("json", "csv")]
+        links = "".join(f'<a href="{escape(url)}">{name}</a>' for url, name in ways)
+        return f'<nav class="ways" aria-label="{self.t("report.ways.name")}">{links}</nav>'
 
     def header(self) -> str:
-        view, metadata = self.view, self.view.started.metadata
+        view, record = self.view, self.view.record
         facts = [
             (self.t("report.file"), escape(self.name())),
-            (self.t("report.date"), escape(date(view.started.started_at, self.language))),
-            (self.t("report.duration"), escape(f"{clock(view.duration_s)} min")),
+            (self.t("report.date"), escape(date(view.started_at, self.language))),
+            (self.t("report.duration"), escape(f"{clock(record.duration_s)} min")),
             (self.t("report.sides"), escape(", ".join(self.side_name(side) for side in view.sides))),
         ]
-        if metadata.queue:
-            facts.append((self.t("report.queue"), escape(metadata.queue)))
+        if record.queue:
+            facts.append((self.t("report.queue"), escape(record.queue)))
+        if record.touchpoint:
+            facts.append((self.t("report.touchpoint"), escape(record.touchpoint)))
         facts.append((self.t("report.notice"), self._notice()))
         rows = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
-        measured = "report.measured_text_mood" if view.moods else "report.measured_text"
-        incomplete = ""
-        if view.ended is None:
-            incomplete = f'<p class="note">{self.t("report.incomplete", at=clock(view.duration_s))}</p>'
+        measured = "report.measured_text_mood" if view.points else "report.measured_text"
+        notes = []
+        if record.interrupted:
+            notes.append(self.t("report.incomplete", at=clock(record.duration_s)))
+        if view.kept == "record":
+            notes.append(self.t("report.kept_record"))
+        if self.served and self.served.shared:
+            notes.append(self._shared(self.served))
+        incomplete = "".join(f'<p class="note">{note}</p>' for note in notes)
         return (
             f'<header><h1>{self.t("report.title")}</h1><dl class="facts">{rows}</dl>'
             f'<dl class="scope"><div><dt>{self.t("report.measured")}</dt><dd>{self.t(measured)}</dd></div>'
@@ -283,35 +137,65 @@ class _Page:
             f"{incomplete}</header>"
         )
 
+    def _shared(self, served: Served) -> str:
+        said = self.t("report.share.is" if served.own else "report.share.with_you")
+        return f"{said} {self.t('report.share.note', note=served.note)}" if served.note else said
+
     def _notice(self) -> str:
-        if not self.view.notice:
-            return f'<span aria-hidden="true">○</span> {self.t("report.notice_no")}'
-        key = "report.notice_yes" if self.view.moods else "report.notice_yes_no_mood"
+        if self.view.record.notice != "given":
+            key = "report.notice_withdrawn" if self.view.record.notice == "withdrawn" else "report.notice_no"
+            return f'<span aria-hidden="true">○</span> {self.t(key)}'
+        key = "report.notice_yes" if self.view.points else "report.notice_yes_no_mood"
         return f'<span aria-hidden="true">●</span> {self.t(key)}'
 
-    # 8, but first: the own view comes before the numbers
-
     def reflection(self) -> str:
+        """The agent's own view, before any number; where there is none yet, the way to say it: a form, or on paper."""
+        given, served = self.view.reflection, self.served
+        if given is None and served is not None and not served.own:
+            return ""  # the agent keeps it to themselves
+        if given is not None:
+            words = f"<blockquote>{escape(given.text)}</blockquote>" if given.text.strip() else ""
+            score = self.t("report.reflection.score", score=given.score)
+            change = ""
+            if served is not None and served.own:
+                summary = self.t("report.reflection.change")
+                change = f"<details><summary>{summary}</summary>{self._form(served, given.score, given.text)}</details>"
+            body = f'<p class="own-score"><b>{given.score}</b><span class="note">{score}</span></p>{words}{change}'
+        elif served is not None:
+            body = self._form(served)
+        else:
+            body = f'{self._scale()}<p class="note">{self.t("report.reflection.note")}</p>'
+        title = self.t(f"report.reflection.title{self.whose}")
+        return (
+            f'<section class="reflection" aria-labelledby="reflection"><h2 id="reflection">{title}</h2>{body}</section>'
+        )
+
+    def _scale(self, chosen: int | None = None) -> str:
         boxes = "".join(
-            f'<label><input type="radio" name="reflection" value="{value}"><span>{value}</span></label>'
+            f'<label><input type="radio" name="score" value="{value}" required{" checked" * (value == chosen)}>'
+            f"<span>{value}</span></label>"
             for value in range(1, 11)
         )
         return (
-            f'<section class="reflection" aria-labelledby="reflection"><h2 id="reflection">'
-            f"{self.t('report.reflection.title')}</h2>"
             f"<fieldset><legend>{self.t('report.reflection.question')}</legend>"
             f'<div class="scale">{boxes}</div><p class="ends"><span>1 = {self.t("report.reflection.low")}</span>'
             f"<span>10 = {self.t('report.reflection.high')}</span></p></fieldset>"
-            f'<p class="note">{self.t("report.reflection.note")}</p></section>'
+        )
+
+    def _form(self, served: Served, chosen: int | None = None, words: str = "") -> str:
+        return (
+            f'<form method="post" action="{escape(served.path)}/reflection?lang={self.language}">{self._scale(chosen)}'
+            f'<label class="words"><span>{self.t("report.reflection.words")}</span>'
+            f'<textarea name="text" rows="2" maxlength="2000">{escape(words)}</textarea></label>'
+            f'<p class="note">{self.t("report.reflection.yours")}</p>'
+            f'<button class="first">{self.t("report.reflection.keep")}</button></form>'
         )
 
     def silence(self) -> str:
-        said = self.t("report.silence.text", duration=length(self.view.duration_s, self.language))
+        said = self.t("report.silence.text", duration=length(self.view.record.duration_s, self.language))
         return self._section(
             "silence", self.t("report.silence.title"), f"<p>{said}</p><p>{self.t('report.silence.advice')}</p>"
         )
-
-    # 2
 
     def good(self) -> str:
         body = self._moments(self.view.good, 1) or f"<p>{self.t('report.good.none')}</p>"
@@ -323,30 +207,65 @@ class _Page:
 
     def pain(self) -> str:
         moments = self._moments(self.view.pain, len(self.view.good) + 1)
-        note = f'<p class="note">{self.t("report.pain.note")}</p>'
-        body = moments + note if moments else f"<p>{self.t('report.pain.none')}</p>"
-        return self._section("pain", self.t("report.pain.title"), body)
+        if not moments:
+            return self._section("pain", self.t("report.pain.title"), f"<p>{self.t('report.pain.none')}</p>")
+        items = "".join(f"<li>{item}</li>" for item in self._process())
+        process = f'<h3>{self.t("report.pain.process")}</h3><p class="note">{self.t("report.pain.note")}</p>'
+        listed = f'<ul class="plain">{items}</ul>' if items else ""
+        return self._section("pain", self.t("report.pain.title"), moments + process + listed)
+
+    def _process(self) -> list[str]:
+        """What was measured and is nobody's doing: the queue, waiting, the line."""
+        record = self.view.record
+        found = []
+        if record.queue or record.touchpoint:
+            where = ", ".join(escape(part) for part in (record.queue, record.touchpoint) if part)
+            found.append(f"{self.t('report.pain.queue')} {where}.")
+        if record.non_talk_s >= NON_TALK_WORTH_S:
+            found.append(self.t("report.pain.non_talk", length=length(record.non_talk_s, self.language)))
+        if record.lost_share >= LOST_WORTH:
+            found.append(self.t("report.pain.lost", share=per_cent(record.lost_share, self.language, 1)))
+        if record.customer_clarity is not None and record.customer_clarity < CLARITY_WORTH:
+            found.append(self.t("report.pain.clarity", clarity=self.num(record.customer_clarity, 2)))
+        return found
 
     def _moments(self, moments: Sequence[Moment], first: int) -> str:
         items = "".join(
             f'<li class="{m.kind}">{charts.icon(m.kind)}<b>{count}</b>'
             f'<span class="when">{clock(m.start_s)}–{clock(m.end_s)}</span> '
-            f"<span>{self.t(self._why(m, 'text'))}</span></li>"
+            f"<span>{self.t(self.why(m, 'text'))}{self._passage(m)}</span></li>"
             for count, m in enumerate(moments, first)
         )
         return f'<ol class="moments">{items}</ol>' if items else ""
 
-    def _why(self, moment: Moment, part: str) -> str:
-        key = f"moment.{moment.why}.{part}"
-        return key if has_text(key) else f"moment.{moment.kind}.{part}"
+    def _passage(self, moment: Moment) -> str:
+        """How the agent spoke in a good moment and the 20 s before it."""
+        since_s = max(0.0, moment.start_s - CUE_LOOKS_S)
+        agent, customer = self.view.side("agent"), self.view.side("customer")
+        if moment.kind != "positive" or agent is None or customer is None:
+            return ""
+        near = [one for one in agent.course if one.end_s > since_s and one.start_s < moment.end_s and one.talk_s > 0.0]
+        theirs = [one.talk_s for one in customer.course if one.end_s > since_s and one.start_s < moment.end_s]
+        own_s, rated = sum(one.talk_s for one in near), [one for one in near if one.tempo_syll_s is not None]
+        if not rated or own_s < LEAST_S:
+            return ""
+        tempo = sum((one.tempo_syll_s or 0.0) * one.talk_s for one in rated) / sum(one.talk_s for one in rated)
+        said = self.t(
+            "report.good.passage",
+            start=clock(since_s),
+            tempo=quantity(tempo, "syll_s", self.language),
+            share=per_cent(own_s / (own_s + sum(theirs)), self.language),
+        )
+        return f'<span class="note passage">{said}</span>'
 
     def _strengths(self) -> list[str]:
         """Up to three things that went well by the measures alone, whatever the mood."""
         view, totals = self.view, self.view.totals
+        agent, customer = view.side("agent"), view.side("customer")
         found = []
-        if totals is None or view.agent is None or not view.agent.utterances:
+        if agent is None or agent.talk_s == 0.0:
             return []
-        if view.customer and view.customer.utterances:
+        if customer and customer.talk_s > 0.0:
             if totals.interruptions.agent == 0:
                 found.append(self.t("report.good.no_interruptions"))
             gap = totals.median_gap_s.agent
@@ -354,24 +273,23 @@ class _Page:
                 found.append(self.t("report.good.gap", gap=length(gap, self.language)))
             if totals.non_talk_s == 0.0:
                 found.append(self.t("report.good.no_non_talk"))
-        tempo = tempo_of(view.agent.utterances)
+        tempo = agent.tempo_syll_s
         if tempo is not None and REFERENCE_SYLL_S[0] <= tempo <= REFERENCE_SYLL_S[1]:
             found.append(self.t("report.good.tempo", tempo=quantity(tempo, "syll_s", self.language)))
         return found[:3]
 
-    # 3
-
     def journey(self) -> str:
         view = self.view
-        points = _journey_points(view.moods, view.duration_s)
-        if not view.notice:
+        if view.record.notice == "withdrawn":
+            body = f"<p>{self.t('report.journey.withdrawn')}</p>"
+        elif not view.notice:
             body = f"<p>{self.t('report.journey.no_notice')}</p>"
-        elif view.customer is None:
+        elif view.side("customer") is None:
             body = f"<p>{self.t('report.journey.no_customer')}</p>"
-        elif not points:
+        elif not view.points:
             body = f"<p>{self.t('report.journey.too_little')}</p>"
         else:
-            body = self._satisfaction() + self._journey_figure(points)
+            body = self._satisfaction() + self.journey_figure()
         return self._section("journey", self.t("report.journey.title"), body)
 
     def _satisfaction(self) -> str:
@@ -379,15 +297,19 @@ class _Page:
         if satisfaction is None:
             return f"<p>{self.t('report.journey.no_satisfaction')}</p>"
         start, end = satisfaction.interval["start"], satisfaction.interval["end"]
-        figures = (
-            ("start", self.num(satisfaction.start), self._interval(*start)),
-            ("end", self.num(satisfaction.end), self._interval(*end)),
-            ("change", self.num(satisfaction.change, signed=True), self.t("report.journey.points")),
-        )
+        figures = [
+            ("", "journey.start", self.num(satisfaction.start), self._interval(*start)),
+            ("", "journey.end", self.num(satisfaction.end), self._interval(*end)),
+            ("", "journey.change", self.num(satisfaction.change, signed=True), self.t("report.journey.points")),
+        ]
+        if given := self.view.reflection:
+            figures.append(
+                (' class="own"', f"reflection.line{self.whose}", str(given.score), self.t("report.reflection.beside"))
+            )
         items = "".join(
-            f"<div><dt>{self.t(f'report.journey.{name}')}</dt>"
+            f"<div{style}><dt>{self.t(f'report.{name}')}</dt>"
             f'<dd><b>{value}</b> <span class="note">{below}</span></dd></div>'
-            for name, value, below in figures
+            for style, name, value, below in figures
         )
         return f'<h3>{self.t("report.journey.satisfaction")}</h3><dl class="big">{items}</dl>'
 
@@ -395,232 +317,89 @@ class _Page:
         key = "report.journey.interval_signed" if signed else "report.journey.interval"
         return self.t(key, low=self.num(low, signed=signed), high=self.num(high, signed=signed))
 
-    def _journey_figure(self, points: Sequence[MoodPoint]) -> str:
-        view = self.view
-        lowest = min(points, key=lambda point: point.value)
-        highest = max(points, key=lambda point: point.value)
-        named = {"first": points[0], "lowest": lowest, "highest": highest, "last": points[-1]}
-        values: dict[str, str] = {name: self.num(point.value) for name, point in named.items()}
-        values |= {f"{name}_at": clock(point.at_s) for name, point in named.items()}
-        marks = [
-            Mark(m.kind, m.start_s, m.end_s, text(self._why(m, "short"), self.language), count)
-            for count, m in enumerate((*view.good, *view.pain), 1)
-        ]
-        words = Words(
-            "journey-chart",
-            text("report.journey.chart", self.language),
-            text("report.journey.chart_text", self.language, **values),
-        )
-        beams: list[Beam | None] = [None, None]
-        if view.satisfaction:
-            ends = (view.satisfaction.start, view.satisfaction.end)
-            intervals = (view.satisfaction.interval["start"], view.satisfaction.interval["end"])
-            beams = [
-                Beam(value, low, high, self.num(value)) for value, (low, high) in zip(ends, intervals, strict=True)
-            ]
-        chart = charts.journey_chart(
-            words,
-            Timeline(view.duration_s),
-            points,
-            marks,
-            beams[0],
-            beams[1],
-            lambda value: self.num(value, 0),
-            clock,
-        )
-        legend = [(kind, self.t(f"report.journey.{name}")) for kind, name in _JOURNEY_LEGEND]
-        if view.good:
-            legend.append(("stretch positive", charts.icon("positive") + self.t("moment.positive.title")))
-        if view.pain:
-            legend.append(("stretch pain", charts.icon("pain") + self.t("moment.pain.title")))
-        return self._figure(chart, legend, words, self.t("report.journey.caption"))
-
-    # 4
-
-    def lanes(self) -> str:
-        view = self.view
-        lanes = [
-            Lane(self.side_name(side), side.style, tuple((one.start_s, one.end_s) for one in side.utterances))
-            for side in view.sides
-        ]
-        said = [
-            text(
-                "report.lanes.side_text",
-                self.language,
-                side=self.side_name(side),
-                count=len(side.utterances),
-                talk=length(self._talk_s(side), self.language),
-            )
-            for side in view.sides
-        ]
-        counts = {"overlaps": len(view.overlaps), "silences": len(view.silences)}
-        if len(lanes) > 1:
-            said.append(text("report.lanes.both_text", self.language, **counts))
-        words = Words("lanes-chart", text("report.lanes.chart", self.language), " ".join(said))
-        chart = charts.lanes_chart(words, Timeline(view.duration_s), lanes, view.overlaps, view.silences, clock)
-        legend = []
-        if view.overlaps:
-            legend.append(("both", self.t("report.lanes.overlap")))
-        if view.silences:
-            legend.append(("silence", self.t("report.lanes.non_talk")))
-        caption = self.t("report.lanes.caption" if len(lanes) > 1 else "report.lanes.one_side")
-        return self._section("lanes", self.t("report.lanes.title"), self._figure(chart, legend, words, caption))
-
-    def _talk_s(self, side: Side) -> float:
-        totals = self.view.totals
-        known = {"agent": totals.talk_s.agent, "customer": totals.talk_s.customer} if totals else {}
-        talk_s = known.get(side.role)
-        return sum(one.end_s - one.start_s for one in side.utterances) if talk_s is None else talk_s
-
-    # 5
+    # The second sheet: how it was spoken
 
     def voices(self) -> str:
-        title = self.t("report.voices.title" if len(self.view.sides) > 1 else "report.voices.title_one")
-        return self._section("voices", title, self._tempo_figure() + self._level_figure() + self._steps())
-
-    def _tempo_figure(self) -> str:
-        drawn: list[tuple[Side, list[tuple[float, float, float]]]] = [
-            (
-                side,
-                [
-                    ((one.start_s + one.end_s) / 2.0, one.articulation_rate_syll_s, max(one.syllables, 1))
-                    for one in side.utterances
-                    if one.articulation_rate_syll_s and one.end_s - one.start_s >= BACKCHANNEL_S
-                ],
-            )
-            for side in self.view.sides
-        ]
-        low, high = REFERENCE_SYLL_S
-        span = {"low": self.num(low), "high": self.num(high)}
-        legend = [("reference", self.t("report.voices.tempo_band", **span))]
-        return self._lines("tempo", drawn, 1, self.t("report.voices.tempo_caption"), legend, (low - 0.5, high + 0.5))
-
-    def _level_figure(self) -> str:
-        relative = any(one.relative.level_db is not None for side in self.view.sides for one in side.utterances)
-        drawn: list[tuple[Side, list[tuple[float, float, float]]]] = []
-        for side in self.view.sides:
-            points = []
-            for one in side.utterances:
-                level = one.relative.level_db if relative else one.level_dbov
-                if level is not None:
-                    points.append(((one.start_s + one.end_s) / 2.0, level, one.end_s - one.start_s))
-            drawn.append((side, points))
-        if relative:
-            legend = [("zero", self.t("report.voices.own_baseline"))]
-            return self._lines("level", drawn, 1, self.t("report.voices.level_caption"), legend, (-3.0, 3.0))
-        return self._lines("level_absolute", drawn, 0, self.t("report.voices.level_caption_absolute"), [], None)
-
-    def _lines(
-        self,
-        measure: str,
-        drawn: Sequence[tuple[Side, list[tuple[float, float, float]]]],
-        decimals: int,
-        caption: str,
-        legend: list[tuple[str, str]],
-        shown: tuple[float, float] | None,
-    ) -> str:
-        """A chart of one measure of each side; `shown` is the stretch of values that is always in view."""
-        tempo, relative = measure == "tempo", measure == "level"
-        heading = f"<h3>{self.t('report.voices.tempo' if tempo else 'report.voices.level')}</h3>"
-        heard = [(side, points) for side, points in drawn if points]
-        if not heard:
-            return f"{heading}<p>{self.t('report.voices.too_little')}</p>"
-        series = [
-            Series(side.style, tuple(charts.thinned(points, _MOST_UTTERANCES, self.view.duration_s)))
-            for side, points in heard
-        ]
-        values = [value for line in series for _, value in line.points]
-        ticks = charts.value_ticks(min(*values, *(shown or values)), max(*values, *(shown or values)))
-        said = []
-        for (side, _), line in zip(heard, series, strict=True):
-            own = sorted(value for _, value in line.points)
-            written = [self.num(value, decimals, signed=relative) for value in (median(own), own[0], own[-1])]
-            parts = dict(zip(("median", "low", "high"), written, strict=True))
-            said.append(text("report.voices.series_text", self.language, side=self.side_name(side), **parts))
-        name = {"tempo": "tempo_chart", "level": "level_chart"}.get(measure, "level_chart_absolute")
-        words = Words(f"{measure}-chart", text(f"report.voices.{name}", self.language), " ".join(said))
-        chart = charts.lines_chart(
-            words,
-            Timeline(self.view.duration_s),
-            series,
-            ticks,
-            lambda value: self.num(value, 0 if float(value).is_integer() else 1, signed=relative),
-            clock,
-            reference=REFERENCE_SYLL_S if tempo else None,
-            zero=0.0 if relative else None,
-        )
-        sides: list[tuple[str, str]] = [(side.style, escape(self.side_name(side))) for side, _ in heard]
-        return heading + self._figure(chart, sides + legend, words, caption)
-
-    def _steps(self) -> str:
-        """The charts' values in equal stretches of the call, for readers who want or need numbers."""
         view = self.view
-        edges = [view.duration_s * step / _STEPS for step in range(_STEPS + 1)]
-        heads = [self.t("report.steps.time")]
-        if view.moods:
-            heads.append(self.t("report.steps.mood"))
-        for side in view.sides:
-            name = self.side_name(side)
-            heads += [self.t("report.steps.tempo", side=name), self.t("report.steps.level", side=name)]
-        rows = []
-        for start, end in pairwise(edges):
-            cells = []
-            if view.moods:
-                felt = [journey_point(mood.valence) for mood in view.moods if start < mood.at_s <= end]
-                cells.append(self.num(sum(felt) / len(felt) if felt else None))
-            for side in view.sides:
-                own = [one for one in side.utterances if start < (one.start_s + one.end_s) / 2.0 <= end]
-                cells += [self.num(tempo_of(own)), self.num(level_of(own), 0)]
-            row = "".join(f"<td>{cell}</td>" for cell in cells)
-            rows.append(f'<tr><th scope="row">{clock(start)}–{clock(end)}</th>{row}</tr>')
-        head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-        title = self.t("report.steps.title")
-        return (
-            f"<details><summary>{title}</summary>"
-            f'<div class="wide" role="region" tabindex="0" aria-label="{title}"><table class="steps">'
-            f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
-        )
+        several = len(view.sides) > 1
+        title = self.t("report.voices.title" if several else "report.voices.title_one")
+        said = ""
+        if view.side("agent") and view.side("customer"):
+            words = (self._adapted("tempo", view.tempo), self._adapted("level", view.level))
+            said = "".join(f'<p class="told">{one}</p>' for one in words)
+        body = f'{said}<div class="measures">{self.tempo_figure()}{self.level_figure()}</div>{self.steps()}'
+        return self._section("voices", title, body)
 
-    # 6
+    def _adapted(self, measure: str, found: Adaptation) -> str:
+        """How both sides adapted to each other, in a sentence."""
+        unit = "syll_s" if measure == "tempo" else "db"
+
+        def written(value: float | None) -> str:
+            return number(value, self.language, signed=measure == "level")
+
+        values = {
+            "pairs": len(found.pairs),
+            "least": LEAST_PAIRS,
+            "start": number(found.distance_start, self.language),
+            "end": quantity(found.distance_end, unit, self.language),
+            "correlation": number(found.synchrony, self.language, 2, signed=True),
+            "agent_start": written(found.agent_start),
+            "agent_end": written(found.agent_end),
+            "customer_start": written(found.customer_start),
+            "customer_end": written(found.customer_end),
+        }
+        verdict = "few" if len(found.pairs) < LEAST_PAIRS else found.verdict
+        return self.t(f"report.adapt.{verdict}", measure=text(f"report.voices.{measure}", self.language), **values)
+
+    def lanes(self) -> str:
+        return self._section("lanes", self.t("report.lanes.title"), self.lanes_figure())
 
     def numbers(self) -> str:
-        view, totals = self.view, self.view.totals
+        view, record, totals = self.view, self.view.record, self.view.totals
         sides = view.sides
-        conversation, both = [], []
-        if totals:
+        conversation = [
+            self._by_role("talk_share", totals.talk_share, lambda v: per_cent(v, self.language)),
+            self._by_role("talk", totals.talk_s, lambda v: length(v, self.language)),
+            self._by_role("monologue", totals.longest_monologue_s, lambda v: length(v, self.language)),
+        ]
+        both = []
+        if len(sides) > 1:
             conversation += [
-                self._by_role("talk_share", totals.talk_share, lambda v: per_cent(v, self.language)),
-                self._by_role("talk", totals.talk_s, lambda v: length(v, self.language)),
-                self._by_role("monologue", totals.longest_monologue_s, lambda v: length(v, self.language)),
+                self._by_role("gap", totals.median_gap_s, lambda v: quantity(v, "s", self.language, 2)),
+                self._by_role("interruptions", totals.interruptions, lambda v: self.num(v, 0)),
             ]
-            if len(sides) > 1:
-                conversation += [
-                    self._by_role("gap", totals.median_gap_s, lambda v: quantity(v, "s", self.language, 2)),
-                    self._by_role("interruptions", totals.interruptions, lambda v: self.num(v, 0)),
-                ]
-                both = [
-                    self._of_call("overlap", length(totals.overlap_s, self.language)),
-                    self._of_call("overlaps", self.num(totals.overlaps, 0)),
-                    self._of_call("non_talk", length(totals.non_talk_s, self.language)),
-                ]
+            both = [
+                self._of_call("overlap", length(totals.overlap_s, self.language)),
+                self._of_call("overlaps", self.num(totals.overlaps, 0)),
+                self._of_call("non_talk", length(totals.non_talk_s, self.language)),
+            ]
         voices = [
-            self._by_side("articulation_rate", lambda own: quantity(tempo_of(own), "syll_s", self.language)),
-            self._by_side("level", lambda own: quantity(level_of(own), "dbov", self.language)),
-            self._by_side("f0", lambda own: quantity(median_of(u.f0_median_hz for u in own), "hz", self.language, 0)),
+            self._by_side("articulation_rate", lambda side: quantity(side.tempo_syll_s, "syll_s", self.language)),
+            self._by_side("level", lambda side: quantity(side.level_dbov, "dbov", self.language)),
         ]
-        line = [
-            self._by_side("snr", lambda own: quantity(median_of(u.snr_db for u in own), "db", self.language, 0)),
-            self._by_side("clarity", lambda own: self.num(mean_by_length(own, lambda u: u.clarity), 2)),
-        ]
-        if view.ended:
-            both.append(self._of_call("lost", per_cent(view.ended.lost_share, self.language, 1)))
+        clarity = {"agent": record.agent_clarity, "customer": record.customer_clarity}
+        line = [self._by_side("clarity", lambda side: self.num(clarity.get(side.role, _clarity(side.utterances)), 2))]
+        if any(side.utterances for side in sides):
+            voices.append(
+                self._by_side(
+                    "f0",
+                    lambda side: quantity(median_of(u.f0_median_hz for u in side.utterances), "hz", self.language, 0),
+                )
+            )
+            line.append(
+                self._by_side(
+                    "snr", lambda side: quantity(median_of(u.snr_db for u in side.utterances), "db", self.language, 0)
+                )
+            )
+        if not record.interrupted:
+            both.append(self._of_call("lost", per_cent(record.lost_share, self.language, 1)))
         groups = [("conversation", conversation), ("voices", voices), ("line", line), ("both", both)]
         if view.satisfaction:
             groups.append(("satisfaction", self._satisfaction_rows(view.satisfaction)))
         heads = "".join(f'<th scope="col">{escape(self.side_name(side))}</th>' for side in sides)
         body = "".join(
-            f'<tbody><tr><th scope="rowgroup" colspan="{len(sides) + 1}">{self.t(f"report.numbers.{name}")}</th></tr>'
-            f"{''.join(rows)}</tbody>"
+            f'<tbody class="{name}"><tr><th scope="rowgroup" colspan="{len(sides) + 1}">'
+            f"{self.t(f'report.numbers.{name}')}</th></tr>{''.join(rows)}</tbody>"
             for name, rows in groups
             if rows
         )
@@ -644,8 +423,8 @@ class _Page:
         own = {"agent": values.agent, "customer": values.customer}
         return self._row(name, "".join(f"<td>{write(own.get(side.role))}</td>" for side in self.view.sides))
 
-    def _by_side(self, name: str, write: Callable[[Sequence[Utterance]], str]) -> str:
-        return self._row(name, "".join(f"<td>{write(side.utterances)}</td>" for side in self.view.sides))
+    def _by_side(self, name: str, write: Callable[[Side], str]) -> str:
+        return self._row(name, "".join(f"<td>{write(side)}</td>" for side in self.view.sides))
 
     def _of_call(self, name: str, written: str) -> str:
         return self._row(name, f'<td colspan="{len(self.view.sides)}">{written}</td>')
@@ -658,34 +437,55 @@ class _Page:
             + f'<tr class="definition">{definition}</tr>'
         )
 
-    # 7
-
     def cues(self) -> str:
         view = self.view
-        title = self.t("report.cues.title" if view.started.transport.startswith("file") else "report.cues.title_live")
+        title = self.t("report.cues.title" if view.is_file else "report.cues.title_live")
         if not view.cues:
             return self._section("cues", title, f"<p>{self.t('report.cues.none')}</p>")
         items = "".join(self._cue(cue) for cue in view.cues[:_MOST_CUES])
         more = len(view.cues) - _MOST_CUES
-        rest = f'<p class="note">{self.t("report.cues.more", count=more)}</p>' if more > 0 else ""
+        rest = f'<p class="note on-screen">{self.t("report.cues.more", count=more)}</p>' if more > 0 else ""
+        if (hidden := len(view.cues) - _MOST_ON_PAPER) > 0:
+            rest += f'<p class="note on-paper">{self.t("report.cues.more_on_screen", count=hidden)}</p>'
+        if any(self._after(cue) for cue in view.cues[:_MOST_CUES]):
+            rest += f'<p class="note">{self.t("report.cues.after_note")}</p>'
         return self._section("cues", title, f'<ol class="cues">{items}</ol>{rest}')
 
-    def _cue(self, cue: Cue) -> str:
-        said = cue.text.get(self.language) or next(iter(cue.text.values()), cue.text_key)
-        evidence = ", ".join(self._evidence(name, value) for name, value in cue.evidence.items())
-        proof = ""
-        if evidence:
-            proof = f'<span class="note">{self.t("report.cues.evidence")}: {escape(evidence)}</span>'
+    def _cue(self, shown: CueShown) -> str:
+        given = shown.given
+        key = f"report.cue.{given.kind}"
+        said = shown.said.get(self.language) or next(iter(shown.said.values()), "")
+        words = escape(said) if said else self.t(key) if has_text(key) else escape(given.kind)
+        evidence = ", ".join(self._evidence(name, value) for name, value in shown.evidence.items())
+        proof = f'<p class="note proof">{self.t("report.cues.evidence")}: {escape(evidence)}</p>' if evidence else ""
+        after = self._after(shown)
+        changed = f'<p class="note">{after}</p>' if after else ""
+        rated = ""
+        if shown.helpful is not None:
+            key = "report.cues.helpful" if shown.helpful else "report.cues.not_fitting"
+            rated = f'<span class="rated {"yes" if shown.helpful else "no"}">{self.t(key)}</span>'
         return (
-            f'<li><span class="when">{clock(cue.at_s)}</span><div><span class="tag">'
-            f"{self.t(f'severity.{cue.severity}')} {self.t(f'audience.{cue.audience}')}</span>"
-            f"<p>{escape(said)}</p>{proof}</div></li>"
+            f'<li><span class="when">{clock(given.at_s)}</span><div><span class="tag">'
+            f"{self.t(f'severity.{given.severity}')} {self.t(f'audience.{given.audience}')}</span>{rated}"
+            f"<p>{words}</p>{proof}{changed}</div></li>"
         )
+
+    def _after(self, shown: CueShown) -> str:
+        """What changed from the 20 s before the cue to the 20 s after; a change is not yet an effect."""
+        parts = []
+        if (tempo := shown.given.tempo_change_syll_s) is not None:
+            value = quantity(tempo, "syll_s", self.language, signed=True)
+            parts.append(self.t("report.cues.after_tempo", value=value))
+        if (mood := shown.given.mood_change) is not None and self.view.notice:
+            parts.append(self.t("report.cues.after_mood", value=self.num(mood, signed=True)))
+        return f"{self.t('report.cues.after')}: {'; '.join(parts)}" if parts else ""
 
     def _evidence(self, name: str, value: float) -> str:
         """A measure with its value; the unit stands at the end of the measure's name."""
-        key = f"evidence.{name}"
-        known = text(key, self.language) if has_text(key) else name.replace("_", " ")
+        bare = name.removeprefix("customer_")
+        keys = (f"evidence.live.{name}", f"evidence.customer.{bare}", f"evidence.{name}", f"evidence.{bare}")
+        key = next((key for key in keys if has_text(key)), None)
+        known = text(key, self.language) if key else name.replace("_", " ")
         return f"{known} {self._with_unit(name, value)}"
 
     def _with_unit(self, name: str, value: float) -> str:
@@ -699,58 +499,55 @@ class _Page:
         whole = float(value).is_integer() and abs(value) >= 1.0
         return self.num(value, 0 if whole else 2)
 
-    # 8
-
     def next_question(self) -> str:
         lines = '<div class="lines" aria-hidden="true"><i></i><i></i><i></i></div>'
-        body = f'<p class="question">{self._question()}</p><p class="note">{self.t("report.next.notes")}</p>{lines}'
+        asked = escape(question(self.view, self.language))
+        body = f'<p class="question">{asked}</p><p class="note">{self.t("report.next.notes")}</p>{lines}'
         return self._section("next", self.t("report.next.title"), body)
 
-    def _question(self) -> str:
-        """One question: from what went well where there is something, else from what the measures show first."""
-        view, totals = self.view, self.view.totals
-        if view.good:
-            if view.good[-1].why.startswith(_CUSTOMER_MOMENT):
-                return self.t("report.next.recovered", at=clock(view.good[-1].start_s))
-            return self.t("report.next.keep")
-        if view.pain:
-            return self.t("report.next.fell", at=clock(view.pain[0].start_s))
-        if totals and view.agent:
-            monologue_s = totals.longest_monologue_s.agent
-            if monologue_s is not None and monologue_s >= MONOLOGUE_S:
-                return self.t("report.next.monologue", length=length(monologue_s, self.language))
-            if (totals.interruptions.agent or 0.0) >= 2.0:
-                return self.t("report.next.interruptions")
-            if (tempo_of(view.agent.utterances) or 0.0) >= FAST_SYLL_S:
-                return self.t("report.next.tempo")
-        return self.t("report.next.keep")
-
-    # 9
-
     def footer(self) -> str:
-        view = self.view
-        if view.model and view.moods:
-            confidence = self.num(sum(mood.confidence for mood in view.moods) / len(view.moods), 2)
-            model = self.t("report.how.model", model=view.model, confidence=confidence)
-        elif view.model:
-            model = self.t("report.how.model_plain", model=view.model)
+        record = self.view.record
+        if record.model and self.view.confidence is not None:
+            confidence = self.num(self.view.confidence, 2)
+            model = self.t("report.how.model", model=record.model, confidence=confidence)
+        elif record.model and self.view.notice:
+            model = self.t("report.how.model_plain", model=record.model)
         else:
             model = self.t("report.how.no_model")
-        limits = f"<p>{self.t('report.how.limits')}</p>" if view.model else ""
+        limits = f"<p>{self.t('report.how.limits')}</p>" if record.model and self.view.notice else ""
+        adapted = ""
+        if self.view.side("agent") and self.view.side("customer") and self.view.spoken:
+            adapted = f"<p>{self.t('report.how.adapt')}</p>"
         return (
-            f"<h2>{self.t('report.how.title')}</h2><p>{self.t('report.how.measures')}</p><p>{model}</p>{limits}"
+            f"<h2>{self.t('report.how.title')}</h2><p>{self.t('report.how.measures')}</p>{adapted}<p>{model}</p>{limits}"
             f"<p>{self.t('report.how.purpose')}</p>"
             f'<p class="made">{self.t("report.how.made_by")} · '
-            f"{self.t('report.how.call_id', call=view.started.call)}</p>"
+            f"{self.t('report.how.call_id', call=record.call)}</p>"
         )
 
     def _section(self, name: str, title: str, body: str) -> str:
         return f'<section class="{name}" aria-labelledby="{name}"><h2 id="{name}">{title}</h2>{body}</section>'
 
-    def _figure(self, chart: str, legend: Sequence[tuple[str, str]], words: Words, caption: str) -> str:
-        items = "".join(f"<li>{charts.key(kind)}<span>{name}</span></li>" for kind, name in legend)
-        named = f'<ul class="legend">{items}</ul>' if items else ""
-        return (
-            f'<figure><p class="chart-title">{escape(words.title)}</p>{named}{chart}'
-            f"<figcaption><p>{escape(words.text)}</p><p>{caption}</p></figcaption></figure>"
-        )
+
+def _clarity(utterances: Sequence[Utterance]) -> float | None:
+    return mean_by_length(utterances, lambda one: one.clarity)
+
+
+def question(view: CallView, language: Language) -> str:
+    """One question to take along: from what went well where there is something, else from what the measures show."""
+    totals, agent = view.totals, view.side("agent")
+    if view.good:
+        if is_inferred(view.good[-1]):
+            return text("report.next.recovered", language, at=clock(view.good[-1].start_s))
+        return text("report.next.keep", language)
+    if view.pain:
+        return text("report.next.fell", language, at=clock(view.pain[0].start_s))
+    if agent:
+        monologue_s = totals.longest_monologue_s.agent
+        if monologue_s is not None and monologue_s >= MONOLOGUE_S:
+            return text("report.next.monologue", language, length=length(monologue_s, language))
+        if (totals.interruptions.agent or 0.0) >= 2.0:
+            return text("report.next.interruptions", language)
+        if (agent.tempo_syll_s or 0.0) >= FAST_SYLL_S:
+            return text("report.next.tempo", language)
+    return text("report.next.keep", language)

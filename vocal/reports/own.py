@@ -22,7 +22,7 @@ TERMS = ("calls", "calls_s", "stress_s", "demanding", "after_demanding", "close"
 VOICE_TERMS = ("speaking_s", "loud_s")
 _DECIMALS = {"journey": 1, "tempo": 1, "talk_share": 0, "gap": 2, "overlap": 0, "interruptions": 1, "non_talk": 0}
 _LEAST_SPAN = {"journey": 0.6, "tempo": 0.6, "talk_share": 10.0, "gap": 0.2, "overlap": 5.0, "interruptions": 1.0}
-_HOURS = (8, 17)  # of a strip, at least
+_HOURS = (8, 18)  # of a strip, at least; an even number, for the one in the middle
 
 
 @dataclass(frozen=True)
@@ -331,7 +331,8 @@ class _Page:
         spans = [span for day in self.view.days for span in day.spans]
         first = min(int(span.start_s // 3600) for span in spans)
         last = max(-int(-span.end_s // 3600) for span in spans)
-        return min(first, _HOURS[0]), max(last, _HOURS[1])
+        first, last = min(first, _HOURS[0]), max(last, _HOURS[1])
+        return (first, last) if (last - first) % 2 == 0 else (first - 1, last) if first else (first, last + 1)
 
     def _strip(self, one: OwnDay, hours: tuple[int, int]) -> str:
         load, run = one.load, None

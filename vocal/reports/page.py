@@ -195,7 +195,7 @@ margin-top:1.5rem}
 section>.legend{margin-top:1rem}
 .load figure{margin-top:1.25rem}
 .strips{list-style:none;font-size:.86rem;font-variant-numeric:tabular-nums}
-.strips li{display:grid;grid-template-columns:4.9rem 1fr 10.5rem;gap:0 .9rem;align-items:center;padding:.1rem 0}
+.strips li{display:grid;grid-template-columns:4.9rem 1fr 11.5rem;gap:0 .9rem;align-items:center;padding:.1rem 0}
 .strips li>*{white-space:nowrap;min-width:0}
 .strips li>b{font-weight:550}
 .strips li>span{color:var(--muted);line-height:1.35}
@@ -241,9 +241,116 @@ header+nav{margin-top:1.25rem}
 @media print{
 form,.buttons,.private a,.keep h3,.keep h3+p,.shorter,.keep form+p,.problem{display:none}
 .trend,.strips li,.pauses li{break-inside:avoid}
-.trends{grid-template-columns:1fr 1fr;gap:5mm 8mm}
+.trends{grid-template-columns:1fr 1fr;gap:4mm 8mm}
+.load>p,.strips .clock{break-after:avoid}
 .pauses li{border:1px solid var(--rule);background:none}
 .strips li{padding:.4mm 0}
+}
+"""
+
+CALL_STYLE = """
+.call .sheet+.sheet{margin-top:4rem}
+.call .plain li{overflow-wrap:anywhere}
+.on-paper{display:none}
+.ways{display:flex;flex-wrap:wrap;gap:.25rem 1rem;margin:-2rem 0 2rem;font-size:.86rem}
+.ways a{color:var(--blue);padding:.35rem 0}
+.ways a:first-child{margin-right:auto}
+.reflection .own-score{display:flex;align-items:baseline;gap:.75rem}
+.own-score b{font-size:2.6rem;line-height:1.1;font-weight:600;color:var(--blue);font-variant-numeric:tabular-nums}
+blockquote{margin:.75rem 0 0;padding-left:1rem;border-left:3px solid var(--blue);overflow-wrap:anywhere;
+white-space:pre-line}
+.reflection form>*+*{margin-top:.9rem}
+.words{display:block}
+.words span{display:block;font-size:.92rem;margin-bottom:.35rem}
+.told{font-size:1.05rem}
+.told+div{margin-top:1.5rem}
+.passage{display:block}
+.big .own{border-left:3px solid var(--blue);padding-left:.75rem}
+.big .own b{color:var(--blue)}
+.measures h3{margin-top:0}
+.measures figure+figure{margin-top:2rem}
+.plain+h3,.moments+h3{margin-top:1.5rem}
+.pain .note+.plain{margin-top:.6rem;font-size:.92rem}
+.cues .tag{margin-right:.6rem}
+.cues .note{margin-top:.25rem}
+.rated{font-size:.86rem;font-weight:600;white-space:nowrap}
+.rated::before{content:"";display:inline-block;width:.55rem;height:.55rem;margin-right:.35rem;border-radius:50%;
+border:1.5px solid currentColor}
+.rated.yes{color:var(--blue)}
+.rated.yes::before{background:currentColor}
+.rated.no{color:var(--amber)}
+@media print{
+@page call{size:A4;margin:10mm 15mm}
+body:has(.call){page:call}
+:root:has(.call){font-size:8.2pt}
+.call .sheet+.sheet{margin-top:0;break-before:page}
+.call section{margin-top:3.5mm}
+.call h1{font-size:15pt;margin-bottom:2mm}
+.call h2{font-size:11pt;margin-bottom:1mm}
+.call h3{margin:2mm 0 1mm}
+.call :is(p,li,td,th,dt,dd,blockquote){line-height:1.35}
+.call .facts{grid-template-columns:repeat(4,1fr);gap:1mm 4mm}
+.call .facts div{grid-column:auto!important}
+.call .facts div:last-child{grid-column:span 2!important}
+.call .facts dd{display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden}
+.call .scope{margin-top:1.5mm;padding-top:1.5mm;gap:0 6mm;grid-template-columns:1fr 1fr;font-size:.86rem}
+.call header>.note{margin-top:1mm}
+.call .reflection{margin-top:3mm;padding:2mm 4mm}
+.call legend{font-size:.95rem;margin-bottom:1.5mm}
+.call .scale span{min-height:6mm}
+.call .ends{margin-top:1mm}
+.call .reflection>.note{margin-top:1mm}
+.own-score b{font-size:18pt}
+blockquote{margin-top:1mm;display:-webkit-box;-webkit-line-clamp:3;-webkit-box-orient:vertical;overflow:hidden}
+.story{display:grid;grid-template-columns:1fr 1fr;column-gap:8mm}
+.story .good{grid-area:1/1}
+.story .pain{grid-area:1/2}
+.story .journey{grid-area:2/1/3/3}
+.call .moments li{grid-template-columns:auto auto 1fr;padding:.6mm 0 .6mm 2.5mm}
+.call .moments li span:last-child{grid-column:1/-1}
+.call .moments li+li{margin-top:.6mm}
+.call .plain li+li{margin-top:.5mm}
+.call .big{gap:2mm 3mm;margin-bottom:2mm}
+.call .big b{font-size:16pt}
+.call .journey h3{margin-top:0}
+.call .legend{gap:0 4mm;margin-bottom:1.5mm}
+.call .chart-title{margin-bottom:1mm}
+.call .chart{zoom:.62}
+.lanes .chart{zoom:.68}
+.lanes :is(.chart-title,.legend){display:inline-flex;margin-right:4mm}
+.call :is(.lanes,.voices) .more{display:none}
+.call figcaption{margin-top:1mm}
+.call figcaption .more{font-size:.92em}
+.call figcaption p+p{margin-top:.5mm}
+.call .told{font-size:1rem}
+.call .told+p{margin-top:.5mm}
+.call .told+div{margin-top:2mm}
+.measures{display:grid;grid-template-columns:1fr 1fr;column-gap:6mm}
+.measures figure+figure{margin-top:0}
+.measures .chart{zoom:.62}
+.measures :is(h3,.chart-title){display:inline;margin-right:2mm}
+.twins{display:grid;grid-template-columns:1fr 1fr;column-gap:8mm;grid-template-rows:auto 1fr}
+.twins .numbers{grid-area:1/1/3/2}
+.twins .cues{grid-area:1/2}
+.twins .next{grid-area:2/2}
+.call .numbers .definition,.call .numbers .satisfaction,.call .cues .proof{display:none}
+.call .numbers tr:has([scope=rowgroup]){display:none}
+.call table.numbers{font-size:.92rem}
+.call .numbers tbody+tbody>tr:nth-child(2)>*{border-top-color:var(--soft)}
+.call .numbers thead th{padding-bottom:.5mm}
+.call .numbers tbody th,.call .numbers tr:not(.definition) td{padding-top:.4mm;padding-bottom:.4mm}
+.call .cues li{padding:.8mm 0;grid-template-columns:9mm 1fr;gap:1mm}
+.call .cues li:nth-child(n+4),.call .cues p.on-screen{display:none}
+.call .on-paper{display:block}
+.call .plain li{display:-webkit-box;-webkit-line-clamp:3;-webkit-box-orient:vertical;overflow:hidden}
+.call .cues p{display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden}
+.call .question{font-size:1.1rem;margin-bottom:2mm}
+.call .lines i{height:5.5mm}
+.call .ways,.call form,.call .share{display:none}
+:root:has(.call) footer{margin-top:3mm;font-size:.74rem;line-height:1.3}
+:root:has(.call) footer h2{padding-top:2mm;font-size:.95rem;margin-bottom:1mm}
+:root:has(.call) footer p+p{margin-top:.5mm}
+:root:has(.call) footer .made{margin-top:1mm}
 }
 """
 
@@ -266,7 +373,7 @@ PRIVACY_STYLE = """
 .shares{display:block;width:100%;height:1.75rem;border-radius:.35rem}
 .states{display:flex;flex-wrap:wrap;gap:.35rem 1.5rem;margin-top:.75rem;font-size:.92rem}
 .states b,.entries .when{font-variant-numeric:tabular-nums}
-.dot{display:inline-block;width:.8rem;height:.8rem;border-radius:.2rem;margin-right:.45rem;vertical-align:-.05rem}
+.states .dot{display:inline-block;width:.8rem;height:.8rem;border-radius:.2rem;margin-right:.45rem;vertical-align:-.05rem}
 .shares .consent{fill:var(--blue)}.dot.consent{background:var(--blue)}
 .shares .notice{fill:var(--slate)}.dot.notice{background:var(--slate)}
 .shares .none{fill:var(--soft);opacity:.45}.dot.none{background:var(--soft);opacity:.45}
@@ -297,6 +404,6 @@ border-top:1px solid var(--rule)}
 }
 """
 
-STYLE = PAGE_STYLE + SERVED_STYLE + PRIVACY_STYLE + charts.CHART_STYLE + pictures.PICTURE_STYLE
+STYLE = PAGE_STYLE + SERVED_STYLE + PRIVACY_STYLE + CALL_STYLE + charts.CHART_STYLE + pictures.PICTURE_STYLE
 STYLE_HASH = f"sha256-{b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}"
 """By which a content security policy allows it, and no other style in a page."""

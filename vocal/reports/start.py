@@ -122,7 +122,7 @@ def share_page(record: CallRecord, share: Share | None, reflected: bool, languag
         record.queue,
         length(record.duration_s, language),
     ]
-    hidden = ["not_answers", "not_others", *(["not_reflection"] if reflected else [])]
+    hidden = ["not_others", "not_own", *(["not_reflection"] if reflected else [])]
     since = ""
     if share is not None:
         said = t("since", date=date(_here(share.at), language, with_zone=False))
@@ -141,7 +141,7 @@ def share_page(record: CallRecord, share: Share | None, reflected: bool, languag
         f'<header><h1>{t("title")}</h1><p class="private">{escape(" · ".join(filter(None, about)))}</p>{since}'
         f"<p>{t('lead')}</p></header>"
         f'<section aria-labelledby="sees"><h2 id="sees">{t("sees")}</h2>'
-        f"{points('sees_report', 'sees_pseudonym', 'sees_note')}</section>"
+        f"{points('sees_report', 'sees_answers', 'sees_pseudonym', 'sees_note')}</section>"
         f'<section aria-labelledby="not"><h2 id="not">{t("not")}</h2>{points(*hidden)}</section>'
         f'<section class="share"><form method="post" action="?lang={language}">{felt}'
         f'<label>{t("note")}<textarea name="note" maxlength="500" aria-describedby="hint">{note}</textarea></label>'
