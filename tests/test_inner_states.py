@@ -40,7 +40,7 @@ CUSTOMERS_OWN = {
     r"texts: web\.coach\.stress": "of the customer, on the coach's card",
     r"texts: moment\.customer_": "of the customer",
     r"texts: report\.journey\.": "of the customer",
-    r"texts: (?:team\.(?:good|journey|falls|quality)|journey)\.": "of customers: what team reports tell of their journey",
+    r"texts: (?:team\.(?:good|journey|falls|quality)|journey)\.": "of customers, in the team report",
     r"texts: report\.measured_text_mood": "of the customer",
     r"texts: terminal\.(?:stress|satisfaction)": "of the customer",
     r"texts: own\.terms\.demanding_text": "of the customer: `such stress` is the sentence before",
@@ -63,7 +63,7 @@ ALLOWED = {
     r"document: vocal/documents/../(?:impact-assessment|works-agreement)\.md: (?:Die Agentin|The agent|"
     r"Im Gespräch sehen|During the call employees)": "what of the customer's mood they see",
     r"document: vocal/documents/../impact-assessment\.md: (?:Ursachen|To find causes|\| Anrufende|\| Callers|"
-    r"(?:\| )?c \||\| Annex)": "of the customer: processes at which it falls, what is processed of callers, what is permitted",
+    r"(?:\| )?c \||\| Annex)": "of the customer: what is processed and what is permitted",
     r"document: vocal/documents/../impact-assessment\.md: (?:Ob die Stimmung|Whether a person)": "a question of law",
     r"document: vocal/documents/../impact-assessment\.md: \| R2": "the risk itself, which the table says is met",
     r"document: vocal/documents/../impact-assessment\.md: (?:Forint|The balancing)": "what an authority fined",

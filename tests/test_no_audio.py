@@ -10,6 +10,7 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -216,16 +217,22 @@ def _written_elsewhere(pid: int, place: Path) -> list[str]:
 
 def test_no_file_holds_audio(server: tuple[int, str, str], place: Path, recording: Path, finders: list[Finder]) -> None:
     pid, http, sip = server
-    calls = []
     elsewhere: list[str] = []
-    for dialect in ("pcm", "twilio", "audiohook"):
+
+    def play(way: str) -> str:
         with open_call(recording) as source:
-            calls.append(replay(source, http, SAID, call=f"by-{dialect}", dialect=dialect))
-        elsewhere += _written_elsewhere(pid, place)
-    with open_call(recording) as source:
-        calls.append(replay_sip(source, f"sip:{sip}", SAID)[0])
-    with open_call(recording) as source:
-        calls.append(replay_whip(source, f"whip:{http}", SAID)[0])
+            if way == "sip":
+                return replay_sip(source, f"sip:{sip}", SAID)[0]
+            if way == "whip":
+                return replay_whip(source, f"whip:{http}", SAID)[0]
+            return replay(source, http, SAID, call=f"by-{way}", dialect=way)
+
+    with ThreadPoolExecutor() as pool:
+        playing = [pool.submit(play, way) for way in ("pcm", "twilio", "audiohook", "sip", "whip")]
+        while not all(one.done() for one in playing):
+            elsewhere += _written_elsewhere(pid, place)
+            time.sleep(1.0)
+    calls = [one.result() for one in playing]
     with Client(http) as client:
         client.request("POST", f"/v1/calls/{calls[0]}/reflection", {"score": 7, "text": "fine"})
         until = time.monotonic() + 60.0
