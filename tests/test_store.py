@@ -1,20 +1,29 @@
 """The store: every event comes back from Parquet as it went in."""
 
+import urllib.request
 from pathlib import Path
 
 import msgspec
+import pyarrow
 import pyarrow.dataset
+import pyarrow.parquet
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from serving import serving
+from stored import events_of
 
 import vocal
 from vocal.analysis import Analysis
+from vocal.client import Client
 from vocal.demo import call_path
 from vocal.errors import StoreError
-from vocal.record import record_of
+from vocal.record import CallRecord, CueGiven, record_of
+from vocal.store.files import Files
 from vocal.store.reader import StoreReader
-from vocal.store.schema import KINDS, schema_of, table_of
+from vocal.store.schema import KINDS, rows_of, schema_of, table_of
 from vocal.store.store import Store
-from vocal.types import Utterance
+from vocal.types import Satisfaction, Utterance
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +107,70 @@ def test_tables_of_an_analysis(analysis: Analysis) -> None:
     assert table_of(Utterance, []).num_rows == 0
     assert "<svg" in analysis.report("en")
     assert "srcdoc" in analysis._repr_html_()
+
+
+def test_a_part_of_an_older_vocal_is_read_with_defaults(analysis: Analysis, tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.take(analysis.events)
+    files = Files(tmp_path)
+    (part,) = files.parts("calls")
+    with files.open(part.name) as file:
+        table = pyarrow.parquet.read_table(file)
+    older = table.drop_columns(["touchpoint", "overlaps", "lost_share", "steps"])
+    cues = pyarrow.array([[{"seq": 3, "cue": "x"}]], pyarrow.list_(pyarrow.struct({"seq": "int64", "cue": "string"})))
+    older = older.set_column(older.column_names.index("cues"), "cues", cues)
+    older = older.append_column("of_old", pyarrow.array([1]))
+    files.write_table(part.name, older)
+    reader = StoreReader(tmp_path)
+    record = reader.record(analysis.started.call)
+    assert record is not None
+    assert (record.touchpoint, record.overlaps, record.lost_share, record.steps) == (None, 0, 0.0, ())
+    assert record.cues == (CueGiven(3, "x", "", "", "", 0.0, None, None),)  # type: ignore[arg-type]
+    assert record.satisfaction == analysis.ended.satisfaction
+    assert reader.table(CallRecord, columns=("call", "overlaps")).column_names == ["call", "overlaps"]
+
+
+def test_a_part_of_a_newer_vocal_is_refused(analysis: Analysis, tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.take(analysis.events)
+    files = Files(tmp_path)
+    (part,) = files.parts("calls")
+    with files.open(part.name) as file:
+        table = pyarrow.parquet.read_table(file)
+    files.write_table(part.name, table.replace_schema_metadata({"vocal.kind": "calls", "vocal.v": "2"}))
+    with pytest.raises(StoreError, match=r"calls/day=.*: written in version 2 of the store's schema.*reads up to 1"):
+        StoreReader(tmp_path).records()
+
+
+@given(
+    st.lists(
+        st.builds(
+            CueGiven,
+            st.integers(0, 99), st.text(max_size=3), st.just("k"), st.just("agent"), st.just("hint"),
+            st.floats(0, 9), st.none() | st.floats(0, 9), st.none() | st.floats(0, 9),
+        ),
+        max_size=3,
+    ).map(tuple),
+    st.none() | st.builds(Satisfaction, st.floats(1, 9), st.floats(1, 9), st.floats(1, 9), st.just({}), st.just({})),
+)  # fmt: skip
+def test_rows_become_columns_and_rows_again(
+    analysis: Analysis, cues: tuple[CueGiven, ...], satisfaction: Satisfaction | None
+) -> None:
+    record = msgspec.structs.replace(record_of(analysis.events), cues=cues, satisfaction=satisfaction, recovered=None)
+    rows = [record, record_of(analysis.events), record]
+    table = table_of(CallRecord, rows)
+    table.validate(full=True)
+    assert rows_of(CallRecord, table) == rows
+    assert rows_of(CallRecord, table.slice(1, 2)) == rows[1:]
+    assert rows_of(CallRecord, table.slice(0, 0)) == []
+
+
+def test_the_server_says_how_its_store_fares(tmp_path: Path) -> None:
+    with Store(tmp_path / "store") as store, serving(store=store) as served, Client(served.url) as client:
+        assert client.request("GET", "/readyz")["store"] == {"status": "kept", "behind_s": 0.0, "waiting": 0, "lost": 0}
+        store.take(events_of("a"))
+        assert store.flush()
+        with urllib.request.urlopen(f"{served.url}/metrics") as answer:
+            text = answer.read().decode()
+        assert "vocal_store_events_total 40.0" in text
+        assert "vocal_store_failing 0.0" in text

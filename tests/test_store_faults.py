@@ -371,3 +371,23 @@ def test_what_is_protected_is_all_that_is_kept(tmp_path: Path) -> None:
         store.take([event_of("a", 0, 40, BEGAN)])
         store.flush()
         assert "here" not in str(store.reader().events("a"))
+
+
+def test_a_defect_costs_what_brought_it_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Store(tmp_path) as store:
+        give(store, range(2))
+        assert store.flush()
+        append = room.Appender.append
+        monkeypatch.setattr(room.Appender, "append", lambda *_: 1 / 0)
+        store.take(events_of("bad"))
+        assert store.flush()
+        monkeypatch.setattr(room.Appender, "append", append)
+        give(store, range(2, 4))
+        assert store.flush()
+        assert store.state().lost == {"defect": 40}
+        with pytest.raises(StoreError, match="40 events could not be written"):
+            store.close()
+    assert whole_calls(tmp_path) == 4
+    assert "ZeroDivisionError" in caplog.text

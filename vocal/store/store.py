@@ -176,9 +176,12 @@ class Store:
             if isinstance(event, _FRAME) and waiting < 2 * MOST_WAITING:
                 kept.append(event)
             else:
-                name = _NAMES[type(event)]
-                self._lost[name] = self._lost.get(name, 0) + 1
+                self._count_lost(_NAMES[type(event)], 1)
         return kept
+
+    def _count_lost(self, what: str, count: int) -> None:
+        if count:
+            self._lost[what] = self._lost.get(what, 0) + count
 
     def flush(self, timeout_s: float = CLOSE_S) -> bool:
         """Waits until what was taken is on the disk; False: it is not yet."""
@@ -222,7 +225,7 @@ class Store:
                 oldest = self._waiting[0][0]
         return StoreState(
             written=self._written,
-            waiting=self._taken - self._drained + len(self._unwritten),
+            waiting=max(0, self._taken - self._drained) + len(self._unwritten),
             lost=dict(self._lost),
             behind_s=0.0 if oldest is None else time.monotonic() - oldest,
             error=next(iter(self._errors.values()), None),
@@ -328,7 +331,11 @@ class Store:
             except (OSError, StoreError) as error:
                 self._failed("log", error)
             except Exception:
-                LOG.exception("the store's log failed")
+                # A defect: what brought it out must not hold up what comes after.
+                LOG.exception("the store's log failed, %d events are lost", len(self._unwritten))
+                self._count_lost("defect", len(self._unwritten))
+                self._unwritten, self._oldest = [], None
+                self._close_segment()
             else:
                 self._went_well("log")
             self._turn()
@@ -348,20 +355,30 @@ class Store:
             at, some = self._waiting.popleft()
             oldest = at if oldest is None else oldest
             events += some
+        rows: list[Row] = []
+        try:
+            self._withdraw_among(events)
+            rows = [
+                Row(self._cursor + at, event.call, _NAMES[type(event)], event.at_s, _ENCODER.encode(event))
+                for at, event in enumerate(events, 1)
+                if event is not None
+            ]
+        except Exception:
+            self._count_lost("defect", len(events))
+            raise
+        finally:
+            # In this order: what is drained and does not wait for the disk is on it.
+            self._unwritten, self._oldest = rows, oldest
+            self._cursor += len(events)
+            self._drained += len(events)
+
+    def _withdraw_among(self, events: list[Event | None]) -> None:
         for index, event in enumerate(events):
             if isinstance(event, Notice) and not event.given:
-                for i, held in enumerate(events[:index]):
+                for at, held in enumerate(events[:index]):
                     if held is not None and held.call == event.call:
-                        events[i] = without_inferred(held)
+                        events[at] = without_inferred(held)
                 self._withdrawn.append(_Withdrawal(event.call, self._cursor + index + 1))
-        self._unwritten = [
-            Row(self._cursor + at, event.call, _NAMES[type(event)], event.at_s, _ENCODER.encode(event))
-            for at, event in enumerate(events, 1)
-            if event is not None
-        ]
-        self._oldest = oldest
-        self._cursor += len(events)
-        self._drained += len(events)
 
     def _write(self) -> None:
         if not self._lock.is_whole:
