@@ -48,23 +48,25 @@ agreement = "benchmark"
 
 class Cost(NamedTuple):
     seconds: float
+    cpu_s: float
     peak_mb: float
     said: str
 
 
 RUN = """
-import re, sys
+import re, sys, time
 from vocal.cli import main
 code = main(sys.argv[1:])
 sys.stdout.flush()
-print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=sys.stderr)
+held = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]
+print(time.process_time(), held, file=sys.stderr)
 sys.exit(code)
 """
-"""A command that says in the end how many kB it held at most."""
+"""A command that says in the end how long its threads worked, and how many kB it held at most."""
 
 
 def command(*arguments: str | Path) -> Cost:
-    """What a command takes: wall time and the most memory that it held."""
+    """What a command takes: wall time, the processor's, and the most memory that it held."""
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", RUN, *map(str, arguments)], capture_output=True, text=True, check=False
@@ -72,7 +74,8 @@ def command(*arguments: str | Path) -> Cost:
     seconds = time.perf_counter() - began
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, arguments))}: {done.stderr}")
-    return Cost(seconds, int(done.stderr.split()[-1]) / 1000.0, done.stdout)
+    *_, cpu_s, peak_kb = done.stderr.split()
+    return Cost(seconds, float(cpu_s), int(peak_kb) / 1000.0, done.stdout)
 
 
 def file_day(files: Files, day: date, calls: Sequence[Dated], number: int) -> None:
@@ -127,6 +130,7 @@ def costs(
     name: str, condition: str, cost: Cost, seconds: float | None = None, mb: float | None = None
 ) -> Iterator[Row]:
     yield row(f"{name}, time", condition, cost.seconds, "s", seconds)
+    yield row(f"{name}, processor", condition, cost.cpu_s, "s")
     yield row(f"{name}, memory", condition, cost.peak_mb, "MB", mb)
 
 

@@ -5,6 +5,8 @@ import json
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -512,6 +514,37 @@ def test_a_file_that_cannot_be_read_keeps_the_proof_from_holding(
         proof = erase(store, asked_for("call", call, Pseudonyms(), Answers()), "me", Audit())
         assert not proof.holds
         assert name in proof.failed[0]
+
+
+def test_erasing_while_calls_come_and_are_filed(tmp_path: Path, calls: dict[date, list[Dated]]) -> None:
+    """Nothing of what was erased comes back by way of a compaction, and nothing else goes."""
+    dated = [call for some in calls.values() for call in some]
+    gone, stays = dated[::2], dated[1::2]
+    with Store(tmp_path / "store") as store:
+        is_over = threading.Event()
+
+        def come() -> None:
+            for call in stays:
+                events = call.events()
+                for start in range(0, len(events), 20):
+                    store.take(events[start : start + 20])
+                    time.sleep(0.002)
+            is_over.set()
+
+        for call in gone:
+            store.take(call.events())
+        coming = threading.Thread(target=come)
+        coming.start()
+        for call in gone:
+            filing = store.exclusively(store._compact)
+            erase(store, asked_for("call", call.record.call, Pseudonyms(), Answers()), "me", Audit())
+            filing.result()
+        coming.join(30.0)
+        assert is_over.is_set()
+    assert {one.call for one in StoreReader(tmp_path / "store").records()} == {call.record.call for call in stays}
+    for call in stays:
+        assert StoreReader(tmp_path / "store").events(call.record.call) == call.events()
+    assert faults(Files(tmp_path / "store")) == []
 
 
 def test_the_audit_log_comes_first(tmp_path: Path, calls: dict[date, list[Dated]]) -> None:

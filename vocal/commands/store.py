@@ -245,7 +245,10 @@ def _prune(given: argparse.Namespace) -> int:
 
         def work() -> "list[Changed]":
             # What is to go is summed up first.
-            roll(store.reader(), _now(), answers.feedback_by_cue(), limits)
+            try:
+                roll(store.reader(), _now(), answers.feedback_by_cue(), limits)
+            except StoreError as error:
+                ERR.print(f"vocal: figures may be out of date: {error}", markup=False, soft_wrap=True)
             return prune(store.files, retention, _now(), partial(bars.show, "prune"))
 
         changed = store.exclusively(work).result()

@@ -94,8 +94,8 @@ def keep(
     first: Callable[[], object],
     told: Callable[[list[Changed]], object],
 ) -> None:
-    """Has the store prune itself, now and each hour. first: what is to be done before, without which nothing goes;
-    told(changed): what went, where anything did."""
+    """Has the store prune itself, now and each hour. first: what is to be done before that; told(changed): what went,
+    where anything did."""
 
     def work() -> None:
         first()
