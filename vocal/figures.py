@@ -46,6 +46,7 @@ OWN: tuple[Scope, ...] = ("cell", "queue", "team")
 """Of one team alone; the others are joined over teams."""
 
 MOST_OF_ONE = 0.5
+WEEK = len("2026-W47")
 LEAST_IN_BIN = 5
 
 BINS: dict[str, tuple[float, float, int]] = {
@@ -167,7 +168,7 @@ def heads_of(cells: Iterable[Cell]) -> Heads:
     for cell in cells:
         calls += cell.calls
         for agent, own in cell.agents.items():
-            week = weeks.setdefault(agent.partition("/")[0], {})
+            week = weeks.setdefault(agent[:WEEK], {})
             week[agent] = week.get(agent, 0) + own
     known = sum(sum(week.values()) for week in weeks.values())
     return Heads(
