@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vocal.errors import CapacityError, InputError, UsageError, unknown
+from vocal.errors import InputError, UsageError, unknown
 
 from .asked import Asked
 from .latency import Listener, late
@@ -231,7 +231,7 @@ def fixed(door: Door, calls: int, minutes: float, asked: Asked, say: Callable[[s
     """So many calls for so long: does all stay as it was? A window a minute."""
     condition = f"{calls} calls for {minutes:g} min by {DOORS[door]}"
     if ceiling(door, calls) < calls:
-        raise CapacityError(f"{calls} calls want more open files than this system gives (ulimit -Hn)")
+        raise InputError(f"{calls} calls want more open files than this system gives (ulimit -Hn)")
     windows: list[Window] = []
     trials: dict[int, Trial] = {}
     with _carrying(Settings(door, calls=staged(asked.data))) as (found, listener):
@@ -307,5 +307,5 @@ def rows(asked: Asked, topics: Sequence[str], say: Callable[[str], None]) -> Ite
                     from . import webrtc
 
                     yield from webrtc.rows()
-        except (InputError, CapacityError, OSError) as error:
+        except (InputError, OSError) as error:
             yield Skipped(f"capacity {topic}", str(error))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 import vocal_kernels as vk
 
-from vocal.errors import CapacityError, InputError
+from vocal.errors import InputError
 
 from .load import CHANNELS, FILES, Counts, Door, Load, Opened, Settings, loading, raise_file_limit
 from .server import Server, Spent, serving, spent
@@ -131,11 +131,11 @@ class Running:
 
 
 def ceiling(door: Door, wanted: int) -> int:
-    """So many calls at most can be opened here. Raises CapacityError where the system gives too few files for one."""
+    """So many calls at most can be opened here. Raises InputError where the system gives too few files for one."""
     files = raise_file_limit()
     most = (files - SPARE_FILES) // FILES[door]
     if most < 1:
-        raise CapacityError(
+        raise InputError(
             f"too few open files: wanted {SPARE_FILES + FILES[door]}, this system gives {files} (ulimit -Hn)"
         )
     return min(wanted, most)
