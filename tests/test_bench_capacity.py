@@ -4,6 +4,7 @@ Nothing here is timed: what a machine carries depends on who else is at work on 
 """
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from test_cli import vocal
 from test_conversation import utterance
 from vocal.benchmarks import capacity, latency, load
+from vocal.benchmarks.contenders import contest
 from vocal.benchmarks.load import Begun, Counts, Opened, Settings, framed, opened_frame
 from vocal.benchmarks.running import Ended, Window, ceiling, running
 from vocal.benchmarks.search import Search
@@ -257,6 +260,22 @@ def test_streams_are_added_while_others_are_sent() -> None:
             assert [len(one.recv(2000)) for _ in packets] == [172] * 5
         sender.stop()
         assert sender.counts.packets == 10
+
+
+# Contenders
+
+
+def test_contenders_have_processes_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A peer that is not installed, and one that crashes, are named; the others are measured as often as asked."""
+    (tmp_path / "pysptk.py").write_text("raise ImportError")
+    (tmp_path / "librosa.py").write_text("import os; os._exit(3)")
+    monkeypatch.syspath_prepend(tmp_path)
+    speech = np.random.default_rng(1).normal(0.0, 0.05, 6 * 8000).astype(np.float32)
+    found, missing = contest(("vocal", "RAPT", "librosa pYIN", "webrtcvad"), speech, 2)
+    assert {who: len(one.times_s) for who, one in found.items()} == {"vocal": 2, "webrtcvad": 2}
+    assert all(time_s > 0.0 for one in found.values() for time_s in one.times_s)
+    assert missing == {"RAPT": "not installed: pip install pysptk 'setuptools<81'", "librosa pYIN": "its process ended"}
+    assert multiprocessing.active_children() == []
 
 
 # Real calls
