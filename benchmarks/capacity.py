@@ -6,7 +6,6 @@ packet (p95), 440 of which are by design; no call refused. The engine's own tick
 """
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from vocal.errors import InputError, UsageError, unknown
 
 from .asked import Asked
 from .latency import Listener, late
-from .load import DOORS, Door, Opened, Settings
+from .load import CHANNELS, DOORS, Door, Opened, Settings
 from .results import Skipped
 from .rows import Better, Row
 from .running import Ended, Running, Window, ceiling, running
@@ -32,6 +31,9 @@ LATE_SHARE = 0.001
 
 SENT_LATE_SHARE = 0.01
 """From which on it is the load generator that can do no more."""
+
+SURELY_HEARD_S = 100.0
+"""Of all channels together, within which an utterance must have been told."""
 
 FEW_CALLS = 100
 FIXED_DOORS: tuple[Door, ...] = ("sip", "websocket")
@@ -90,16 +92,16 @@ class Trial(NamedTuple):
     def limits(self) -> list[Limit]:
         found = [Limit("calls refused", self.opened.refused, "calls", 0.0)]
         if (window := self.window) is not None:
-            worst = float(np.quantile(self.late_ms, 0.95)) if self.late_ms else float("inf")
+            late_share, sent_late = window.late / max(1, window.sent), window.sent_late / max(1, window.sent)
             found += [
                 Limit("tick p99", window.tick_p99_ms, "ms", TICK_P99_MS),
                 Limit("packets lost by us", window.lost, "packets", 0.0),
-                Limit("packets too late", 100.0 * window.late / max(1, window.sent), "%", 100.0 * LATE_SHARE),
-                Limit("last packet to utterance, p95", worst, "ms", UTTERANCE_P95_MS),
-                Limit(
-                    "packets sent late", 100.0 * window.sent_late / max(1, window.sent), "%", 100.0 * SENT_LATE_SHARE
-                ),
+                Limit("packets too late", 100.0 * late_share, "%", 100.0 * LATE_SHARE),
+                Limit("packets sent late", 100.0 * sent_late, "%", 100.0 * SENT_LATE_SHARE),
             ]
+            if self.late_ms or window.channels * (window.ended_s - window.begun_s) > SURELY_HEARD_S:
+                worst = float(np.quantile(self.late_ms, 0.95)) if self.late_ms else float("inf")
+                found.append(Limit("last packet to utterance, p95", worst, "ms", UTTERANCE_P95_MS))
         return found
 
     @property
@@ -153,7 +155,7 @@ def detail_rows(trial: Trial, door: Door) -> Iterator[Row]:
     for name, cores in sorted(window.threads.items(), key=lambda one: -one[1]):
         yield _row(f"CPU, of it {name}", condition, 100.0 * cores / max(1e-9, window.cores), "%", better="neither")
     yield _row("CPU without calls", condition, window.idle_cores, "cores")
-    yield _row("CPU of a call", condition, 2.0 * window.channel_us_s, "µs/s")
+    yield _row("CPU of a call", condition, CHANNELS[door] * window.channel_us_s, "µs/s")
     yield _row("context switches", condition, window.switches_s, "1/s")
     memory_kb = 1024.0 * (window.rss_mb - window.idle_mb) / window.channels
     yield _row("memory of a channel", condition, memory_kb, "kB", 300.0)
@@ -206,7 +208,7 @@ def by_door(door: Door, asked: Asked, effort: Effort, say: Callable[[str], None]
     if failed is None:
         files = "" if most == effort.most else ", for which the system gives open files"
         why = f"no more than {most} were tried{files}"
-    sys.stderr.write(f"{DOORS[door]}: {search.carried} calls, not more: {why}\n")
+    yield Skipped(f"capacity: more than {search.carried} calls by {DOORS[door]}", why)
     target = TARGET_CALLS if door == "sip" and effort.most >= TARGET_CALLS else None
     yield _row("calls carried", f"by {DOORS[door]}", search.carried, "calls", target, "higher")
     if search.carried:

@@ -100,7 +100,8 @@ def test_each_limit_is_named_where_it_is_passed() -> None:
     ):
         assert capacity.Trial(10, taken, window(**changes), [450.0]).why_not == said
     assert "p95 700 ms" in capacity.Trial(10, taken, window(), [700.0]).why_not
-    assert "p95 inf" in capacity.Trial(10, taken, window(), []).why_not
+    assert "p95 inf" in capacity.Trial(10, taken, window(ended_s=6.0), []).why_not
+    assert capacity.Trial(10, taken, window(ended_s=4.0), []).why_not == ""
     assert capacity.Trial(10, Opened(9, 1, "503 full"), None, []).why_not == "calls refused 1 calls (503 full)"
     assert window().channel_us_s == pytest.approx(20_000.0)
     assert Ended(100, 97, 1).missing == 3

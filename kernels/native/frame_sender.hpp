@@ -70,8 +70,8 @@ class FrameSender {
         double start_ms;
         std::size_t number = 0, offset = 0;  // the frame that is written, and how much of it has been
         double listened_ms = 0.0;
-        std::vector<std::uint8_t> heard;
-        std::vector<std::uint8_t> answer;  // goes out between two frames
+        std::vector<std::uint8_t> heard{};
+        std::vector<std::uint8_t> answer{};  // goes out between two frames
     };
     struct Event {
         double at_ms;
