@@ -8,9 +8,11 @@ from typing import NamedTuple
 class Asked(NamedTuple):
     """What is to be measured.
 
-    data: a folder of corpora with truth; without it, what Vocal makes itself. topics: of accuracy; none is all.
-    folds: of models that never heard a speaker, or a corpus. model: a folder; None: the one that ships.
-    quick: less of everything, two minutes in all. budget_s: no part of the work is begun after it, None: no such limit.
+    topics: of the part, where one is asked for; none is all. data: a folder of corpora with truth; without it, what
+    Vocal makes itself. folds: of models that never heard a speaker, or a corpus. model: a folder; None: the one that
+    ships. quick: less of everything, two minutes in all. budget_s: no part of the work is begun after it, None: no such
+    limit.
+    calls, minutes: of capacity, so many for so long, in place of a search; 0: a search.
     """
 
     parts: Sequence[str]
@@ -21,6 +23,8 @@ class Asked(NamedTuple):
     model: Path | None = None
     quick: bool = False
     budget_s: float | None = None
+    calls: int = 0
+    minutes: float = 10.0
 
     def settings(self) -> dict[str, str]:
         """As a run keeps them; no folder's name, which differs from machine to machine."""
@@ -33,4 +37,5 @@ class Asked(NamedTuple):
             "model": self.model.name if self.model else "shipped",
             "quick": "yes" if self.quick else "no",
             "budget_s": "none" if self.budget_s is None else f"{self.budget_s:g}",
+            "calls": f"{self.calls} for {self.minutes:g} min" if self.calls else "searched",
         }

@@ -19,36 +19,36 @@ from .drawings import Drawing
 from .results import Run, Skipped
 from .rows import Row, show
 
-PARTS = ("speed", "live", "latency", "rtp", "accuracy")
-MACHINE = ("live", "latency", "rtp")
+PARTS = ("speed", "capacity", "latency", "accuracy")
+MACHINE = ("capacity", "latency")
 """Parts that are measured on all cores."""
 
 
-def check(topics: Sequence[str], data: Path | None) -> None:
-    """Raises before anything is measured, where a topic of accuracy is unknown or lacks its data."""
-    if topics:
+def check(part: str, topics: Sequence[str], data: Path | None) -> None:
+    """Raises before anything is measured, where a part has no such topic, or a topic lacks its data."""
+    if part == "capacity":
+        from . import capacity
+
+        capacity.check(topics)
+    elif topics:
         from . import accuracy
 
         accuracy.check(topics, data)
 
 
-def _rows(part: str, asked: Asked, say: Callable[[str], None], drawings: list[Drawing]) -> Iterator[Row]:
+def _rows(part: str, asked: Asked, say: Callable[[str], None], drawings: list[Drawing]) -> Iterator[Row | Skipped]:
     if part == "speed":
         from . import speed
 
         yield from speed.rows(asked.data, asked.with_peers, asked.quick)
-    elif part == "live":
-        from . import live
+    elif part == "capacity":
+        from . import capacity
 
-        yield from live.rows(asked.quick)
+        yield from capacity.rows(asked, asked.topics, say)
     elif part == "latency":
         from . import latency
 
         yield from latency.rows(say, asked.quick)
-    elif part == "rtp":
-        from . import rtp
-
-        yield from rtp.rows(asked.quick)
     else:
         from . import accuracy
 
@@ -72,6 +72,7 @@ class _Keeper:
 
     def __init__(self, asked: Asked, path: Path | None) -> None:
         self._path = path
+        self._is_cut = False
         self.run = Run(
             started_at=results.now(),
             machine=machine.machine(),
@@ -86,8 +87,12 @@ class _Keeper:
         if self._path is not None:
             results.write(self.run, self._path)
 
-    def skip(self, what: str, why: str) -> None:
-        self.keep(skipped=(*self.run.skipped, Skipped(what, why)))
+    def cut(self, what: str) -> None:
+        self._is_cut = True
+        self.keep(skipped=(*self.run.skipped, Skipped(what, "the budget was spent")))
+
+    def end(self) -> None:
+        self.keep(is_whole=not self._is_cut)
 
 
 def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None) -> Run:
@@ -103,7 +108,7 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
         whole = progress.add_task("vocal bench", total=len(asked.parts))
         for number, part in enumerate(asked.parts):
             if until_s is not None and time.monotonic() > until_s:
-                keeper.skip(part, "the budget was spent")
+                keeper.cut(part)
                 continue
 
             def say(what: str, part: str = part) -> None:
@@ -112,15 +117,18 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
             say("begins")
             with one_core() if part not in MACHINE else contextlib.nullcontext(), machine.Others() as others:
                 for count, row in enumerate(_rows(part, asked, say, drawings), 1):
-                    say(f"{count} figures, last: {row.name}, {row.condition}, {row.who}")
-                    keeper.keep(rows=(*keeper.run.rows, row))
-                    yield row
+                    if isinstance(row, Skipped):
+                        keeper.keep(skipped=(*keeper.run.skipped, row))
+                    else:
+                        say(f"{count} figures, last: {row.name}, {row.condition}, {row.who}")
+                        keeper.keep(rows=(*keeper.run.rows, row))
+                        yield row
                     if until_s is not None and time.monotonic() > until_s:
-                        keeper.skip(f"rest of {part}", "the budget was spent")
+                        keeper.cut(f"rest of {part}")
                         break
             keeper.keep(others={**keeper.run.others, part: round(others.share, 4)})
             progress.update(whole, completed=number + 1)
-        keeper.keep(is_whole=not keeper.run.skipped)
+        keeper.end()
 
     columns = (BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}"))
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

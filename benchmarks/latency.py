@@ -1,170 +1,86 @@
-"""How late an event is: from the last packet of an utterance to its event, to the mood, and to the pixel.
+"""How late an event is: from a packet to what it brought about, at a WebSocket client and on the page.
 
-    sender, a process of its own ─► vocal serve, a process of its own ─┬─► a WebSocket client here
-       (writes down when it handed each packet to its socket)          └─► the agent's page in headless Chromium
+    load generator, a process ─► vocal serve, a process ─┬─► WebSocket clients here
+       (a packet's time is when it was due to be sent)   └─► the agent's page in headless Chromium
 
 All on one machine, so on one clock; sender, browser and server share its cores. Part of each figure is by design: an
-utterance has ended once nothing more was said for 300 ms (endpointing), the speech score looks 80 ms ahead, and packets
-wait 60 ms to be put in order.
+utterance has ended once nothing more was said for 300 ms (endpointing), the speech score looks 80 ms ahead, packets
+wait 60 ms to be put in order, levels are told each 200 ms, and a mood remembers 3 s.
 """
 
-import asyncio
 import contextlib
-import json
+import importlib.util
 import math
-import os
 import shutil
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from vocal.analysis import analyze
 from vocal.client import Client
 from vocal.config import BoundaryConfig, PlayoutConfig
-from vocal.demo import call_path
 from vocal.errors import InputError
-from vocal.replays.whip import PACKET_S, Encoder, WhipConnection
-from vocal.transports.files import open_call
-from vocal.transports.offers import CODINGS, Coding
-from vocal.types import Cue, Mood, Utterance
+from vocal.types import Cue, Levels, LiveEvent, Mood, Utterance
 
-from .live import is_busy
+from .load import MOOD_S, PACKET_MS, PACKET_SAMPLES, Begun, Settings, said
+from .results import Skipped
 from .rows import Row
-from .soak import serving
+from .running import Running, running
 
-CHANNELS = (1, 50, 0)
+RTP_CALLS = (1, 100, 500, 1000)
+QUICK_RTP_CALLS = (1, 50)
+WEBRTC_CHANNELS = (1, 50, 0)
 """0: as many as the machine carries."""
 
-QUICK_CHANNELS = (1,)
-MEASURED_S, QUICK_S = 60.0, 20.0
-MOST_CHANNELS = 400
+QUICK_WEBRTC_CHANNELS = (1,)
+MEASURED_S, QUICK_S = 60.0, 24.0
+MOST_WEBRTC = 400
 AT_ONCE = 10
-MOST_LATE_S = 0.02
-"""Where the sender itself is mostly later than this, it can do no more."""
+MOST_LATE = 0.5
+"""Share of packets; where the sender itself is late with more, it can do no more."""
 
+LEVELS_OF = 5
+"""Calls whose levels are listened to."""
+
+HEARD_SPEECH = 0.5
+LEAST_MOODS_APART = 0.15
 TARGET_P95_MS = 450.0
-QUANTILES = ((50, 0.5), (95, 0.95), (99, 0.99))
+QUANTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("worst", 1.0))
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-
-
-# The sender
-
-
-class _Line(NamedTuple):
-    """sent_s: when each packet was handed to the socket."""
-
-    connection: WhipConnection
-    sent_s: list[float]
-
-
-def send(url: str, channels: int, seconds: float, out: str) -> None:
-    """So many customers' channels, 0: until one is refused, or this process can do no more. In a process of its own."""
-    asyncio.run(_send(f"{url}/v1/whip", channels, seconds, Path(out)))
-
-
-def _speech(coding: Coding) -> list[bytes]:
-    """The staged call's customer, with pauses of 0.8 s: something ends every few seconds."""
-    own = [one for one in analyze(call_path()).utterances if one.role == "customer"]
-    with open_call(call_path()) as source:
-        pcm = source.read(10_000_000)[:, 1:]
-    encoder, coded, pause = Encoder(coding), [], np.zeros((6400, 1), np.float32)
-    for one in own:
-        said = pcm[round((one.start_s - 0.1) * 8000) : round((one.end_s + 0.1) * 8000)]
-        padded = np.concatenate([said, pause])[: (len(said) + len(pause)) // 160 * 160]
-        coded += [packet for at in range(0, len(padded), 160) for packet in encoder.push(padded[at : at + 160])]
-    return coded
-
-
-async def _send(url: str, channels: int, seconds: float, out: Path) -> None:
-    coding: Coding = "opus"
-    coded, step = _speech(coding), CODINGS[coding] // 50
-    lines: list[_Line] = []
-    late_s: deque[float] = deque(maxlen=100)
-
-    async def run() -> None:
-        tick, began = 0, time.monotonic()
-        while True:
-            await asyncio.sleep(max(0.0, began + tick * PACKET_S - time.monotonic()))
-            late_s.append(time.monotonic() - began - tick * PACKET_S)
-            for place, (connection, sent_s) in enumerate(lines):
-                number = len(sent_s)
-                payload = coded[(number + 37 * place) % len(coded)]
-                sent_s.append(time.monotonic())
-                connection.peer.senders[0].push(coding, number, number * step, payload)
-                if place % AT_ONCE == AT_ONCE - 1:
-                    await asyncio.sleep(0)
-            tick += 1
-
-    async def open_one() -> bool:
-        connection = WhipConnection(url)
-        try:
-            await connection.open(coding, 1, {"role": "customer", "notice": "true"})
-        except InputError:
-            await connection.peer.close()
-            return False
-        lines.append(_Line(connection, []))
-        if len(lines) == 1:
-            print(json.dumps({"call": connection.call}), flush=True)
-        return True
-
-    running = asyncio.create_task(run())
-    why = "as wanted"
-    wanted = channels or MOST_CHANNELS
-    while len(lines) < wanted:
-        opened = await asyncio.gather(*(open_one() for _ in range(min(AT_ONCE if lines else 1, wanted - len(lines)))))
-        await asyncio.sleep(1.0)
-        if not all(opened):
-            why = "the server takes no more"
-            break
-        if not channels and np.median(late_s) > MOST_LATE_S:
-            why = "the sender can do no more"
-            break
-    await asyncio.sleep(3.0)
-    from_s = time.monotonic()
-    print(json.dumps({"channels": len(lines), "why": why}), flush=True)
-    await asyncio.sleep(seconds)
-    until_s = time.monotonic()
-    running.cancel()
-    said = {one.connection.call: one.sent_s for one in lines}
-    out.write_text(json.dumps({"from_s": from_s, "until_s": until_s, "sent_s": said}))
-    await asyncio.gather(*(one.connection.close() for one in lines))
+PACKET_S = PACKET_MS / 1000.0
 
 
 # Who hears it
 
 
-class _Heard(NamedTuple):
+class Heard(NamedTuple):
     at_s: float
-    event: Utterance | Mood | Cue
+    event: LiveEvent
 
 
-class _Listener:
-    def __init__(self, url: str) -> None:
-        self.heard: list[_Heard] = []
+class Listener:
+    """A client that writes down when it heard what."""
+
+    def __init__(self, url: str, types: Sequence[str], call: str | None = None) -> None:
+        self.heard: list[Heard] = []
         self._client = Client(url)
+        self._types, self._call = types, call
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         with contextlib.suppress(InputError):
-            for _, event in self._client.events(types=("utterance", "mood", "cue"), comes_back=False):
-                if isinstance(event, (Utterance, Mood, Cue)):
-                    self.heard.append(_Heard(time.monotonic(), event))
+            for _, event in self._client.events(self._call, self._types, comes_back=False):
+                self.heard.append(Heard(time.monotonic(), event))
 
     def close(self) -> None:
         self._client.close()
         self._thread.join(10.0)
 
 
-class _Drawn(NamedTuple):
+class Drawn(NamedTuple):
     """A mood on the agent's page. at_s: the call's time; drawn_s: when its frame was made, by this machine's clock."""
 
     call: str
@@ -206,9 +122,9 @@ _WATCH = """
 
 
 @contextlib.contextmanager
-def _page(url: str, call: str) -> Iterator[Callable[[], list[_Drawn]]]:
+def page_of(url: str, call: str) -> Iterator[Callable[[], list[Drawn]]]:
     """The agent's page of a call, in Chromium; gives what it drew. Nothing, where there is no Chromium."""
-    program = _chromium()
+    program = chromium()
     if program is None:
         yield list
         return
@@ -231,110 +147,272 @@ def _page(url: str, call: str) -> Iterator[Callable[[], list[_Drawn]]]:
                 looks.append((after - before, its_s - (before + after) / 2.0))
             return min(looks)[1]
 
-        def drawn() -> list[_Drawn]:
+        def drawn() -> list[Drawn]:
             shift_s = ahead_s()
-            return [_Drawn(one["call"], one["at_s"], one["ms"] / 1000.0 - shift_s) for one in page.evaluate("drawn")]
+            return [Drawn(one["call"], one["at_s"], one["ms"] / 1000.0 - shift_s) for one in page.evaluate("drawn")]
 
         yield drawn
         browser.close()
 
 
-def _chromium() -> str | None:
-    import importlib.util
-
+def chromium() -> str | None:
     if importlib.util.find_spec("playwright") is None:
         return None
     return next((found for name in CHROMIUM if (found := shutil.which(name))), None)
 
 
-# One run
+# What is in it
 
 
-class Measured(NamedTuple):
-    """Each in ms, behind the last packet of an utterance. endpointing: of them, what is waited for by design."""
+class Late(NamedTuple):
+    """Each in ms. event, mood: behind the last packet of an utterance; endpointing: of it, what is so by design.
+    levels: behind the first packet of speech; change: of the mood, behind the first packet in another manner."""
 
-    channels: int
-    why: str
     event: list[float]
     mood: list[float]
-    pixel: list[float]
     endpointing: list[float]
-    busy: bool
+    levels: list[float]
+    change: list[float]
 
 
-def measure(channels: int, seconds: float = MEASURED_S) -> Measured:
-    """channels: 0 for as many as the machine carries."""
-    # What is asked for is measured, whether the server would take it or not.
-    settings = {"VOCAL_LIVE_MOST_BUSY": "1000"} if channels else {}
-    with tempfile.TemporaryDirectory() as folder, serving(600.0, settings) as server:
-        out = Path(folder) / "sent.json"
-        busy = is_busy()
-        listener = _Listener(server.url)
-        time.sleep(0.5)
-        code = f"from vocal.benchmarks.latency import send; send({server.url!r}, {channels}, {seconds}, {str(out)!r})"
-        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as sender:
-            assert sender.stdout is not None
-            call = json.loads(sender.stdout.readline())["call"]
-            with _page(server.url, call) as drawn:
-                said = json.loads(sender.stdout.readline())
-                sender.wait(seconds + 120.0)
-                on_page = drawn()
-        listener.close()
-        sent = json.loads(out.read_text())
-    event, mood, pixel, endpointing = [], [], [], []
-    for number, (at_s, one) in enumerate(listener.heard):
-        if not isinstance(one, Utterance) or one.call not in sent["sent_s"]:
+def late(
+    heard: Sequence[Heard], levels: Sequence[Heard], begun: Sequence[Begun], from_s: float, until_s: float
+) -> Late:
+    """Of what was sent between the two moments. levels: heard of some calls."""
+    calls = {one.call: one for one in begun}
+    by_call: dict[str, list[Heard]] = {}
+    for one in heard:
+        by_call.setdefault(one.event.call, []).append(one)
+    levels_of: dict[str, list[tuple[float, Levels]]] = {}
+    for at_s, event in levels:
+        if isinstance(event, Levels):
+            levels_of.setdefault(event.call, []).append((at_s, event))
+    found = Late([], [], [], [], [])
+    for call, its in by_call.items():
+        if call not in calls:
             continue
-        last = math.ceil(one.end_s / PACKET_S - 1e-6) - 1
-        times = sent["sent_s"][one.call]
-        if not 0 <= last < len(times) or not sent["from_s"] <= times[last] <= sent["until_s"] - 1.0:
-            continue
-        event.append(1000.0 * (at_s - times[last]))
-        endpointing.append(1000.0 * (one.detected_s - one.end_s))
-        for later_s, other in listener.heard[number:]:
-            if other.call == one.call and isinstance(other, (Mood, Cue)) and other.at_s >= one.detected_s:
-                # Some have no emotion; the next mood is another utterance's.
-                if other.at_s < one.detected_s + 0.5:
-                    mood.append(1000.0 * (later_s - times[last]))
-                break
-        pixel += [
-            1000.0 * (seen.drawn_s - times[last])
-            for seen in on_page
-            if seen.call == one.call and one.detected_s <= seen.at_s < one.detected_s + 0.02
-        ][:1]
-    return Measured(said["channels"], said["why"], event, mood, pixel, endpointing, busy or is_busy())
+        begin_s = calls[call].begin_s
+        for number, (at_s, event) in enumerate(its):
+            if not isinstance(event, Utterance):
+                continue
+            sent_s = begin_s + PACKET_S * (math.ceil(event.end_s / PACKET_S - 1e-6) - 1)
+            if not from_s <= sent_s <= until_s - 1.0:
+                continue
+            found.event.append(1000.0 * (at_s - sent_s))
+            found.endpointing.append(1000.0 * (event.detected_s - event.end_s))
+            found.mood.extend(_mood_after(event, sent_s, its[number:]))
+            onset_s = begin_s + PACKET_S * math.floor(event.start_s / PACKET_S)
+            found.levels.extend(_levels_after(event, onset_s, levels_of.get(call, ())))
+    return found
 
 
-def rows(say: Callable[[str], None], quick: bool = False) -> Iterator[Row]:
-    if _chromium() is None:
-        sys.stderr.write("No latency to the pixel: that wants Chromium and playwright (pip install 'vocal[test]').\n")
-    cores = len(os.sched_getaffinity(0))
-    for wanted in QUICK_CHANNELS if quick else CHANNELS:
-        say(f"{wanted or 'as many as it carries'} WebRTC channels")
-        found = measure(wanted, QUICK_S if quick else MEASURED_S)
-        count = f"{found.channels} WebRTC channel{'s' if found.channels > 1 else ''}"
-        limit = "" if wanted else f" ({found.why})"
-        condition = f"{count}{limit}, sender on the same {cores} cores{', busy machine' if found.busy else ''}"
-        for name, some, target in (
-            ("last packet to utterance", found.event, None),
-            ("last packet to mood or cue", found.mood, TARGET_P95_MS),
-            ("last packet to the pixel", found.pixel, TARGET_P95_MS),
+def _mood_after(said: Utterance, sent_s: float, heard: Sequence[Heard]) -> list[float]:
+    """Of the customer's, the mood or cue that it brought; some have no emotion, and the next mood is another's."""
+    for at_s, other in heard:
+        if isinstance(other, (Mood, Cue)) and other.at_s >= said.detected_s:
+            is_its = said.role == "customer" and other.at_s < said.detected_s + 0.5
+            return [1000.0 * (at_s - sent_s)] if is_its else []
+    return []
+
+
+def _levels_after(said: Utterance, onset_s: float, levels: Sequence[tuple[float, Levels]]) -> list[float]:
+    for at_s, one in levels:
+        if one.at_s >= said.start_s and any(
+            side.channel == said.channel and side.speech >= HEARD_SPEECH for side in one.channels
         ):
-            if some:
-                yield Row("latency", f"{name}, seen", condition, "vocal", len(some), "times", None, "neither")
-            for shown, quantile in QUANTILES if some else ():
-                value = float(np.quantile(some, quantile))
-                its = target if shown == 95 else None
-                yield Row("latency", f"{name}, p{shown}", condition, "vocal", value, "ms", its, "lower")
-        if found.event:
-            decided, hangover = float(np.median(found.endpointing)), float(BoundaryConfig().hangover_ms)
-            terms = {
-                "endpointing: silence waited for": hangover,
-                "what the speech score sees ahead": decided - hangover,
-                "the playout's lag": PlayoutConfig().lag_ms,
-            }
-            terms["all else, p50"] = float(np.median(found.event)) - sum(terms.values())
-            for name, value in terms.items():
-                yield Row(
-                    "latency", f"last packet to utterance, of it {name}", condition, "vocal", value, "ms", None, "lower"
-                )
+            return [1000.0 * (at_s - onset_s)] if one.at_s < said.end_s + 0.5 else []
+    return []
+
+
+def onsets() -> list[int]:
+    """The packets of `moods` with which the customer begins to speak in another manner."""
+    customer = said("moods")[0][1]
+    level = np.sqrt((customer.reshape(-1, PACKET_SAMPLES) ** 2).mean(axis=1))
+    loud = np.flatnonzero(level > 0.01)
+    half = round(MOOD_S * 1000.0 / PACKET_MS)
+    return [int(loud[loud >= start][0]) for start in (0, half)]
+
+
+def changes(heard: Sequence[Heard], begun: Sequence[Begun], from_s: float, until_s: float) -> list[float]:
+    """Between the two manners of `moods`: from the first packet in another until the mood has come half the way."""
+    starts = onsets()
+    whole = round(2.0 * MOOD_S * 1000.0 / PACKET_MS)
+    moods: dict[str, list[tuple[float, float, Mood]]] = {}
+    places = {one.call: one for one in begun}
+    for at_s, event in heard:
+        if isinstance(event, Mood) and event.call in places and from_s <= at_s <= until_s:
+            one = places[event.call]
+            moods.setdefault(event.call, []).append((at_s, (one.place + event.at_s / PACKET_S) % whole, event))
+    half = whole // 2
+    settled = [
+        [
+            event.valence
+            for its in moods.values()
+            for _, place, event in its
+            if half * (side + 0.6) < place < half * (side + 1)
+        ]
+        for side in (0, 1)
+    ]
+    if not all(settled):
+        return []
+    ends = [float(np.median(some)) for some in settled]
+    middle, apart = sum(ends) / 2.0, ends[0] - ends[1]
+    if abs(apart) < LEAST_MOODS_APART:
+        return []
+    found = []
+    for call, its in moods.items():
+        one = places[call]
+        for side, start in enumerate(starts):
+            sign = math.copysign(1.0, apart) * (1.0 if side == 0 else -1.0)  # the way that the mood is to go
+            number = (start - one.place) % whole
+            while (change_s := one.begin_s + PACKET_S * number) < until_s - MOOD_S:
+                number += whole
+                before = [event for at_s, _, event in its if at_s < change_s]
+                if change_s < from_s or not before or sign * (before[-1].valence - middle) > 0.0:
+                    continue
+                after = [at_s for at_s, _, event in its if at_s > change_s and sign * (event.valence - middle) > 0.0]
+                if after and after[0] < change_s + MOOD_S:
+                    found.append(1000.0 * (after[0] - change_s))
+    return found
+
+
+# Runs
+
+
+def _told(name: str, some: Sequence[float], condition: str, target: float | None = None) -> Iterator[Row]:
+    """Its quantiles."""
+    if not some:
+        return
+    yield Row("latency", f"{name}, seen", condition, "vocal", len(some), "times", None, "neither")
+    for shown, quantile in QUANTILES:
+        value = float(np.quantile(some, quantile))
+        yield Row(
+            "latency", f"{name}, {shown}", condition, "vocal", value, "ms", target if shown == "p95" else None, "lower",
+            (value,),
+        )  # fmt: skip
+
+
+def by_rtp(calls: int, seconds: float) -> Iterator[Row | Skipped]:
+    """Two-party calls by SIP and RTP; the customer's manner changes each 10 s."""
+    condition = f"{calls} call{'s' if calls > 1 else ''} by RTP"
+    with running(Settings("sip", audio="moods"), takes_all=True) as found:
+        listener = Listener(found.server.url, ("utterance", "mood", "cue"))
+        opened = found.open(calls)
+        begun = found.load.begun()
+        of_levels = [Listener(found.server.url, ("levels",), one.call) for one in begun[:LEVELS_OF]]
+        time.sleep(3.0)
+        window = found.measure(seconds)
+        for one in (listener, *of_levels):
+            one.close()
+        begun = found.load.begun()
+    if opened.refused:
+        yield Skipped(f"latency: {condition}", f"{opened.refused} calls were not taken: {opened.why}")
+        return
+    heard, levels = list(listener.heard), [each for one in of_levels for each in one.heard]
+    some = late(heard, levels, begun, window.begun_s, window.ended_s)
+    change = changes(heard, begun, window.begun_s, window.ended_s)
+    yield from _told("last packet to utterance", some.event, condition)
+    yield from _told("last packet to mood or cue", some.mood, condition, TARGET_P95_MS)
+    yield from _told("onset to first levels", some.levels, condition)
+    yield from _told("emotion's change to mood's", change, condition)
+    for what, its in (("utterances", some.event), ("levels", some.levels), ("changes of mood", change)):
+        if not its:
+            yield Skipped(f"latency: {what}, {condition}", f"none were heard within {seconds:.0f} s")
+    yield from _terms(some, condition)
+
+
+def _terms(some: Late, condition: str) -> Iterator[Row]:
+    """Of the way to the utterance's event, what is waited for by design."""
+    if not some.event:
+        return
+    decided, hangover = float(np.median(some.endpointing)), float(BoundaryConfig().hangover_ms)
+    terms = {
+        "endpointing: silence waited for": hangover,
+        "what the speech score sees ahead": decided - hangover,
+        "the playout's lag": PlayoutConfig().lag_ms,
+    }
+    terms["all else, p50"] = float(np.median(some.event)) - sum(terms.values())
+    for name, value in terms.items():
+        yield Row(
+            "latency", f"last packet to utterance, of it {name}", condition, "vocal", value, "ms", None, "lower",
+            (value,),
+        )  # fmt: skip
+
+
+def by_webrtc(wanted: int, seconds: float) -> Iterator[Row | Skipped]:
+    """Customers' channels, and the agent's page of one of them. wanted: 0 for as many as the machine carries."""
+    # What is asked for is measured, whether the server would take it or not.
+    with running(Settings("webrtc", audio="pauses"), takes_all=bool(wanted)) as found:
+        listener = Listener(found.server.url, ("utterance", "mood", "cue"))
+        opened = found.open(1)
+        if opened.refused:
+            yield Skipped("latency: WebRTC", opened.why)
+            return
+        with page_of(found.server.url, found.load.begun()[0].call) as drawn:
+            why = _open_all(found, wanted)
+            time.sleep(3.0)
+            window = found.measure(seconds)
+            begun = found.load.begun()
+            on_page = drawn()
+        listener.close()
+    heard = list(listener.heard)
+    some = late(heard, (), begun, window.begun_s, window.ended_s)
+    pixel = _to_the_page(heard, on_page, begun, window.begun_s, window.ended_s)
+    count = f"{found.calls} WebRTC channel{'s' if found.calls > 1 else ''}" if wanted else f"all it carries ({why})"
+    condition = f"{count}, sender in Python"
+    if not wanted:
+        yield Row("latency", "WebRTC channels", condition, "vocal", found.calls, "channels", repeats=(found.calls,))
+    yield from _told("last packet to utterance", some.event, condition)
+    yield from _told("last packet to mood or cue", some.mood, condition, TARGET_P95_MS)
+    yield from _told("last packet to the pixel", pixel, condition, TARGET_P95_MS)
+    yield from _terms(some, condition)
+
+
+def _open_all(found: Running, wanted: int) -> str:
+    """Returns why no more."""
+    most = wanted or MOST_WEBRTC
+    while found.calls < most:
+        before = found.load.counts()
+        opened = found.open(min(most, found.calls + AT_ONCE))
+        time.sleep(1.0)
+        after = found.load.counts()
+        if opened.refused:
+            return "the server takes no more"
+        if not wanted and after.late - before.late > MOST_LATE * (after.packets - before.packets):
+            return "the sender can do no more"
+    return "as wanted"
+
+
+def _to_the_page(
+    heard: Sequence[Heard], on_page: Sequence[Drawn], begun: Sequence[Begun], from_s: float, until_s: float
+) -> list[float]:
+    calls = {one.call: one.begin_s for one in begun}
+    found: list[float] = []
+    for _, event in heard:
+        if isinstance(event, Utterance) and event.call in calls:
+            sent_s = calls[event.call] + PACKET_S * (math.ceil(event.end_s / PACKET_S - 1e-6) - 1)
+            if from_s <= sent_s <= until_s - 1.0:
+                found += [
+                    1000.0 * (seen.drawn_s - sent_s)
+                    for seen in on_page
+                    if seen.call == event.call and event.detected_s <= seen.at_s < event.detected_s + 0.02
+                ][:1]
+    return found
+
+
+def rows(say: Callable[[str], None], quick: bool = False) -> Iterator[Row | Skipped]:
+    seconds = QUICK_S if quick else MEASURED_S
+    for calls in QUICK_RTP_CALLS if quick else RTP_CALLS:
+        say(f"{calls} calls by RTP")
+        try:
+            yield from by_rtp(calls, seconds)
+        except InputError as error:
+            yield Skipped(f"latency: {calls} calls by RTP", str(error))
+    if chromium() is None:
+        yield Skipped("latency: to the pixel", "wanted Chromium and playwright: pip install 'vocal[test]'")
+    for wanted in QUICK_WEBRTC_CHANNELS if quick else WEBRTC_CHANNELS:
+        say(f"{wanted or 'as many as it carries'} WebRTC channels")
+        try:
+            yield from by_webrtc(wanted, seconds)
+        except InputError as error:
+            yield Skipped(f"latency: {wanted or 'all'} WebRTC channels", str(error))

@@ -14,7 +14,18 @@ import msgspec
 from vocal import __version__
 
 PACKAGES = ("numpy", "numba", "onnxruntime", "soxr", "av", "pyarrow")
-PEERS = ("opensmile", "scikit-learn", "praat-parselmouth", "librosa", "silero-vad", "swift-f0", "torch")
+PEERS = (
+    "opensmile",
+    "scikit-learn",
+    "praat-parselmouth",
+    "pysptk",
+    "librosa",
+    "silero-vad",
+    "swift-f0",
+    "torch",
+    "uvloop",
+    "webrtcvad-wheels",
+)
 LOOK_S = 0.5
 BUSY_SHARE = 0.1
 """Of all cores, from which on others' work, or what the host takes away, is said beside the figures."""

@@ -8,20 +8,13 @@ By hand: python -m vocal.benchmarks.soak [--minutes 30] [--calls 10] [--out FOLD
 
 import argparse
 import asyncio
-import contextlib
-import gc
 import json
 import os
 import random
-import signal
-import subprocess
 import sys
-import threading
 import time
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +31,8 @@ from vocal.transports.offers import CODINGS, Coding
 from vocal.transports.pcm import Hello, hello_text
 from vocal.types import Metadata
 
+from .server import Server, serving
+
 EVERY_S = 10.0
 SETTLED_SHARE = 0.4
 """Of the time, after which memory is expected to stay: the server keeps ended calls' events for ten minutes."""
@@ -47,122 +42,6 @@ DRAIN_S = 100.0
 
 WARM_S = 3.0
 BOTH = ("agent", "customer")
-COUNTED = (
-    "Playout",
-    "Session",
-    "Peer",
-    "RTCPeerConnection",
-    "RTCDtlsTransport",
-    "Connection",
-    "Inlet",
-    "_Feed",
-    "_Connection",
-    "_Room",
-)
-"""Classes of which nothing may be left when no call is open."""
-
-GENEROUS = {"VOCAL_SERVER_OPENS_BURST": "1e9", "VOCAL_SERVER_OPENS_PER_S": "1e9"}
-
-
-# The server
-
-
-def serve(kept_s: float) -> None:
-    """`vocal serve`, which also counts its tasks when it is sent SIGUSR1, and its objects at SIGUSR2."""
-    from vocal.cli import main
-    from vocal.sinks import hub
-
-    hub.KEPT_S = kept_s
-
-    def count(number: int, _: object) -> None:
-        found: dict[str, Any] = {"tasks": 0}
-        with contextlib.suppress(RuntimeError):
-            found["tasks"] = len(asyncio.all_tasks())
-        if number == signal.SIGUSR2:
-            gc.collect()
-            names = Counter(type(one).__name__ for one in gc.get_objects() if type(one).__module__ != "builtins")
-            found["objects"] = {name: names[name] for name in COUNTED}
-        os.write(1, (json.dumps(found) + "\n").encode())
-
-    for wanted in (signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(wanted, count)
-    sys.exit(main(["serve", "--port", "0"]))
-
-
-class Server:
-    """The process, and what it holds."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-        self._lines: list[str] = []
-        threading.Thread(target=self._read, daemon=True).start()
-        self.url = self._wait("Vocal listens on ", 120.0).split(" ")[-1].strip()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.append(line)
-
-    def _wait(self, beginning: str, seconds: float) -> str:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            for line in list(self._lines):
-                if line.startswith(beginning):
-                    self._lines.remove(line)
-                    return line
-            if self._process.poll() is not None:
-                raise RuntimeError("the server ended")
-            time.sleep(0.02)
-        raise RuntimeError(f"the server did not say «{beginning}»")
-
-    def sample(self, with_objects: bool = False) -> dict[str, Any]:
-        """What it holds now. It answers late where the machine is busy."""
-        folder = Path(f"/proc/{self._process.pid}")
-        targets = []
-        for entry in (folder / "fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                targets.append(os.readlink(entry))
-        status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines() if ":\t" in line)
-        self._process.send_signal(signal.SIGUSR2 if with_objects else signal.SIGUSR1)
-        found = json.loads(self._wait("{", 30.0))
-        return {
-            "rss_mb": round(int(status["VmRSS"].split()[0]) / 1024.0, 1),
-            "threads": int(status["Threads"]),
-            "files": len(targets),
-            "sockets": sum(one.startswith("socket:") for one in targets),
-            **found,
-            **_figures(self.url),
-        }
-
-
-def _figures(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"{url}/metrics", timeout=30.0) as answer:
-        said = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if not line.startswith("#"))
-    plain = ("calls", "tick_mean_ms", "tick_p99_ms")
-    sums = ("ticks", "late_ticks", "skipped_ticks", "failed_ticks", "refused_calls", "events")
-    found = {name: float(said[f"vocal_{name}"]) for name in plain}
-    found |= {name: int(float(said[f"vocal_{name}_total"])) for name in sums}
-    states = ("connecting", "connected", "lost")
-    found["webrtc_sessions"] = int(sum(float(said[f'vocal_webrtc_sessions{{state="{one}"}}']) for one in states))
-    whats = ("opened", "connected", "lost", "ended", "failed", "not_connected", "refused")
-    found["webrtc"] = {what: int(float(said[f'vocal_webrtc_total{{what="{what}"}}'])) for what in whats}
-    return found
-
-
-@contextmanager
-def serving(kept_s: float, settings: Mapping[str, str] = GENEROUS) -> Iterator[Server]:
-    """A server's process with settings of the environment."""
-    command = [sys.executable, "-c", f"from vocal.benchmarks.soak import serve; serve({kept_s})"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **GENEROUS, **settings}
-    ) as process:
-        try:
-            yield Server(process)
-            process.terminate()
-            process.wait(30.0)
-        finally:
-            if process.poll() is None:
-                process.kill()
 
 
 # Its load

@@ -17,6 +17,8 @@ from vocal.types import Event, Metadata
 
 from . import peers, stages
 from .clock import REPEATS, timed_cpu
+from .contenders import contest
+from .results import Skipped
 from .rows import Row, timed
 
 TARGET_CHANNELS = 3500.0
@@ -84,33 +86,39 @@ def many_channels(speech: np.ndarray, counts: Sequence[int]) -> Iterator[Row]:
     yield Row("front end", "memory of a channel", "its share of a block", "vocal", size_kb, "kB", 300.0, "lower")
 
 
-def beside_peers(speech: np.ndarray, with_peers: bool) -> Iterator[Row]:
-    """A minute of the demo call; Vocal takes sixteen such channels in one go, a peer one."""
+def beside_peers(speech: np.ndarray, with_peers: bool, repeats: int = REPEATS) -> Iterator[Row | Skipped]:
+    """A minute of the demo call, each contender in a process of its own on the same core, in turns; Vocal takes sixteen
+    such channels in one go, a peer one."""
     minute = np.ascontiguousarray(speech[: 60 * vk.RATE_HZ])
-    channels = [minute] * vk.LANES
+    others = (*peers.F0, *peers.SPEECH) if with_peers else ()
+    found, missing = contest(("vocal", *(one.who for one in others)), minute, repeats)
     condition = "a minute of speech"
-    ours = timed_cpu(lambda: vk.extract(channels))
-    rate = partial(truediv, vk.LANES * 60.0)
-    yield timed("front end", "channels a core", f"{condition}, all features kept", "vocal", ours, rate, "channels")
-    if not with_peers:
-        return
-    for peer in peers.installed((*peers.F0, *peers.SPEECH)):
-        theirs = timed_cpu(partial(peer.hear, minute), QUICK_REPEATS)
-        own = partial(truediv, 60.0)
+    ours = found.get("vocal")
+    rate, own = partial(truediv, vk.LANES * 60.0), partial(truediv, 60.0)
+    if ours is not None:
+        yield timed("front end", "channels a core", f"{condition}, all features kept", "vocal", ours, rate, "channels")
+    for who, why in missing.items():
+        yield Skipped(f"speed: {who}, {condition}", why)
+    for peer in others:
+        if (theirs := found.get(peer.who)) is None:
+            continue
         yield timed("front end", "channels a core", condition, f"{peer.who} alone", theirs, own, "channels")
+        if ours is None:
+            continue
         target = TARGET_RATIO if peer.hear is peers.egemaps_f0 else None
         ratio = rate(ours.least_s) / own(theirs.least_s)
-        ratios = tuple(rate(ours.least_s) / own(time_s) for time_s in theirs.times_s)
+        # Of one round: what slowed one down slowed both.
+        ratios = tuple(rate(mine) / own(time_s) for mine, time_s in zip(ours.times_s, theirs.times_s, strict=True))
         name = "vocal's channels to theirs"
         yield Row("front end", name, condition, peer.who, ratio, "ratio", target, repeats=ratios)
 
 
-def rows(data: Path | None, with_peers: bool, quick: bool = False) -> Iterator[Row]:
+def rows(data: Path | None, with_peers: bool, quick: bool = False) -> Iterator[Row | Skipped]:
     """data: a folder with calls/staged, or None for the demo call alone."""
     recordings([call_path()], True)
     with open_call(call_path()) as source:
         speech = source.read(80 * vk.RATE_HZ)[:, 0].copy()
-    yield from beside_peers(speech, with_peers)
+    yield from beside_peers(speech, with_peers, QUICK_REPEATS if quick else REPEATS)
     yield from many_channels(speech, QUICK_CHANNELS if quick else CHANNELS)
     yield from stages.rows(speech)
     yield from end_to_end(data / "calls" / "staged" if data else None, quick)

@@ -1,7 +1,7 @@
 """What a WebRTC channel costs the server, beside aiortc's own receive path in the same run, and where it goes.
 
-A server process on one core, senders on another: CPU time of the server's process for each channel, by channels; then,
-with clocks around each stage, the stages of the last. By hand: python -m vocal.benchmarks.webrtc [CHANNELS ...]
+A server process on one core, senders on another: CPU time of the server's process for each channel; then, with clocks
+around each stage, of each packet.
 """
 
 import asyncio
@@ -13,8 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +25,11 @@ from vocal.replays.whip import Encoder, WhipConnection
 from vocal.transports.files import open_call
 from vocal.transports.offers import CODINGS, Coding
 
-SERVER_CORE, SENDER_CORE = 1, 0
+from .results import Skipped
+from .rows import Row
+from .server import end_with_parent, spent
+
+CHANNELS = 50
 MEASURED_S = 12.0
 CONTENDERS = ("vocal", "vocal, no analysis", "aiortc")
 STAGED = "vocal, by stage"
@@ -99,7 +102,7 @@ def _stages() -> dict[str, float]:
     return spent
 
 
-def serve(contender: str) -> None:
+def serve(contender: str, core: int) -> None:
     """In a process of its own, until it is killed; says its port."""
     import uvicorn
 
@@ -109,7 +112,8 @@ def serve(contender: str) -> None:
     from vocal.server import build_app
     from vocal.service import Service, load_live_emotion
 
-    os.sched_setaffinity(0, {SERVER_CORE})
+    os.sched_setaffinity(0, {core})
+    end_with_parent(signal.SIGKILL)
     sys.setswitchinterval(0.0005)
     config = Config(live=LiveConfig(most_busy=1000.0))
     if contender == STAGED:
@@ -127,11 +131,6 @@ def serve(contender: str) -> None:
     print(listening.getsockname()[1], flush=True)
     with asyncio.Runner(loop_factory=settings.get_loop_factory()) as runner:
         runner.run(uvicorn.Server(settings).serve([listening]))
-
-
-def cpu_s(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def payloads(coding: Coding) -> list[bytes]:
@@ -162,7 +161,7 @@ async def _load(
         query = {"role": "customer", "notice": "true"}
         await asyncio.gather(*(one.open(coding, 1, query) for one in open_ones[at : at + 10]))
     step = CODINGS[coding] // 50
-    began, before, own_before = time.monotonic(), cpu_s(server), time.process_time()
+    began, before, own_before = time.monotonic(), spent(server).all_s, time.process_time()
     for number in range(int(MEASURED_S / 0.02)):
         for place, one in enumerate(open_ones):
             # Each somewhere else in the recording.
@@ -173,7 +172,7 @@ async def _load(
     own = time.process_time() - own_before
     # On a machine that others use, too, what was sent may wait: what it costs is counted to its end.
     seen = 0.0
-    while (now := cpu_s(server)) - seen > 0.5 * max(idle, 0.02) + 0.1 * (now - before) / MEASURED_S:
+    while (now := spent(server).all_s) - seen > 0.5 * max(idle, 0.02) + 0.1 * (now - before) / MEASURED_S:
         seen = now
         await asyncio.sleep(0.5)
     passed_s = time.monotonic() - began
@@ -203,18 +202,18 @@ class Measured(NamedTuple):
     stages_s: dict[str, float]
 
 
-def measure(contender: str, channels: int, coding: Coding = "opus") -> Measured:
-    command = [sys.executable, "-c", f"from vocal.benchmarks.webrtc import serve; serve({contender!r})"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+def measure(contender: str, channels: int, core: int, coding: Coding = "opus") -> Measured:
+    command = [sys.executable, "-c", f"from vocal.benchmarks.webrtc import serve; serve({contender!r}, {core})"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
             port = int(server.stdout.readline())
             url = f"http://127.0.0.1:{port}/v1/whip"
             _wait_for(port)
             time.sleep(3.0)
-            before, at_s = cpu_s(server.pid), time.monotonic()
+            before, at_s = spent(server.pid).all_s, time.monotonic()
             time.sleep(2.0)
-            idle = (cpu_s(server.pid) - before) / (time.monotonic() - at_s)
+            idle = (spent(server.pid).all_s - before) / (time.monotonic() - at_s)
             used, sender = asyncio.run(_load(url, server.pid, idle, channels, coding, payloads(coding)))
             stages_s = {}
             if contender == STAGED:
@@ -225,24 +224,25 @@ def measure(contender: str, channels: int, coding: Coding = "opus") -> Measured:
     return Measured(used, idle, sender, stages_s)
 
 
-def main(counts: Sequence[int]) -> None:
-    os.sched_setaffinity(0, {SENDER_CORE})
-    for contender in (*CONTENDERS, STAGED):
-        for channels in counts if contender != STAGED else counts[-1:]:
-            found = measure(contender, channels)
-            each = 100.0 * found.used / channels
-            print(
-                f"{contender:20} {channels:4} channels: {100 * found.used:5.1f} % of a core "
-                f"(and {100 * found.idle:.1f} idle), {each:.2f} % each, so {100 / each:.0f} a core; "
-                f"sender {100 * found.sender:.0f} %",
-                flush=True,
-            )
+def rows(channels: int = CHANNELS) -> Iterator[Row | Skipped]:
+    """Each contender in a process of its own, on one core; the sender on another, where there is one."""
+    if len(os.sched_getaffinity(0)) < 2:
+        yield Skipped("capacity: CPU of a WebRTC channel", "wanted two cores, one for the sender")
+        return
+    condition = f"{channels} WebRTC channels in Opus, on one core"
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        for contender in CONTENDERS:
+            found = measure(contender, channels, max(before))
+            us_s = 1e6 * found.used / channels
+            yield Row("capacity", "CPU of a channel", condition, contender, us_s, "µs/s", None, "lower", (us_s,))
+        found = measure(STAGED, channels, max(before))
+    finally:
+        os.sched_setaffinity(0, before)
+    yield Row("capacity", "CPU", condition, "sender", found.sender, "cores", None, "lower", (found.sender,))
     whole_s = found.used * MEASURED_S
     stages_s = {**found.stages_s, "socket, ICE, event loop, and these clocks": whole_s - sum(found.stages_s.values())}
     for stage, spent_s in sorted(stages_s.items(), key=lambda one: -one[1]):
         packet_us = 1e6 * spent_s / (channels * MEASURED_S * 50.0)
-        print(f"    {stage:48} {100 * spent_s / whole_s:5.1f} %  {packet_us:6.1f} us a packet")
-
-
-if __name__ == "__main__":
-    main([int(one) for one in sys.argv[1:]] or [1, 20, 50, 100])
+        yield Row("capacity", f"packet: {stage}", condition, "vocal", packet_us, "µs", None, "lower", (packet_us,))

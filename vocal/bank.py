@@ -125,7 +125,9 @@ class Bank:
     def __init__(self, config: BoundaryConfig = BoundaryConfig(), threads: int = 1) -> None:
         self._config = config
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads - 1, "vocal-bank") if threads > 1 else None
+        self._pool = (
+            ThreadPoolExecutor(threads - 1, "vocal-bank", _native.name_thread, ("vocal-bank",)) if threads > 1 else None
+        )
         self._table = vk.Table()
         self._playouts: list[_native.Lanes] = []
         self._boundary = _boundary(config)

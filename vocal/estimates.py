@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
+from vocal_kernels import _native
+
 from vocal.emotion import EmotionModel
 from vocal.types import Emotion, NoEstimate, Relative
 from vocal.utterance import EmotionInput
@@ -101,6 +103,7 @@ class Estimates:
             return min(1.0, sum(cost_s for _, cost_s in self._costs) / BUSY_OVER_S)
 
     def _run(self) -> None:
+        _native.name_thread("vocal-emotion")
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._is_stopping)

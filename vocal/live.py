@@ -280,6 +280,7 @@ class Live:
         self._engine.stop()
 
     def _run(self) -> None:
+        _native.name_thread("vocal-clock")
         while not self._is_stopping:
             due_s = self._start_s + self._ticks * vk.TICK_S
             wait_s = due_s - self._clock()

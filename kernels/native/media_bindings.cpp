@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "faces.hpp"
+#include "frame_sender.hpp"
 #include "media.hpp"
 #include "sender.hpp"
 
@@ -118,6 +119,11 @@ struct PlaneFace {
 }  // namespace
 
 void bind_media(nb::module_& module) {
+    module.def(
+        "name_thread",
+        [](const std::string& name) { pthread_setname_np(pthread_self(), name.substr(0, 15).c_str()); }, nb::arg("name"),
+        "What the system calls this thread, as top -H shows it: at most 15 letters.");
+
     nb::class_<ClockFace>(module, "Clock", "The live engine's clock for receiving threads: speed * monotonic - start.")
         .def("__init__", [](ClockFace* self, double speed) { new (self) ClockFace{std::make_shared<vocal::Clock>(speed)}; },
              nb::arg("speed"))
@@ -266,10 +272,10 @@ void bind_media(nb::module_& module) {
 
     nb::class_<vocal::Sender>(module, "Sender", "Sends many flows at their times; see sender.hpp.")
         .def("__init__",
-             [](vocal::Sender* self, const std::string& host, bool own_ports, double report_ms) {
-                 new (self) vocal::Sender(host, own_ports, report_ms);
+             [](vocal::Sender* self, const std::string& host, bool own_ports, double report_ms, bool stays) {
+                 new (self) vocal::Sender(host, own_ports, report_ms, stays);
              },
-             nb::arg("host"), nb::arg("own_ports"), nb::arg("report_ms"))
+             nb::arg("host"), nb::arg("own_ports"), nb::arg("report_ms"), nb::arg("stays"))
         .def("add",
              [](vocal::Sender& self, RecordingFace& recording, const GivenAddress& to, std::uintptr_t keys,
                 const vocal::FlowSettings& settings) {
@@ -278,6 +284,8 @@ void bind_media(nb::module_& module) {
              },
              nb::arg("recording"), nb::arg("to"), nb::arg("srtp"), nb::arg("settings"))
         .def("port", &vocal::Sender::port, nb::arg("flow"))
+        .def_prop_ro("start_s", &vocal::Sender::start_s)
+        .def("now_ms", &vocal::Sender::now_ms)
         .def("start", &vocal::Sender::start)
         .def("stop", &vocal::Sender::stop, nb::call_guard<nb::gil_scoped_release>())
         .def_prop_ro("is_done", &vocal::Sender::is_done)
@@ -290,7 +298,38 @@ void bind_media(nb::module_& module) {
             found["lost"] = counts.lost;
             found["refused"] = counts.refused;
             found["late"] = counts.late;
+            found["most_late_ms"] = counts.most_late_ms;
             found["reports"] = counts.reports;
+            found["cpu_s"] = counts.cpu_s;
+            return found;
+        });
+
+    nb::class_<vocal::FrameSender>(module, "FrameSender", "Writes frames to many sockets at their times; see frame_sender.hpp.")
+        .def("__init__",
+             [](vocal::FrameSender* self, double every_ms) {
+                 if (!(every_ms > 0.0)) throw nb::value_error("every_ms: wanted more than 0");
+                 new (self) vocal::FrameSender(every_ms);
+             },
+             nb::arg("every_ms"))
+        .def("add",
+             [](vocal::FrameSender& self, RecordingFace& frames, int fd, std::size_t first, std::size_t count, double start_ms) {
+                 return self.add(frames.shared, fd, first, count, start_ms);
+             },
+             nb::arg("frames"), nb::arg("fd"), nb::arg("first"), nb::arg("count"), nb::arg("start_ms"))
+        .def_prop_ro("start_s", &vocal::FrameSender::start_s)
+        .def("now_ms", &vocal::FrameSender::now_ms)
+        .def("start", &vocal::FrameSender::start)
+        .def("stop", &vocal::FrameSender::stop, nb::call_guard<nb::gil_scoped_release>())
+        .def("counts", [](vocal::FrameSender& self) {
+            const auto counts = self.counts();
+            nb::dict found;
+            found["frames"] = counts.frames;
+            found["octets"] = counts.octets;
+            found["blocked"] = counts.blocked;
+            found["late"] = counts.late;
+            found["closed"] = counts.closed;
+            found["pongs"] = counts.pongs;
+            found["most_late_ms"] = counts.most_late_ms;
             found["cpu_s"] = counts.cpu_s;
             return found;
         });

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <mutex>
 #include <queue>
 #include <thread>
@@ -15,35 +16,47 @@ class Sender {
   public:
     struct Counts {
         std::int64_t packets = 0, octets = 0, lost = 0, reports = 0, refused = 0, late = 0;
-        double cpu_s = 0.0;
+        double most_late_ms = 0.0, cpu_s = 0.0;
     };
 
-    // own_ports: each flow has a socket of its own, as telephones do.
-    Sender(const std::string& host, bool own_ports, double report_ms)
-        : host_(host), own_ports_(own_ports), report_ms_(report_ms) {}
+    // own_ports: each flow has a socket of its own, as telephones do. stays: flows may still be added once it runs, and it
+    // ends when it is stopped, not with its last packet.
+    Sender(const std::string& host, bool own_ports, double report_ms, bool stays)
+        : host_(host), own_ports_(own_ports), stays_(stays), report_ms_(report_ms) {}
     ~Sender() {
         stop();
         for (const int fd : sockets_) ::close(fd);
     }
     Sender(const Sender&) = delete;
 
-    // Before it starts. Returns the flow's number.
+    // Its times are of the sender's clock, `now_ms`. Returns the flow's number.
     std::size_t add(Flow flow, const Address& to, std::shared_ptr<SrtpSession> keys) {
-        if (thread_.joinable()) throw std::invalid_argument("wanted all flows before the start");
+        if (thread_.joinable() && !stays_) throw std::invalid_argument("wanted all flows before the start");
+        std::scoped_lock held(lock_);
         if (sockets_.empty() || own_ports_) {
             const int fd = bound_socket(address_of(host_, 0), 65'536);
             if (fd < 0) throw std::system_error(EADDRINUSE, std::generic_category(), "bind");
             sockets_.push_back(fd);
         }
         flows_.push_back({std::move(flow), to, std::move(keys), sockets_.back()});
+        flows_.back().report_ms = flows_.back().flow.next_ms() + 0.2 * report_ms_;
+        events_.push({flows_.back().flow.next_ms(), static_cast<std::uint32_t>(flows_.size() - 1), false, {}});
         return flows_.size() - 1;
     }
 
-    std::uint16_t port(std::size_t flow) const { return port_of(flows_.at(flow).fd); }
+    std::uint16_t port(std::size_t flow) {
+        std::scoped_lock held(lock_);
+        return port_of(flows_.at(flow).fd);
+    }
 
     void start() {
-        if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+        if (thread_.joinable()) return;
+        start_s_ = seconds_of(CLOCK_MONOTONIC);
+        thread_ = std::thread([this] { run(); });
     }
+    // Of CLOCK_MONOTONIC, when its clock began.
+    double start_s() const { return start_s_; }
+    double now_ms() const { return 1000.0 * (seconds_of(CLOCK_MONOTONIC) - start_s_); }
     void stop() {
         stops_ = true;
         if (thread_.joinable()) thread_.join();
@@ -80,22 +93,18 @@ class Sender {
 
     void run() {
         pthread_setname_np(pthread_self(), "vocal-sender");
-        std::priority_queue<Event> events;
         std::vector<Due> due;
-        for (std::size_t i = 0; i < flows_.size(); ++i) {
-            events.push({flows_[i].flow.next_ms(), static_cast<std::uint32_t>(i), false, {}});
-            flows_[i].report_ms = flows_[i].flow.next_ms() + 0.2 * report_ms_;
-        }
-        const double start_s = seconds_of(CLOCK_MONOTONIC);
-        while (!stops_ && !events.empty()) {
-            const double now_ms = 1000.0 * (seconds_of(CLOCK_MONOTONIC) - start_s);
+        for (bool is_over = false; !stops_ && !is_over;) {
             {
                 std::scoped_lock held(lock_);
-                while (!events.empty() && events.top().at_ms <= now_ms) {
-                    const auto event = events.top();
-                    events.pop();
+                const double now_ms = this->now_ms();
+                while (!events_.empty() && events_.top().at_ms <= now_ms) {
+                    const auto event = events_.top();
+                    events_.pop();
                     auto& one = flows_[event.flow];
-                    if (now_ms - event.at_ms > 20.0) ++counts_.late;
+                    const double late_ms = now_ms - event.at_ms;
+                    if (late_ms > 20.0) ++counts_.late;
+                    counts_.most_late_ms = std::max(counts_.most_late_ms, late_ms);
                     if (event.is_send) {
                         put(one, event.due);
                         continue;
@@ -106,9 +115,9 @@ class Sender {
                     counts_.lost += static_cast<std::int64_t>(one.flow.lost().size() - lost);
                     for (const auto& each : due) {
                         if (each.at_ms <= now_ms) put(one, each);
-                        else events.push({each.at_ms, event.flow, true, each});
+                        else events_.push({each.at_ms, event.flow, true, each});
                     }
-                    if (!one.flow.is_done()) events.push({one.flow.next_ms(), event.flow, false, {}});
+                    if (!one.flow.is_done()) events_.push({one.flow.next_ms(), event.flow, false, {}});
                     if (report_ms_ > 0.0 && now_ms >= one.report_ms) {
                         one.report_ms = now_ms + report_ms_;
                         report(one, now_ms);
@@ -117,6 +126,7 @@ class Sender {
                 flush();
                 counts_.cpu_s = seconds_of(CLOCK_THREAD_CPUTIME_ID);
                 listen();
+                is_over = events_.empty() && !stays_;
             }
             const timespec nap{0, 1'000'000};
             nanosleep(&nap, nullptr);
@@ -196,10 +206,11 @@ class Sender {
     };
 
     std::string host_;
-    bool own_ports_;
-    double report_ms_;
+    bool own_ports_, stays_;
+    double report_ms_, start_s_ = 0.0;
     std::vector<int> sockets_;
-    std::vector<One> flows_;
+    std::deque<One> flows_;
+    std::priority_queue<Event> events_;
     std::size_t filled_ = 0, listened_ = 0;
     std::array<Slot, MOST_BATCH> slots_;
     std::array<mmsghdr, MOST_BATCH> messages_{};

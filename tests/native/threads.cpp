@@ -8,8 +8,41 @@
 #include <thread>
 #include <vector>
 
+#include "frame_sender.hpp"
 #include "media.hpp"
 #include "sender.hpp"
+
+// Frames to connections that are added, read slowly, and closed by their peers while others are written to.
+static bool frames_go_on(const std::shared_ptr<vocal::Recording>& recording) {
+    std::array<std::uint8_t, 2000> bytes;
+    const std::array<std::uint8_t, 5> ping{0x89, 3, 'a', 'b', 'c'};
+    std::vector<int> peers;
+    vocal::FrameSender sender(2.0);
+    sender.start();
+    for (int n = 0; n < 40; ++n) {
+        int ends[2];
+        if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return false;
+        sender.add(recording, ends[1], 0, 100'000, sender.now_ms());
+        peers.push_back(ends[0]);
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        for (const int peer : peers) {
+            if (recv(peer, bytes.data(), bytes.size(), MSG_DONTWAIT) < 0) continue;
+            if (send(peer, ping.data(), ping.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return false;
+        }
+        if (n % 4 == 3) {
+            close(peers.front());
+            peers.erase(peers.begin());
+        }
+        sender.counts();
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1200));
+    sender.stop();
+    for (const int peer : peers) close(peer);
+    const auto counts = sender.counts();
+    std::printf("%ld frames, %ld closed, %ld pongs\n", static_cast<long>(counts.frames), static_cast<long>(counts.closed),
+                static_cast<long>(counts.pongs));
+    return counts.frames > 1000 && counts.closed == 10 && counts.pongs > 10;
+}
 
 static int descriptors() {
     int count = 0;
@@ -38,7 +71,9 @@ int main() {
         for (int round = 0; round < 3; ++round) {
             std::vector<std::shared_ptr<vocal::SharedPlayout>> playouts;
             std::vector<std::shared_ptr<vocal::Stream>> streams;
-            vocal::Sender sender("127.0.0.1", round % 2 == 0, 50.0);
+            const bool stays = round == 2;
+            vocal::Sender sender("127.0.0.1", round % 2 == 0, 50.0, stays);
+            if (stays) sender.start();
             for (int n = 0; n < 40; ++n) {
                 playouts.push_back(std::make_shared<vocal::SharedPlayout>(vocal::PlayoutSettings{}));
                 vocal::StreamSettings settings;
@@ -84,6 +119,7 @@ int main() {
             ticks.join();
         }
     }
+    if (!frames_go_on(recording)) return 5;
     std::printf("%ld packets, %ld events\n", static_cast<long>(packets), static_cast<long>(events));
     if (descriptors() != before) {
         std::fprintf(stderr, "descriptors leaked: %d before, %d after\n", before, descriptors());

@@ -11,22 +11,25 @@ from vocal.errors import UsageError
 def add(commands: Commands) -> None:
     bench = commands.add_parser(
         "bench",
-        help="measure speed, latency and accuracy on this machine, beside the known peers",
-        description="Measures on one core, live calls and latency on all; peers too, where installed: "
+        help="measure speed, capacity, latency and accuracy on this machine, beside the known peers",
+        description="Measures on one core, capacity and latency on all; peers too, where installed: "
         "pip install 'vocal[peers]'.",
     )
-    bench.add_argument("part", choices=("speed", "live", "latency", "rtp", "accuracy", "all"))
+    bench.add_argument("part", choices=("speed", "capacity", "latency", "accuracy", "all"))
     bench.add_argument(
         "topics",
         nargs="*",
         metavar="TOPIC",
-        help="of accuracy: pitch, speech, tempo, level, clarity, emotion, calls, loss (default: all)",
+        help="of accuracy: pitch, speech, tempo, level, clarity, emotion, calls, loss; of capacity: tick, packets, "
+        "sip, websocket, webrtc (default: all)",
     )
     bench.add_argument("--data", metavar="DIR", help="corpora with truth; without it, what Vocal makes itself")
     bench.add_argument("--peers", action="store_true", help="measure what peers are installed, too")
     bench.add_argument("--folds", metavar="DIR", help="emotion models by held-out speaker, for emotion and the calls")
     bench.add_argument("--model", metavar="DIR", help="judge an emotion model of your own")
     bench.add_argument("--quick", action="store_true", help="less of everything: about two minutes")
+    bench.add_argument("--calls", type=int, metavar="N", help="capacity: N calls, not as many as are carried")
+    bench.add_argument("--minutes", type=float, default=10.0, metavar="M", help="of --calls (default: %(default)g)")
     bench.add_argument(
         "--budget", type=float, metavar="SECONDS", help="begin nothing after that; what is left is named"
     )
@@ -40,20 +43,35 @@ def add(commands: Commands) -> None:
 def _bench(given: argparse.Namespace) -> int:
     folders = {"data": "a folder of corpora", "folds": "a folder of models", "model": "a model's folder"}
     data, folds, model = (_folder(option, getattr(given, option), wanted) for option, wanted in folders.items())
-    if given.topics and given.part != "accuracy":
-        raise UsageError(f"{given.topics[0]}: topics are of accuracy: vocal bench accuracy {' '.join(given.topics)}")
+    if given.topics and given.part not in ("accuracy", "capacity"):
+        raise UsageError(f"{given.topics[0]}: topics are of accuracy and capacity: vocal bench accuracy TOPIC")
+    if given.calls is not None and (given.part != "capacity" or given.calls < 1):
+        raise UsageError(f"--calls {given.calls}: wanted vocal bench capacity sip --calls N, N at least 1")
+    if not given.minutes > 0.0:
+        raise UsageError(f"--minutes: wanted more than 0, got {given.minutes:g}")
     if given.budget is not None and given.budget <= 0.0:
         raise UsageError(f"--budget: wanted more than 0 s, got {given.budget:g}")
     bench, asking, comparing, results = (
         importlib.import_module(f"vocal.benchmarks.{name}")  # benchmarks/, installed beside the rooms
         for name in ("bench", "asked", "compare", "results")
     )
-    bench.check(given.topics, data)
+    bench.check(given.part, given.topics, data)
     old = results.read(Path(given.compare)) if given.compare else None
     html, save = (_writable(option, getattr(given, option)) for option in ("html", "save"))
     announce_compiling()
     parts = bench.PARTS if given.part == "all" else (given.part,)
-    asked = asking.Asked(parts, given.topics, data, given.peers, folds, model, given.quick, given.budget)
+    asked = asking.Asked(
+        parts,
+        given.topics,
+        data,
+        given.peers,
+        folds,
+        model,
+        given.quick,
+        given.budget,
+        given.calls or 0,
+        given.minutes,
+    )
     run = bench.run(asked, given.json, html, save)
     for what, path in (("page", html), ("run", save)):
         if path is not None:

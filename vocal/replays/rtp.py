@@ -30,13 +30,15 @@ KEY_CODES = "0123456789*#ABCD"
 
 
 class SenderCounts(msgspec.Struct, frozen=True):
-    """lost: left out on purpose. refused: by the system. late: more than 20 ms after their time. reports: that came."""
+    """lost: left out on purpose. refused: by the system. late: more than 20 ms after their time; most_late_ms:
+    the worst of them. reports: that came."""
 
     packets: int = 0
     octets: int = 0
     lost: int = 0
     refused: int = 0
     late: int = 0
+    most_late_ms: float = 0.0
     reports: int = 0
     cpu_s: float = 0.0
 
@@ -69,10 +71,11 @@ def _g722(pcm: NDArray[np.float32]) -> bytes:
 
 
 class RtpSender:
-    """Streams from `host`. own_ports: each from a port of its own, as telephones have. report_s: 0: no reports."""
+    """Streams from `host`. own_ports: each from a port of its own, as telephones have. report_s: 0: no reports. stays:
+    streams may be added while it sends, and it sends until it is stopped."""
 
-    def __init__(self, host: str, own_ports: bool = True, report_s: float = 5.0) -> None:
-        self._native = _native.Sender(host, own_ports, 1000.0 * report_s)
+    def __init__(self, host: str, own_ports: bool = True, report_s: float = 5.0, stays: bool = False) -> None:
+        self._native = _native.Sender(host, own_ports, 1000.0 * report_s, stays)
         self._recordings: dict[int, tuple[Sequence[bytes], Any]] = {}
 
     def add(
@@ -87,7 +90,8 @@ class RtpSender:
     ) -> int:
         """A stream; returns its number. An empty packet is not sent, and the next begins a talkspurt.
 
-        flow: as of `flow_settings`. srtp: its `ours` is what it is sent under. All are added before `start`.
+        flow: as of `flow_settings`. srtp: its `ours` is what it is sent under. All are added before `start`, unless it
+        stays.
         """
         if id(packets) not in self._recordings:
             self._recordings[id(packets)] = packets, _native.Recording(list(packets))
@@ -104,6 +108,14 @@ class RtpSender:
 
     def start(self) -> None:
         self._native.start()
+
+    @property
+    def start_s(self) -> float:
+        """Of time.monotonic, when its times began."""
+        return float(self._native.start_s)
+
+    def now_ms(self) -> float:
+        return float(self._native.now_ms())
 
     def wait(self, on_progress: Callable[[], None] = lambda: None) -> None:
         """Until all is sent."""

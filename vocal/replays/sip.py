@@ -8,7 +8,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from vocal.errors import InputError, UsageError
@@ -17,14 +17,13 @@ from vocal.replays.rtp import RtpSender, coded_packets, resolved, whole
 from vocal.transports.rtp import STATIC_PAYLOADS
 from vocal.transports.sdp import Media, Origin, offer_media, parse_sdp
 from vocal.transports.sip import Endpoint
-from vocal.transports.sip_dialog import Answered, Asked, Dialog, Ended, Flow
+from vocal.transports.sip_dialog import Answered, Asked, Dialog, Flow
 from vocal.transports.sip_message import Response, Uri, digest_answer, join_host, parse_uri
 from vocal.transports.sip_net import Doors, Network
 from vocal.types import Metadata, Role
 
 ANSWER_S = 40.0
 SIDES: dict[Role, str] = {"agent": "internal", "customer": "external", "unknown": ""}
-T = TypeVar("T", Answered, Ended)
 
 
 class Target(NamedTuple):
@@ -57,14 +56,14 @@ def target_of(given: str) -> Target:
 
 
 class Caller:
-    """A user agent that calls one place."""
+    """A user agent that calls one place, as often as wanted."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self._endpoint = Endpoint(name="Vocal replay")
         self._doors = Doors(Network(("0.0.0.0/0", "::/0")), "", 10, self._take)
         self._flow: Flow | None = None
-        self._told: asyncio.Queue[Answered | Ended] = asyncio.Queue()
+        self._answers: dict[Dialog, asyncio.Future[Response]] = {}
         self._ticking: asyncio.Task[None] | None = None
         self.contact = ""
 
@@ -105,8 +104,7 @@ class Caller:
         for _ in range(2):
             now_s = time.monotonic()
             dialog = self._endpoint.invite(self._flow, self.target.uri, local, now_s, contact, body, kind, more, dialog)
-            self._pump()
-            answer = (await self._wait(Answered, lambda told: told.method == "INVITE")).response
+            answer = await self._answer_to(dialog)
             proof = self._proof(answer)
             if answer.status != 401 or proof is None:
                 break
@@ -122,19 +120,21 @@ class Caller:
         challenges = answer.all("www-authenticate")
         return digest_answer(challenges, self.target.user, self.target.password, "INVITE", self.target.uri)
 
-    async def hang_up(self, dialog: Dialog) -> None:
-        self._endpoint.hang_up(dialog, "played", time.monotonic())
-        self._pump()
+    async def hang_up(self, *dialogs: Dialog) -> None:
+        for dialog in dialogs:
+            self._endpoint.hang_up(dialog, "played", time.monotonic())
+            self._pump()
         await asyncio.sleep(0.2)
 
-    async def _wait(self, kind: type[T], test: Callable[[T], bool]) -> T:
-        while True:
-            try:
-                told = await asyncio.wait_for(self._told.get(), ANSWER_S)
-            except TimeoutError:
-                raise InputError(f"{self.target.uri}: no answer within {ANSWER_S:.0f} s") from None
-            if isinstance(told, kind) and test(told):
-                return told
+    async def _answer_to(self, dialog: Dialog) -> Response:
+        answer = self._answers[dialog] = asyncio.get_running_loop().create_future()
+        self._pump()
+        try:
+            return await asyncio.wait_for(answer, ANSWER_S)
+        except TimeoutError:
+            raise InputError(f"{self.target.uri}: no answer within {ANSWER_S:.0f} s") from None
+        finally:
+            del self._answers[dialog]
 
     @property
     def is_over(self) -> bool:
@@ -150,8 +150,10 @@ class Caller:
         for event in events:
             if isinstance(event, Asked):
                 self._endpoint.respond(event.transaction, 488, time.monotonic())
-            elif isinstance(event, (Answered, Ended)):
-                self._told.put_nowait(event)
+            elif isinstance(event, Answered) and event.method == "INVITE":
+                answer = self._answers.get(event.dialog)
+                if answer is not None and not answer.done():
+                    answer.set_result(event.response)
         for flow, data in [*out, *self._endpoint.take()[0]]:
             self._doors.send(flow, data)
 
@@ -160,6 +162,44 @@ class Caller:
             await asyncio.sleep(0.05)
             self._endpoint.tick(time.monotonic())
             self._pump()
+
+
+class Placed(NamedTuple):
+    """A call that was taken. media: where each channel's stream goes, in order."""
+
+    call: str
+    dialogs: list[Dialog]
+    media: list[Media]
+
+
+async def place(
+    caller: Caller, host: str, roles: Sequence[Role], metadata: Metadata, coding: Literal["pcma", "pcmu", "g722"]
+) -> Placed:
+    """Sets a call up from our address `host`: each channel as a leg, or all in one recording session.
+
+    Raises InputError where it is not taken.
+    """
+    placed = Placed("", [], [])
+    headers = _headers(metadata)
+    try:
+        if caller.target.is_recording:
+            lines = [offer_media(9 + 2 * n, (coding,), "sendonly", str(n + 1)) for n in range(len(roles))]
+            body, kind = _session(Origin(host).sdp("".join(lines)), roles, metadata)
+            dialog, answer = await caller.call(body, kind, [*headers, ("require", "siprec")])
+            return Placed(answer.get("vocal-call"), [dialog], list(parse_sdp(answer.body).media))
+        joined = secrets.token_hex(8)
+        for role in roles:
+            more = [("vocal-side", SIDES[role])] if SIDES[role] else []
+            more += [("vocal-call", joined)] if len(roles) > 1 else []
+            offer = Origin(host).sdp(offer_media(9, (coding,), "sendonly"))
+            dialog, answer = await caller.call(offer, "application/sdp", [*headers, *more])
+            placed.dialogs.append(dialog)
+            placed.media.extend(parse_sdp(answer.body).media[:1])
+            placed = placed._replace(call=answer.get("vocal-call"))
+        return placed
+    except BaseException:
+        await caller.hang_up(*placed.dialogs)
+        raise
 
 
 def replay_sip(
@@ -194,29 +234,11 @@ async def _replay(
     caller = Caller(target)
     host = await caller.open()
     sender = RtpSender("::" if ":" in target.peer[0] else "0.0.0.0")
-    dialogs: list[Dialog] = []
-    call = ""
-    headers = _headers(metadata)
+    placed = Placed("", [], [])
     try:
-        media: list[Media] = []
-        if target.is_recording:
-            lines = [offer_media(9 + 2 * n, (coding,), "sendonly", str(n + 1)) for n in range(len(roles))]
-            body, kind = _session(Origin(host).sdp("".join(lines)), roles, metadata)
-            dialog, answer = await caller.call(body, kind, [*headers, ("require", "siprec")])
-            dialogs.append(dialog)
-            media, call = list(parse_sdp(answer.body).media), answer.get("vocal-call")
-        else:
-            joined = secrets.token_hex(8)
-            for role in roles:
-                more = [("vocal-side", SIDES[role])] if SIDES[role] else []
-                more += [("vocal-call", joined)] if len(roles) > 1 else []
-                offer = Origin(host).sdp(offer_media(9, (coding,), "sendonly"))
-                dialog, answer = await caller.call(offer, "application/sdp", [*headers, *more])
-                dialogs.append(dialog)
-                media += parse_sdp(answer.body).media[:1]
-                call = answer.get("vocal-call")
+        placed = await place(caller, host, roles, metadata, coding)
         payload_type, coded = next((number, one) for number, one in STATIC_PAYLOADS.items() if one.name == coding)
-        for column, line in enumerate(media[: pcm.shape[1]]):
+        for column, line in enumerate(placed.media[: pcm.shape[1]]):
             if line.remote is not None:
                 packets = coded_packets(pcm[:, column], coded)
                 sender.add(packets, line.remote, payload_type, coded, faults=faults, seed=seed + column)
@@ -231,10 +253,9 @@ async def _replay(
         await asyncio.sleep(0.2)
     finally:
         sender.stop()
-        for dialog in dialogs:
-            await caller.hang_up(dialog)
+        await caller.hang_up(*placed.dialogs)
         await caller.close()
-    return call, sender.counts.lost
+    return placed.call, sender.counts.lost
 
 
 def _headers(metadata: Metadata) -> list[tuple[str, str]]:

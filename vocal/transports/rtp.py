@@ -280,6 +280,7 @@ class MediaPlane:
                 self._decoding.start()
 
     def _decode(self) -> None:
+        _native.name_thread("vocal-decode")
         while not self._closed.wait(DECODE_EVERY_S):
             now_ms = self._clock.now_ms()
             for stream in list(self._aside.values()):

@@ -1,4 +1,4 @@
-"""RTP: what receiving a packet costs, beside asyncio and uvloop; and 2,000 streams into the bank with the front end.
+"""What receiving a packet of RTP costs, beside asyncio and uvloop.
 
 Each receiver runs in a process of its own, in turns, and has a socket for each stream; the native sender sends all of
 them the same. asyncio and uvloop parse the header and keep the payload; the media plane's threads also decode and put
@@ -8,28 +8,23 @@ are not counted as received.
 
 import asyncio
 import multiprocessing
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import vocal_kernels as vk
 from vocal_kernels import _native
 
-from vocal.config import Config, LiveConfig, RtpConfig
+from vocal.config import RtpConfig
 from vocal.demo import call_path
-from vocal.live import Live
 from vocal.playout import Playout
 from vocal.replays.rtp import RtpSender, coded_packets
 from vocal.transports.files import open_call
 from vocal.transports.rtp import PCMA, MediaPlane, RtpStream
-from vocal.types import Call, Channel, Metadata
 
-from .live import is_busy
 from .rows import Better, Row
 
 WHO = ("vocal", "uvloop", "asyncio")
@@ -37,9 +32,6 @@ STREAMS = 400
 SECONDS = 4.0
 ROUNDS = 3
 PACKETS_S = 50
-IN_BANK = 2000
-BANK_SECONDS = 12.0
-WARM_S = 5.0
 TARGET_RATIO = 5.0
 
 
@@ -158,7 +150,7 @@ def _measured(
     target: float | None = None,
 ) -> Row:
     """The median of what was measured, each of it kept."""
-    return Row("rtp", name, condition, who, float(np.median(repeats)), unit, target, better, tuple(repeats))
+    return Row("capacity", name, condition, who, float(np.median(repeats)), unit, target, better, tuple(repeats))
 
 
 def receivers(coded: list[bytes], rounds: int) -> Iterator[Row]:
@@ -181,67 +173,5 @@ def receivers(coded: list[bytes], rounds: int) -> Iterator[Row]:
         yield _measured(f"cheaper than {other}", condition, "vocal", ratios, "x", target=target)
 
 
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def into_the_bank(both: list[list[bytes]]) -> Iterator[Row]:
-    """Two streams a call, without emotion, from sockets to the bank, as fast as people speak."""
-    vk.warmup()
-    calls = IN_BANK // 2
-    live = Live(lambda events: None, Config(live=LiveConfig(most_calls=calls, most_busy=100.0)))
-    live.wants_levels = False
-    plane = MediaPlane(RtpConfig(first_port=0), live.media_clock)
-    channels = (Channel(0, "agent"), Channel(1, "customer"))
-    live.start()
-    before_bytes = _resident_bytes()
-    sender = RtpSender("127.0.0.1", own_ports=False)
-    packets = int(PACKETS_S * BANK_SECONDS)
-    for number in range(calls):
-        name = f"call-{number}"
-        live.open(Call(name, "bench", "bench", "2026-01-01T00:00:00+00:00", channels, Metadata()))
-        for side in (0, 1):
-            stream = plane.open(live.attach(name, side), {8: PCMA}, host="127.0.0.1")
-            place, start_ms = 977 * number % len(both[side]), 1000.0 * number / calls
-            to = ("127.0.0.1", stream.port)
-            sender.add(
-                both[side], to, 8, first_packet=place, count=packets, start_ms=start_ms, seed=2 * number + side + 1
-            )
-    busy = is_busy()
-    sender.start()
-    time.sleep(WARM_S)
-    wall_s, cpu_s, plane_s, sender_s = time.monotonic(), time.process_time(), plane.cpu_s, sender.counts.cpu_s
-    packets_before, ticks = sender.counts.packets, live.stats().ticks
-    time.sleep(BANK_SECONDS - WARM_S - 1.0)
-    wall_s, cpu_s = time.monotonic() - wall_s, time.process_time() - cpu_s
-    plane_s, sender_s = plane.cpu_s - plane_s, sender.counts.cpu_s - sender_s
-    sent, ticks = sender.counts.packets - packets_before, live.stats().ticks - ticks
-    stats = live.stats()
-    resident_kb = (_resident_bytes() - before_bytes) / 1024.0 / IN_BANK
-    sender.wait()
-    time.sleep(0.3)
-    taken = sum(one.counts.packets for one in plane.streams)
-    late = sum(one.playout.counts.late for one in plane.streams)
-    all_sent = sender.counts.packets
-    for stream in plane.streams:
-        stream.close()
-    live.stop()
-    plane.close()
-    condition = f"{IN_BANK} streams, {calls} calls" + (", others use the machine" if busy else "")
-    yield _measured("front end included", condition, "vocal", [(cpu_s - sender_s) / wall_s], "cores", "lower")
-    yield _measured("media plane alone", condition, "vocal", [plane_s / wall_s], "cores", "lower")
-    yield _measured("packet, media plane", condition, "vocal", [1e6 * plane_s / max(1, sent)], "µs CPU", "lower")
-    yield _measured("load generator", condition, "vocal", [sender_s / wall_s], "cores", "lower")
-    yield _measured("tick p99", condition, "vocal", [stats.tick_p99_ms], "ms", "lower", 20.0)
-    yield _measured("ticks on time", condition, "vocal", [ticks / (wall_s / vk.TICK_S)], "share", "higher", target=0.99)
-    yield _measured("memory of a stream", condition, "vocal", [resident_kb], "kB", "lower", 300.0)
-    yield _measured("packets taken", condition, "vocal", [taken / all_sent], "share", "higher", target=1.0)
-    yield _measured("packets late", condition, "vocal", [late / all_sent], "share", "lower")
-
-
 def rows(quick: bool = False) -> Iterator[Row]:
-    """quick: the receivers alone, once."""
-    both = sides()
-    yield from receivers(both[0], 1 if quick else ROUNDS)
-    if not quick:
-        yield from into_the_bank(both)
+    yield from receivers(sides()[0], 1 if quick else ROUNDS)

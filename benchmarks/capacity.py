@@ -1,0 +1,313 @@
+"""How many calls this machine carries, by each door, and what they cost: real calls over loopback, doubled until one of
+the limits is passed, then halved in between. The load generator runs on the same cores.
+
+The limits: a tick's p99 under 20 ms; no packet lost by us, of those sent; utterances told within 600 ms of their last
+packet (p95), 440 of which are by design; no call refused. The engine's own ticks and packets are measured apart.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from vocal.errors import InputError, UsageError, unknown
+
+from .asked import Asked
+from .latency import Listener, late
+from .load import CHANNELS, DOORS, Door, Opened, Settings
+from .results import Skipped
+from .rows import Better, Row
+from .running import Ended, Running, Window, ceiling, running
+from .search import Search
+
+TOPICS = ("tick", "packets", "sip", "websocket", "webrtc")
+QUICK_TOPICS = ("tick", "sip", "websocket")
+TARGET_CALLS = 1000.0
+TICK_P99_MS, UTTERANCE_P95_MS = 20.0, 600.0
+LATE_SHARE = 0.001
+"""Of packets that came: those too late to be played."""
+
+SENT_LATE_SHARE = 0.01
+"""From which on it is the load generator that can do no more."""
+
+SURELY_HEARD_S = 100.0
+"""Of all channels together, within which an utterance must have been told."""
+
+FEW_CALLS = 100
+FIXED_DOORS: tuple[Door, ...] = ("sip", "websocket")
+
+
+class Effort(NamedTuple):
+    """first, most: calls tried first, and at most. tries: of a count that fails."""
+
+    first: int
+    most: int
+    step: float
+    grain: int
+    tries: int
+    seconds: float
+
+
+EFFORTS: dict[Door, Effort] = {
+    "sip": Effort(FEW_CALLS, 3200, 0.05, 25, 2, 12.0),
+    "websocket": Effort(FEW_CALLS, 3200, 0.05, 25, 2, 12.0),
+    "webrtc": Effort(20, 640, 0.1, 10, 2, 12.0),
+}
+QUICK_EFFORTS: dict[Door, Effort] = {
+    "sip": Effort(FEW_CALLS, 400, 1.0, 25, 1, 4.0),
+    "websocket": Effort(FEW_CALLS, 200, 1.0, 25, 1, 4.0),
+    "webrtc": Effort(20, 40, 1.0, 10, 1, 4.0),
+}
+
+
+def check(topics: Sequence[str]) -> None:
+    for topic in topics:
+        if topic not in TOPICS:
+            raise UsageError(unknown("topic", topic, TOPICS))
+
+
+class Limit(NamedTuple):
+    name: str
+    value: float
+    unit: str
+    most: float
+
+    @property
+    def is_kept(self) -> bool:
+        return self.value <= self.most
+
+
+class Trial(NamedTuple):
+    """So many calls for a while. opened: what of those that were asked for was not taken; window: None where calls were
+    refused. late_ms: of utterances."""
+
+    wanted: int
+    opened: Opened
+    window: Window | None
+    late_ms: list[float]
+
+    @property
+    def limits(self) -> list[Limit]:
+        found = [Limit("calls refused", self.opened.refused, "calls", 0.0)]
+        if (window := self.window) is not None:
+            late_share, sent_late = window.late / max(1, window.sent), window.sent_late / max(1, window.sent)
+            found += [
+                Limit("tick p99", window.tick_p99_ms, "ms", TICK_P99_MS),
+                Limit("packets lost by us", window.lost, "packets", 0.0),
+                Limit("packets too late", 100.0 * late_share, "%", 100.0 * LATE_SHARE),
+                Limit("packets sent late", 100.0 * sent_late, "%", 100.0 * SENT_LATE_SHARE),
+            ]
+            if self.late_ms or window.channels * (window.ended_s - window.begun_s) > SURELY_HEARD_S:
+                worst = float(np.quantile(self.late_ms, 0.95)) if self.late_ms else float("inf")
+                found.append(Limit("last packet to utterance, p95", worst, "ms", UTTERANCE_P95_MS))
+        return found
+
+    @property
+    def why_not(self) -> str:
+        """Empty where all limits are kept."""
+        broken = [f"{one.name} {one.value:.4g} {one.unit}" for one in self.limits if not one.is_kept]
+        return ", ".join(broken) + (f" ({self.opened.why})" if self.opened.why and broken else "")
+
+
+def attempt(found: Running, listener: Listener, calls: int, seconds: float) -> Trial:
+    opened = found.open(calls)
+    if opened.refused:
+        return Trial(calls, opened, None, [])
+    window = found.measure(seconds)
+    begun = found.load.begun()
+    heard = list(listener.heard)
+    return Trial(calls, opened, window, late(heard, (), begun, window.begun_s, window.ended_s).event)
+
+
+def _row(
+    name: str,
+    condition: str,
+    value: float,
+    unit: str,
+    target: float | None = None,
+    better: Better = "lower",
+    who: str = "vocal",
+) -> Row:
+    return Row("capacity", name, condition, who, value, unit, target, better, (value,))
+
+
+def trial_rows(trial: Trial, door: Door) -> Iterator[Row]:
+    """What was tried, limit by limit, and what it cost."""
+    condition = f"{trial.wanted} calls by {DOORS[door]}"
+    for one in trial.limits:
+        who = "load generator" if one.name == "packets sent late" else "vocal"
+        if np.isfinite(one.value):
+            yield _row(one.name, condition, one.value, one.unit, one.most, who=who)
+    if (window := trial.window) is not None:
+        yield _row("CPU", condition, window.cores, "cores")
+        yield _row("CPU", condition, window.sender_cores, "cores", who="load generator")
+        yield _row("CPU of a channel", condition, window.channel_us_s, "µs/s")
+
+
+def detail_rows(trial: Trial, door: Door) -> Iterator[Row]:
+    """Where the time goes, and what is held."""
+    window = trial.window
+    if window is None:
+        return
+    condition = f"{trial.wanted} calls by {DOORS[door]}"
+    for name, cores in sorted(window.threads.items(), key=lambda one: -one[1]):
+        yield _row(f"CPU, of it {name}", condition, 100.0 * cores / max(1e-9, window.cores), "%", better="neither")
+    yield _row("CPU without calls", condition, window.idle_cores, "cores")
+    yield _row("CPU of a call", condition, CHANNELS[door] * window.channel_us_s, "µs/s")
+    yield _row("context switches", condition, window.switches_s, "1/s")
+    memory_kb = 1024.0 * (window.rss_mb - window.idle_mb) / window.channels
+    yield _row("memory of a channel", condition, memory_kb, "kB", 300.0)
+    yield _row("late ticks", condition, 100.0 * window.late_ticks, "%")
+    yield _row("emotion model at work", condition, 100.0 * window.emotion_busy, "%")
+    for name, quantile in (("p50", 0.5), ("worst", 1.0)) if trial.late_ms else ():
+        yield _row(f"last packet to utterance, {name}", condition, float(np.quantile(trial.late_ms, quantile)), "ms")
+
+
+def end_rows(ended: Ended, condition: str) -> Iterator[Row]:
+    yield _row("packets sent that never came", condition, ended.missing, "packets", 0.0)
+    yield _row("packets that came too late", condition, ended.late, "packets")
+
+
+@contextlib.contextmanager
+def _carrying(settings: Settings) -> Iterator[tuple[Running, Listener]]:
+    with running(settings) as found:
+        listener = Listener(found.server.url, ("utterance",))
+        try:
+            yield found, listener
+        finally:
+            listener.close()
+
+
+def by_door(door: Door, asked: Asked, effort: Effort, say: Callable[[str], None]) -> Iterator[Row | Skipped]:
+    """Calls are added to the same server for as long as it carries them; after that each count has a server anew."""
+    most = ceiling(door, effort.most)
+    search = Search(effort.first, most, effort.step, effort.grain, effort.tries)
+    settings = Settings(door, calls=staged(asked.data))
+    trials: dict[int, Trial] = {}
+    failed: Trial | None = None
+    ended: Ended | None = None
+    why = ""
+    while search.next is not None:
+        with _carrying(settings) as (found, listener):
+            before = search.next
+            while search.next is not None and search.next >= max(before, found.calls):
+                wanted = before = search.next
+                say(f"{wanted} calls by {DOORS[door]}")
+                trial = attempt(found, listener, wanted, effort.seconds)
+                is_carried = not trial.why_not
+                search.tell(is_carried)
+                yield from trial_rows(trial, door)
+                if not is_carried:
+                    failed, why = trial, f"{wanted} calls: {trial.why_not}"
+                    break
+                trials[wanted] = trial
+            if found.calls:
+                ended = found.end()
+    if failed is None:
+        files = "" if most == effort.most else ", for which the system gives open files"
+        why = f"no more than {most} were tried{files}"
+    yield Skipped(f"capacity: more than {search.carried} calls by {DOORS[door]}", why)
+    target = TARGET_CALLS if door == "sip" and effort.most >= TARGET_CALLS else None
+    yield _row("calls carried", f"by {DOORS[door]}", search.carried, "calls", target, "higher")
+    if search.carried:
+        yield from detail_rows(trials[search.carried], door)
+        yield from _against_few(trials, door)
+    elif failed is not None:
+        yield from detail_rows(failed, door)
+    if ended is not None:
+        yield from end_rows(ended, f"by {DOORS[door]}, after the last of them")
+
+
+def _against_few(trials: dict[int, Trial], door: Door) -> Iterator[Row]:
+    """What a channel costs among many, to what it costs among few."""
+    few, many = min(trials), max(trials)
+    some = [trials[count].window for count in (few, many)]
+    if few < many and some[0] is not None and some[1] is not None and some[0].channel_us_s:
+        condition = f"{some[1].channels} channels against {some[0].channels}, by {DOORS[door]}"
+        yield _row("cost of a channel", condition, some[1].channel_us_s / some[0].channel_us_s, "ratio", 1.1)
+
+
+def fixed(door: Door, calls: int, minutes: float, asked: Asked, say: Callable[[str], None]) -> Iterator[Row | Skipped]:
+    """So many calls for so long: does all stay as it was? A window a minute."""
+    condition = f"{calls} calls for {minutes:g} min by {DOORS[door]}"
+    if ceiling(door, calls) < calls:
+        raise InputError(f"{calls} calls want more open files than this system gives (ulimit -Hn)")
+    windows: list[Window] = []
+    trials: dict[int, Trial] = {}
+    with _carrying(Settings(door, calls=staged(asked.data))) as (found, listener):
+        for count in sorted({min(FEW_CALLS, calls), calls}):
+            say(f"{count} calls by {DOORS[door]}")
+            trials[count] = trial = attempt(found, listener, count, 20.0 if count < calls else 10.0)
+            yield from trial_rows(trial, door)
+            if trial.window is None:
+                yield Skipped(f"capacity: {condition}", trial.why_not)
+                return
+        late_ms: list[float] = []
+        for minute in range(max(1, round(minutes))):
+            say(f"{condition}, minute {minute + 1}")
+            listener.heard.clear()
+            window = found.measure(min(60.0, 60.0 * minutes) - 1.0)
+            windows.append(window)
+            some = late(list(listener.heard), (), found.load.begun(), window.begun_s, window.ended_s).event
+            late_ms += some
+            its = f"{condition}, minute {minute + 1}"
+            yield _row("tick p99", its, window.tick_p99_ms, "ms", TICK_P99_MS)
+            yield _row("packets lost by us", its, window.lost, "packets", 0.0)
+            yield _row("memory", its, window.rss_mb, "MB")
+            yield _row("CPU", its, window.cores, "cores")
+        ended = found.end()
+    yield _row("tick p99, worst minute", condition, max(one.tick_p99_ms for one in windows), "ms", TICK_P99_MS)
+    yield _row("late ticks", condition, 100.0 * float(np.mean([one.late_ticks for one in windows])), "%")
+    yield _row("skipped ticks", condition, sum(one.skipped_ticks for one in windows), "ticks", 0.0)
+    yield from end_rows(ended, condition)
+    yield _row("packets sent late", condition, sum(one.sent_late for one in windows), "packets", who="load generator")
+    if len(windows) > 1:
+        settled = windows[len(windows) // 2 :]
+        growth_mb = (settled[-1].rss_mb - settled[0].rss_mb) / max(1, len(settled) - 1)
+        yield _row("memory, growth in the second half", condition, growth_mb, "MB/min")
+    last = trials[calls]._replace(window=windows[-1], late_ms=late_ms)
+    if late_ms:
+        p95 = float(np.quantile(late_ms, 0.95))
+        yield _row("last packet to utterance, p95", condition, p95, "ms", UTTERANCE_P95_MS)
+    yield from detail_rows(last, door)
+    yield _row("CPU", f"{condition}, last minute", windows[-1].sender_cores, "cores", who="load generator")
+    yield from _against_few({**trials, calls: last}, door)
+
+
+def staged(data: Path | None) -> tuple[str, ...]:
+    """Recordings of two-party calls in a folder of corpora; none: the demo call serves."""
+    return () if data is None else tuple(str(one) for one in sorted((data / "calls" / "staged").glob("*.flac"))[:8])
+
+
+def rows(asked: Asked, topics: Sequence[str], say: Callable[[str], None]) -> Iterator[Row | Skipped]:
+    efforts = QUICK_EFFORTS if asked.quick else EFFORTS
+    wanted = tuple(topics) or (QUICK_TOPICS if asked.quick else TOPICS)
+    if asked.calls:
+        wanted = tuple(topics) or ("sip",)
+    elif not topics and asked.quick:
+        for topic in TOPICS:
+            if topic not in QUICK_TOPICS:
+                yield Skipped(f"capacity {topic}", "not with --quick; ask for it by name")
+    for topic in wanted:
+        say(topic)
+        try:
+            if asked.calls and topic in FIXED_DOORS:
+                yield from fixed("sip" if topic == "sip" else "websocket", asked.calls, asked.minutes, asked, say)
+            elif topic == "tick":
+                from . import tick
+
+                yield from tick.rows(asked.quick)
+            elif topic == "packets":
+                from . import packets
+
+                yield from packets.rows(asked.quick)
+            else:
+                yield from by_door(topic, asked, efforts[topic], say)  # type: ignore[arg-type,index]
+                if topic == "webrtc" and not asked.quick:
+                    from . import webrtc
+
+                    yield from webrtc.rows()
+        except (InputError, OSError) as error:
+            yield Skipped(f"capacity {topic}", str(error))

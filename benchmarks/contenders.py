@@ -1,0 +1,110 @@
+"""Contenders on the same audio: each in a process of its own, all on one core, in turns, so that what the machine does
+meanwhile falls on all of them alike."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+import numpy as np
+
+from .clock import Timed, pace
+
+ANSWER_S = 300.0
+
+
+class Contest(NamedTuple):
+    """found: by who. missing: why, by who."""
+
+    found: dict[str, Timed]
+    missing: dict[str, str]
+
+
+def contest(names: Sequence[str], audio: np.ndarray, repeats: int) -> Contest:
+    """names: `vocal`, or peers of F0 and speech; audio: (n,) at 8 kHz. In each round everybody has a turn."""
+    spawn = multiprocessing.get_context("spawn")
+    core = max(os.sched_getaffinity(0))
+    running: dict[str, tuple[multiprocessing.process.BaseProcess, Connection]] = {}
+    missing: dict[str, str] = {}
+    times: dict[str, list[float]] = {}
+    paces: dict[str, list[float]] = {}
+    try:
+        for who in names:
+            ours, theirs = spawn.Pipe()
+            child = spawn.Process(target=_work, args=(who, audio, core, theirs), daemon=True)
+            child.start()
+            theirs.close()
+            running[who] = child, ours
+            if (why := _answer(ours)) != "":
+                missing[who] = str(why)
+        for _ in range(repeats):
+            for who in names:
+                if who in missing:
+                    continue
+                pipe = running[who][1]
+                try:
+                    pipe.send("now")
+                except OSError:
+                    missing[who] = "its process ended"
+                    continue
+                answer = _answer(pipe)
+                if isinstance(answer, str):
+                    missing[who] = answer
+                    continue
+                time_s, its_pace = answer
+                times.setdefault(who, []).append(time_s)
+                paces.setdefault(who, []).append(its_pace)
+    finally:
+        for child, pipe in running.values():
+            pipe.close()
+            child.terminate()
+            child.join()
+    found = {who: Timed(tuple(times[who]), float(np.median(paces[who]))) for who in times if who not in missing}
+    return Contest(found, missing)
+
+
+def _answer(pipe: Connection) -> str | tuple[float, float]:
+    try:
+        if not pipe.poll(ANSWER_S):
+            return f"no answer within {ANSWER_S:.0f} s"
+        answer: str | tuple[float, float] = pipe.recv()
+        return answer
+    except (EOFError, OSError):
+        return "its process ended"
+
+
+def _work(who: str, audio: np.ndarray, core: int, pipe: Connection) -> None:
+    """In the process: says that it is ready, and with each question the CPU time of one turn, and the core's pace."""
+    os.sched_setaffinity(0, {core})
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    import vocal_kernels as vk
+
+    from . import peers
+
+    if who == "vocal":
+
+        def hear(samples: np.ndarray) -> object:
+            return vk.extract([samples] * vk.LANES)
+
+    else:
+        peer = next(one for one in (*peers.F0, *peers.SPEECH) if one.who == who)
+        hear = peer.hear
+        if hear(np.zeros(vk.RATE_HZ, np.float32)) is None:
+            pipe.send(f"not installed: pip install {peer.install}")
+            return
+    hear(audio[: 5 * vk.RATE_HZ])
+    pace()
+    pipe.send("")
+    while True:
+        try:
+            pipe.recv()
+        except EOFError:
+            return
+        before = pace()
+        begun = time.process_time()
+        hear(audio)
+        spent_s = time.process_time() - begun
+        pipe.send((spent_s, (before + pace()) / 2.0))
