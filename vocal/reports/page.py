@@ -373,7 +373,8 @@ PRIVACY_STYLE = """
 .shares{display:block;width:100%;height:1.75rem;border-radius:.35rem}
 .states{display:flex;flex-wrap:wrap;gap:.35rem 1.5rem;margin-top:.75rem;font-size:.92rem}
 .states b,.entries .when{font-variant-numeric:tabular-nums}
-.states .dot{display:inline-block;width:.8rem;height:.8rem;border-radius:.2rem;margin-right:.45rem;vertical-align:-.05rem}
+.states .dot{display:inline-block;width:.8rem;height:.8rem;border-radius:.2rem;margin-right:.45rem;
+vertical-align:-.05rem}
 .shares .consent{fill:var(--blue)}.dot.consent{background:var(--blue)}
 .shares .notice{fill:var(--slate)}.dot.notice{background:var(--slate)}
 .shares .none{fill:var(--soft);opacity:.45}.dot.none{background:var(--soft);opacity:.45}
