@@ -78,12 +78,22 @@ def _report(given: argparse.Namespace) -> int:
 
     reader = StoreReader(folder)
     if given.call:
+        _note(given, config, "report.call", given.call)
         return _put(given, _call(given, reader, config), f"call {given.call}")
     limits = Limits(config.privacy.least_agents, config.privacy.least_calls)
     now = datetime.now(UTC)
     span = asked_for(given.first, given.last, now.date())
+    act = "report.journey" if given.journey else "report.team"
+    _note(given, config, act, given.team or "", first=span.first.isoformat(), last=span.last.isoformat())
     _catch_up(reader, config, now, limits)
     return _put(given, _written(given, reader, span, limits), f"{span.first} to {span.last}")
+
+
+def _note(given: argparse.Namespace, config: Config, act: str, subject: str, **detail: str) -> None:
+    """Who looks is written down before there is anything to see."""
+    _, audit = open_evidence(config, given.store, given.accounts)
+    audit.append(me(), act, subject, format=given.format, **detail)
+    audit.close()
 
 
 def _put(given: argparse.Namespace, written: str, what: str) -> int:
