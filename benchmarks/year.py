@@ -64,6 +64,7 @@ class Dated(NamedTuple):
 
     record: CallRecord
     whole: Sequence[Event]
+    agent: int
 
     def events(self) -> list[Event]:
         started, *rest = self.whole
@@ -120,7 +121,7 @@ class Year:
                 agent=pseudonym(agent, week.year, week.week),
                 language="de",
             )
-            yield Dated(named, events)
+            yield Dated(named, events, agent)
 
 
 def pseudonym(agent: int, year: int, week: int) -> str:

@@ -29,12 +29,14 @@ def test_every_kind_has_a_schema_with_every_field() -> None:
 
 
 def test_what_went_in_comes_out(analysis: Analysis, tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    for event in analysis.events:
-        store(event)
+    with Store(tmp_path) as store:
+        store.take(analysis.events)
     reader = StoreReader(tmp_path)
     assert reader.events(analysis.started.call) == analysis.events
-    assert reader.record(analysis.started.call) == record_of(analysis.events)
+    record = reader.record(analysis.started.call)
+    assert record is not None
+    assert msgspec.structs.replace(record, filed_at=record.ended_at) == record_of(analysis.events)
+    assert not list(tmp_path.rglob("*.arrow"))
     assert {path.parent.name for path in tmp_path.rglob("*.parquet")} == {f"day={analysis.started.started_at[:10]}"}
 
 
@@ -53,26 +55,34 @@ def test_a_record_says_what_the_call_did(analysis: Analysis) -> None:
 
 
 def test_any_reader_finds_the_day(analysis: Analysis, tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    for event in analysis.events:
-        store(event)
+    with Store(tmp_path) as store:
+        store.take(analysis.events)
     table = pyarrow.dataset.dataset(tmp_path / "utterance", partitioning="hive").to_table()
     assert table.num_rows == len(analysis.utterances)
-    assert set(table["day"].to_pylist()) == {analysis.started.started_at[:10]}
+    assert set(map(str, table["day"].to_pylist())) == {analysis.started.started_at[:10]}
 
 
 def test_no_half_file_is_left(analysis: Analysis, tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    for event in analysis.events:
-        store(event)
+    with Store(tmp_path) as store:
+        store.take(analysis.events)
     assert not list(tmp_path.rglob("*.half"))
 
 
-def test_an_unfinished_call_is_not_written(analysis: Analysis, tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    for event in analysis.events[:-1]:
-        store(event)
+def test_an_unfinished_call_is_interrupted(analysis: Analysis, tmp_path: Path) -> None:
+    call = analysis.started.call
+    with Store(tmp_path) as store:
+        store.take(analysis.events[:-1])
+        store.flush()
+        assert store.reader().record(call) is None
+        assert store.reader().events(call) == analysis.events[:-1]
     assert not list(tmp_path.rglob("*.parquet"))
+    before = StoreReader(tmp_path).record(call)
+    assert before is not None
+    assert before.interrupted
+    Store(tmp_path).close()
+    assert not list(tmp_path.rglob("*.arrow"))
+    assert StoreReader(tmp_path).record(call) == before
+    assert StoreReader(tmp_path).events(call) == analysis.events[:-1]
 
 
 def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:

@@ -60,6 +60,10 @@ class Entry(msgspec.Struct, frozen=True):
         return Head(self.seq, self.previous if self.act == ANCHOR else self.hash)
 
 
+class _Act(msgspec.Struct, frozen=True):
+    act: str
+
+
 class Head(msgspec.Struct, frozen=True):
     """An entry by number and hash. Noted on paper, it proves later that the log up to there is still the same."""
 
@@ -71,10 +75,12 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Broken(msgspec.Struct, frozen=True):
-    """The first place where the chain does not hold. line: from 1; seq: as the line says; None where it says none."""
+    """The first place where the chain does not hold. line: from 1; seq: as the line says, None where it says none;
+    kind: a text key; why: in words."""
 
     line: int
     seq: int | None
+    kind: str
     why: str
 
 
@@ -179,6 +185,15 @@ class Audit:
                     if fits(entry):
                         found.append(entry)
         return list(reversed(found))
+
+    def groups(self) -> list[str]:
+        """What acts there are, by the part before the first dot."""
+        with self._opened() as (file, size, _):
+            found = set()
+            for line in _lines(file, size):
+                with contextlib.suppress(msgspec.DecodeError):
+                    found.add(msgspec.json.decode(line, type=_Act).act.partition(".")[0])
+        return sorted(found)
 
     def verify(self, witness: Head | None = None) -> Verdict:
         """Whether every entry stands as it was written. witness: a head noted earlier, which must be among them."""
@@ -319,8 +334,8 @@ class Audit:
         notes: list[str] = []
         before = ""
 
-        def verdict(why: str | None = None, line: int = 0, seq: int | None = None) -> Verdict:
-            broken = None if why is None else Broken(line, seq, why)
+        def verdict(kind: str = "", why: str = "", line: int = 0, seq: int | None = None) -> Verdict:
+            broken = Broken(line, seq, kind, why) if kind else None
             return Verdict(_iso(self._clock()), entries, None if end.seq < 0 else end, broken, tuple(notes))
 
         for number, line in enumerate(_lines(file, size, with_torn=True), 1):
@@ -330,20 +345,22 @@ class Audit:
             try:
                 entry = msgspec.json.decode(line, type=Entry)
             except msgspec.DecodeError:
-                return verdict("the line is no entry", number)
+                return verdict("no_entry", "the line is no entry", number)
             if _line(entry) != line or not self._is_ours(entry):
-                return verdict("the entry was altered, or was not written with this key", number, entry.seq)
+                return verdict("altered", "the entry was altered, or was not written with this key", number, entry.seq)
             if number == 1 and entry.act == ANCHOR:
                 notes.append(f"entries up to {entry.seq} were taken out after their time, on {entry.at[:10]}")
                 end = entry.link
                 if witness is not None and witness.seq < end.seq:
-                    return verdict(f"entry {witness.seq} has been taken out after its time", number, entry.seq)
+                    return verdict(
+                        "taken_out", f"entry {witness.seq} has been taken out after its time", number, entry.seq
+                    )
             elif entry.act == ANCHOR:
-                return verdict("an anchor stands amid the log", number, entry.seq)
+                return verdict("anchor", "an anchor stands amid the log", number, entry.seq)
             elif (entry.seq, entry.previous) != (end.seq + 1, end.hash):
                 missing = entry.seq - end.seq - 1
                 why = f"{missing} entries before it are missing" if missing > 0 else "it does not follow the one before"
-                return verdict(why, number, entry.seq)
+                return verdict("missing" if missing > 0 else "order", why, number, entry.seq)
             else:
                 end = entry.link
                 entries += 1
@@ -351,20 +368,22 @@ class Audit:
                     notes.append(f"entry {entry.seq}: the clock went back from {before} to {entry.at}")
                 before = entry.at
             if witness is not None and end.seq == witness.seq and end.hash != witness.hash:
-                return verdict("it is not the entry that was noted", number, entry.seq)
+                return verdict("noted", "it is not the entry that was noted", number, entry.seq)
         if torn:
             notes.append(
                 f"{torn} bytes of an entry were being written when a process ended; the next entry cuts them off"
             )
         line_after = entries + 1
         if head is None and end.seq > 0:
-            return verdict("the head, which says where the log ends, is gone", line_after)
+            return verdict("head_gone", "the head, which says where the log ends, is gone", line_after)
         if head is not None and head.seq > end.seq:
-            return verdict(f"the log ends at entry {end.seq}, and the head says {head.seq}", line_after)
+            return verdict("cut_off", f"the log ends at entry {end.seq}, and the head says {head.seq}", line_after)
         if head is not None and head.seq == end.seq and head.hash != end.hash:
-            return verdict("the last entry is not the one that the head says", line_after - 1, end.seq)
+            return verdict("last", "the last entry is not the one that the head says", line_after - 1, end.seq)
         if witness is not None and witness.seq > end.seq:
-            return verdict(f"the log ends at entry {end.seq}, before the one that was noted", line_after)
+            return verdict(
+                "before_noted", f"the log ends at entry {end.seq}, before the one that was noted", line_after
+            )
         return verdict()
 
 

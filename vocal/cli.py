@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from vocal import __version__
-from vocal.commands import accounts, audit, bench, doctor, models, privacy, report
+from vocal.commands import accounts, audit, bench, doctor, models, privacy, report, store
 from vocal.commands.screen import ERR, OUT, Bars, announce_compiling, language
 from vocal.config import Config, load_config
 from vocal.errors import InputError, UsageError, VocalError
@@ -25,6 +25,7 @@ from vocal.types import CallEnded, CallStarted, Event, Language, Metadata
 if TYPE_CHECKING:
     from vocal.analysis import Failure, Opener
     from vocal.replays.pace import Faults
+    from vocal.store.store import Store
 
 
 class _Parser(argparse.ArgumentParser):
@@ -77,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument(
         "--report", metavar="OUT", help="write the report: a .html file, or a folder for several calls"
     )
-    analyze.add_argument("--store", metavar="DIR", help="keep the events as Parquet in DIR")
+    analyze.add_argument("--store", metavar="DIR", help="keep the events in DIR, a folder or a URL")
     _add_common(analyze)
     analyze.set_defaults(run=_analyze)
 
@@ -106,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--sip-tls", metavar="HOST:PORT", help="the same over TLS; wants --tls-cert, or [sip] certificate"
     )
-    serve.add_argument("--store", metavar="DIR", help="keep the events as Parquet in DIR")
+    serve.add_argument("--store", metavar="DIR", help="keep the events in DIR, a folder or a URL")
     serve.add_argument("--config", metavar="FILE", help="settings, TOML (or VOCAL_CONFIG)")
     serve.add_argument("--audiosocket", metavar="HOST:PORT", help="listen for AudioSocket of Asterisk there")
     serve.add_argument("--speed", type=float, default=1.0, help=argparse.SUPPRESS)
@@ -178,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--lang", choices=("de", "en"), default=language(), help="language (default here: %(default)s)")
     watch.set_defaults(run=_watch)
 
-    for command in (doctor, bench, models, report):
+    for command in (doctor, bench, models, report, store):
         command.add(commands)
     return parser
 
@@ -263,7 +264,7 @@ def _demo_live(given: argparse.Namespace) -> int:
         threading.Thread(target=_play_again_and_again, args=(f"http://127.0.0.1:{port}",), daemon=True).start()
 
     with tempfile.TemporaryDirectory(prefix="vocal-demo-") as folder:
-        service = Service(config, access, lambda sink: Live(sink, config, emotion), _store(folder))
+        service = Service(config, access, lambda sink: Live(sink, config, emotion), _store(config, folder))
         run(build_app(service), "127.0.0.1", given.port, None, None, on_ready)
     return 0
 
@@ -301,7 +302,7 @@ def _run(
     count = len(openers) + len(failures)
     several = count > 1
     report = _ReportWriter(given.report, several, given.lang)
-    store = _store(given.store or config.store.folder)
+    store = _store(config, given.store)
     announce_compiling()
     keep_utterances = not given.json or given.report
     open_calls: dict[str, list[Event]] = {}
@@ -323,7 +324,7 @@ def _run(
                 summaries.append(events if not several else _ends(events))
 
     bars = Bars(given.json)
-    with bars.progress:
+    with store or contextlib.nullcontext(), bars.progress:
         failures += run(
             openers, on_event, config, Metadata(notice=given.notice, consent=given.consent), bars.show, _note
         )
@@ -346,12 +347,13 @@ def _run(
     return max(error.exit_code for _, error in failures)
 
 
-def _store(folder: str) -> Callable[[Event], None] | None:
+def _store(config: Config, folder: str | None) -> "Store | None":
+    folder = folder or config.store.folder
     if not folder:
         return None
     from vocal.store.store import Store  # pyarrow takes 0.2 s
 
-    return Store(folder)
+    return Store(folder, config.store.spool)
 
 
 def _ends(events: list[Event]) -> list[Event]:
@@ -433,7 +435,7 @@ def _serve(given: argparse.Namespace) -> int:
         config,
         access,
         lambda sink: Live(sink, config, emotion, speed=given.speed),
-        _store(given.store or config.store.folder),
+        _store(config, given.store),
         is_tls,
         given.host in LOOPBACK_NAMES and not config.server.proxies,
         Answers(config.server.answers or accounts, keep=config.retention.times.calls),

@@ -65,13 +65,13 @@ class Client:
             self._socket.close()
             self._socket = None
 
-    def request(self, method: str, path: str, body: object = None) -> Any:
+    def request(self, method: str, path: str, body: object = None, timeout_s: float = 30.0) -> Any:
         """The API: `request("POST", "/v1/calls/x/notice", {"given": False})`. Raises InputError for a refusal."""
         data = None if body is None else msgspec.json.encode(body)
         headers = {**self._headers, "Content-Type": "application/json"}
         asked = urllib.request.Request(self._http + path, data, headers, method=method)
         try:
-            with urllib.request.urlopen(asked, timeout=30.0, context=self._context) as answer:
+            with urllib.request.urlopen(asked, timeout=timeout_s, context=self._context) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             raise InputError(f"{method} {path}: {error.code} {detail(error.read())}") from None

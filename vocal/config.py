@@ -319,9 +319,14 @@ class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where events are kept; empty: nowhere."""
+    """Where events are kept; empty: nowhere.
+
+    folder: of this machine, or a URL that pyarrow knows, such as s3://BUCKET/FOLDER. spool: folder of this machine for
+    the log, where `folder` is elsewhere.
+    """
 
     folder: str = ""
+    spool: str = ""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

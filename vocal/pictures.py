@@ -48,7 +48,7 @@ PICTURE_STYLE = """
 .heat th{vertical-align:middle;padding:.3rem .5rem .3rem 0}
 .heat tbody th{min-width:7rem;overflow-wrap:break-word}
 .broad .heat tbody th{position:sticky;left:0;background:var(--paper)}
-main:has(.broad){max-width:62rem}
+main:has(.broad),main:has(.broad)+footer{max-width:62rem}
 .heat thead th{text-align:center;padding:0 .2rem .35rem;vertical-align:bottom;line-height:1.3}
 .heat thead th:first-child{text-align:left}
 .heat tbody th small{display:block;color:var(--muted);font-size:.86rem}
@@ -66,7 +66,8 @@ min-width:3.9rem;line-height:1.25}
 .heat td.worst b{font-size:1.12em}
 .heat .all th,.heat .all td{font-weight:600}
 .heat td b{font-weight:650}
-.scroll{overflow-x:auto;margin:0 -3px}
+.scroll{overflow-x:auto}
+.scroll:has(.heat){margin:0 -3px}
 .note.after{margin-top:.9rem}
 .lead{margin-bottom:1.25rem;max-width:40rem}
 .large{font-size:2.6rem;font-weight:600;letter-spacing:-.02em;line-height:1.15;margin-bottom:.6rem}
@@ -80,7 +81,7 @@ min-width:3.9rem;line-height:1.25}
 .effects td{min-width:8.5rem}
 .effects tbody th{min-width:9rem}
 .effects th small{display:block;color:var(--muted);font-size:.86rem}
-.multiples{display:grid;gap:1.5rem 2rem;grid-template-columns:repeat(auto-fit,minmax(18rem,1fr))}
+.multiples{display:grid;gap:1.5rem 2rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr))}
 .multiples figure{min-width:0}
 .plain-no{border:1px solid var(--rule);border-radius:.75rem;padding:1.5rem}
 .plain-no h2{margin-bottom:.6rem}
@@ -103,10 +104,16 @@ border:1px solid var(--soft);border-radius:.5rem;padding:.45rem .6rem;min-height
 .effects,.effects tbody,.effects tr,.effects td,.effects th{display:block}.effects thead{display:none}
 .effects td::before{content:attr(data-label);display:block;font-size:.86rem;color:var(--muted)}
 .effects tbody th,.effects td{border:0;padding:.3rem 0}.effects tr{border-top:1px solid var(--rule);padding:.7rem 0}}
-@media print{.cards li,.panels>*,.multiples figure,.plain-no,.heat tr,.effects tr,.pair>*{break-inside:avoid}
-.cards{grid-template-columns:repeat(3,1fr)}.panels{gap:4mm 7mm}
+@media print{.cards li,.panels>*,.multiples figure,.plain-no,.heat,.heat tr,.effects tr,.pair>*,.facts div{
+break-inside:avoid}
+.cards{grid-template-columns:repeat(3,1fr)}.panels{gap:3mm 7mm}
 .pair{grid-template-columns:1.15fr 1fr}.multiples{grid-template-columns:repeat(2,1fr)}.choose,.also{display:none}
-.scroll{overflow:visible}}
+.scroll,.scroll:has(.heat){overflow:visible;margin:0}
+.facts.quality{grid-template-columns:repeat(4,1fr);gap:2mm 5mm}.facts.quality dd{font-weight:500}
+.heat td{padding:1mm}.heat tbody th{padding:0 2mm 0 0}.effects td,.effects th{padding-top:1.4mm;padding-bottom:1.4mm}
+.panels .pic{max-height:24mm}.panels .double .pic{height:37mm;max-height:none}
+.crowd section{margin-top:5.5mm}main:has(.crowd)+footer{margin-top:4mm}main:has(.crowd)+footer h2{padding-top:3mm}
+.lead{margin-bottom:2mm;max-width:none}.journey .pic{max-width:88mm}.ask{font-size:1.2rem}}
 """
 
 Write = Callable[[float], str]

@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from vocal import __version__
-from vocal.api import API, call_reports, calls, documents, feed, figures, login, own, pages, team
+from vocal.api import API, call_reports, calls, documents, feed, figures, login, own, pages, privacy, store, team
 from vocal.api.gate import Gate
 from vocal.doors.sip import Telephony
 from vocal.doors.webrtc import Calling, add_routes
@@ -21,6 +21,9 @@ from vocal.errors import AccessError, AuditError, CapacityError, MediaError, Usa
 from vocal.guard import LOOPBACK, App, Guard, Message, Receive, Scope, Send
 from vocal.reports.page import STYLE_HASH
 from vocal.service import Service
+
+AGAIN_S = 10.0
+"""When to come back where the audit log cannot be written."""
 
 
 def build_app(service: Service) -> App:
@@ -60,7 +63,8 @@ def build_app(service: Service) -> App:
     async def on_error(_: Request, error: VocalError) -> JSONResponse:
         known = {AccessError: 403, CapacityError: 503, AuditError: 503, UsageError: 409, MediaError: 400}
         status = known.get(type(error), 500)
-        headers = {"Retry-After": f"{error.retry_after_s:.0f}"} if isinstance(error, CapacityError) else None
+        wait_s = error.retry_after_s if isinstance(error, CapacityError) else AGAIN_S
+        headers = {"Retry-After": f"{wait_s:.0f}"} if status == 503 else None
         return JSONResponse({"detail": str(error)}, status, headers)
 
     login.add_routes(api, service, gate)
@@ -73,6 +77,8 @@ def build_app(service: Service) -> App:
     call_reports.add_routes(api, service, gate)
     team.add_routes(api, service, gate)
     figures.add_routes(api, service, calling, media, telephony, gate)
+    privacy.add_routes(api, service, gate)
+    store.add_routes(api, service, gate)
     pages.add_routes(api)
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:

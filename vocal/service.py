@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import vocal_kernels as vk
@@ -23,7 +22,7 @@ from vocal.answers import Answers
 from vocal.audit import Audit, Verdict
 from vocal.config import Config
 from vocal.emotion import EmotionModel
-from vocal.errors import AccessError, AuditError, UsageError, VocalError
+from vocal.errors import AccessError, AuditError, StoreError, UsageError, VocalError
 from vocal.figures import Limits
 from vocal.guard import RateLimit, Scope, header
 from vocal.inforce import changes, in_force
@@ -33,6 +32,8 @@ from vocal.policy import stated
 from vocal.sinks.hub import Hub
 from vocal.store.figures import roll
 from vocal.store.reader import StoreReader
+from vocal.store.retention import keep
+from vocal.store.rewrite import Changed
 from vocal.store.store import Store
 from vocal.types import Call, CallEnded, CallStarted, Channel, Event, LiveEvent, Metadata, Notice
 
@@ -54,7 +55,7 @@ class Service:
         config: Config = Config(),
         access: Access | None = None,
         live: Callable[[Callable[[Sequence[LiveEvent]], None]], Live] | None = None,
-        store: Callable[[Any], None] | None = None,
+        store: Store | Callable[[Event], None] | None = None,
         is_tls: bool = False,
         is_local: bool = True,
         answers: Answers | None = None,
@@ -70,7 +71,10 @@ class Service:
         self.is_tls = is_tls
         self.is_local = is_local
         self.is_ready = False
-        self._store = store
+        self.store = store if isinstance(store, Store) else None
+        if self.store is not None:
+            self.store.protect = self.protect
+        self._told = store if self.store is None else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closers: dict[str, list[Callable[[str], None]]] = {}
         make = live or (lambda sink: Live(sink, config, load_live_emotion(config)))
@@ -88,7 +92,6 @@ class Service:
         self.hourly: list[Callable[[], object]] = [
             self._tell_notices,
             self._keep_audit,
-            self.roll_figures,
             self.answers.forget_old,
         ]
         """What is done at the start and each hour, by a thread of its own."""
@@ -105,6 +108,8 @@ class Service:
         self._tell_start()
         self.keeping = self._loop.create_task(self._keep())
         self.live.start()
+        if self.store is not None:
+            keep(self.store, self.config.retention.times, self.roll_figures, self._tell_pruned)
         self.is_ready = True
 
     async def stop(self) -> None:
@@ -113,6 +118,11 @@ class Service:
             self.keeping.cancel()
         await asyncio.to_thread(self.live.stop)
         await asyncio.sleep(0)  # the last hand-over
+        if self.store is not None:
+            try:
+                await asyncio.to_thread(self.store.close)
+            except StoreError as error:
+                LOG.error("%s", error)
         self.hub.close()
         self._noting.shutdown()
         self._tell_notices()
@@ -130,6 +140,9 @@ class Service:
         changed = changes(before[0].detail["settings"], self.in_force) if before else {}
         if changed:
             self.audit.note(PROGRAM, "settings.changed", changed=changed)
+
+    def _tell_pruned(self, changed: Sequence[Changed]) -> None:
+        self.audit.note(PROGRAM, "store.prune", files=len(changed), rows=sum(one.rows for one in changed))
 
     async def _keep(self) -> None:
         while True:
@@ -166,17 +179,15 @@ class Service:
     def take(self, events: Sequence[LiveEvent]) -> None:
         self.hub.take(events)
         self.live.wants_levels = self.hub.wants_levels
+        if self.store is not None:
+            self.store.take(events)
         for event in events:
-            if self._store is not None and isinstance(event, Event):
-                try:
-                    self._store(self.protect(event))
-                except VocalError as error:
-                    self.count("store")
-                    LOG.error("%s", error)
             if isinstance(event, Notice | CallEnded):
                 self._heed_notice(event)
             if isinstance(event, CallStarted):
                 self._noting.submit(self._note_owner, event.call, event.metadata.agent)
+            if self._told is not None and isinstance(event, Event):
+                self._told(self.protect(event))
             if isinstance(event, CallEnded):
                 for close in self._closers.pop(event.call, []):
                     close(event.reason)
@@ -206,12 +217,12 @@ class Service:
 
     @property
     def keeps(self) -> bool:
-        return isinstance(self._store, Store)
+        return self.store is not None
 
     @property
     def reader(self) -> StoreReader | None:
         """What is kept of calls; None: nothing is."""
-        return StoreReader(self._store.folder) if isinstance(self._store, Store) else None
+        return None if self.store is None else self.store.reader()
 
     @property
     def limits(self) -> Limits:
@@ -219,9 +230,13 @@ class Service:
         return Limits(self.config.privacy.least_agents, self.config.privacy.least_calls)
 
     def roll_figures(self) -> None:
-        """Sum up what days, weeks and months that are over leave behind. Not on the event loop."""
+        """Sum up what days, weeks and months that are over leave behind, before their calls are pruned."""
         if (reader := self.reader) is not None:
-            roll(reader, datetime.now(UTC), self.answers.feedback_by_cue(), self.limits)
+            try:
+                roll(reader, datetime.now(UTC), self.answers.feedback_by_cue(), self.limits)
+            except StoreError as error:
+                self.count("figures")  # the store's own work goes on
+                LOG.error("%s", error)
 
     def protect(self, event: Event) -> Event:
         """An event as it may be stored: without an agent's name, without a peer's address."""

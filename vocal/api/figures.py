@@ -35,8 +35,21 @@ def add_routes(
 
     @api.get("/readyz", tags=["operation"])
     async def readyz() -> JSONResponse:
-        """Whether it takes calls: 503 until then."""
-        return JSONResponse({"status": "ready" if service.is_ready else "starting"}, 200 if service.is_ready else 503)
+        """Whether it takes calls: 503 until then. `store` says whether what is to be kept is: calls go on without."""
+        said: dict[str, object] = {"status": "ready" if service.is_ready else "starting"}
+        if service.store is not None:
+            state = service.store.state()
+            is_behind = state.error is not None or state.behind_s > BEHIND_S
+            said["store"] = {
+                "status": "behind" if is_behind else "kept",
+                "behind_s": round(state.behind_s, 1),
+                "waiting": state.waiting,
+                "lost": sum(state.lost.values()),
+            }
+        return JSONResponse(said, 200 if service.is_ready else 503)
+
+
+BEHIND_S = 5.0
 
 
 class Figures:
@@ -78,7 +91,42 @@ class Figures:
         cues = CounterMetricFamily("vocal_cue_feedback", "What agents said of cues", labels=["cue", "answer"])
         for (cue, helpful), count in service.answers.counts().items():
             cues.add_metric([cue, "helpful" if helpful else "does_not_fit"], count)
-        return [*found, lost, refused, cues, *self._webrtc(), *self._sip(), self._dialects(), *self._playouts()]
+        return [
+            *found,
+            lost,
+            refused,
+            cues,
+            *self._webrtc(),
+            *self._sip(),
+            self._dialects(),
+            *self._playouts(),
+            *self._store(),
+        ]
+
+    def _store(self) -> list[Metric]:
+        if self._service.store is None:
+            return []
+        state = self._service.store.state()
+        gauges = {
+            "vocal_store_waiting": ("Events that are not on the disk yet", state.waiting),
+            "vocal_store_behind_s": ("Age of the oldest of them", state.behind_s),
+            "vocal_store_failing": ("1 while the store cannot be written", float(state.error is not None)),
+        }
+        counters = {
+            "vocal_store_events": ("Events on the disk", state.written),
+            "vocal_store_failures": ("Tries to write that failed", state.failures),
+            "vocal_store_calls": ("Calls that were filed", state.calls),
+            "vocal_store_interrupted_calls": ("Of them those that a server's end cut short", state.interrupted),
+            "vocal_store_unreadable_calls": ("Calls that a defect kept from being filed", state.unreadable),
+            "vocal_store_cut_bytes": ("Torn ends of the log, found at the start", state.cut_bytes),
+            "vocal_store_damaged_batches": ("Batches of the log whose checksum was wrong", state.damaged_batches),
+        }
+        lost = CounterMetricFamily("vocal_store_lost_events", "Events that could not be kept", labels=["kind"])
+        for kind, count in sorted(state.lost.items()):
+            lost.add_metric([kind], count)
+        found: list[Metric] = [GaugeMetricFamily(name, text, value=value) for name, (text, value) in gauges.items()]
+        found += [CounterMetricFamily(name, text, value=value) for name, (text, value) in counters.items()]
+        return [*found, lost]
 
     def _webrtc(self) -> list[Metric]:
         now = GaugeMetricFamily("vocal_webrtc_sessions", "WebRTC connections, by state", labels=["state"])

@@ -91,6 +91,7 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
         except AccessError as error:
             service.count("login")
             raise HTTPException(401, str(error)) from None
+        came(principal, "password")
         set_cookie(response, principal)
         return _principal_out(principal)
 
@@ -132,6 +133,7 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
         except LoginError as error:
             response = failed(error)
         else:
+            came(principal, "provider")
             response = RedirectResponse(to, 303)
             set_cookie(response, principal)
         response.delete_cookie(BROWSER, path="/login")
@@ -145,9 +147,15 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
             principal = service.access.redeem(code)
         except AccessError as error:
             return failed(LoginError("link", str(error)))
+        came(principal, "link")
         response = RedirectResponse(_own_page(to), 303)
         set_cookie(response, principal)
         return response
+
+    def came(principal: Principal, by: str) -> None:
+        """Who sees more than their own is written down; when an agent comes and goes is nobody's business."""
+        if principal.role != "agent":
+            service.audit.note(principal.name, "login.in", role=principal.role, by=by)
 
     def failed(error: LoginError) -> Response:
         """Back to the sign-in, which says in words what went wrong; why in detail is the operator's to read."""
@@ -197,9 +205,11 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
         return MeOut(**msgspec.structs.asdict(principal), kept=service.keeps)
 
     @api.post(f"{API}/tokens", tags=["access"])
-    async def new_token(given: TokenIn, _: Principal = operator) -> TokenOut:
+    async def new_token(given: TokenIn, maker: Principal = operator) -> TokenOut:
         """An API token; it is shown this once."""
         principal = Principal(given.name, given.role, given.agent, given.team)
+        known_role = {"role": given.role, "team": given.team, "days": given.days}
+        await asyncio.to_thread(service.audit.append, maker.name, "token.made", given.name, **known_role)
         return TokenOut(token=issue(principal, "token", given.days * 86400.0))
 
     def issue(principal: Principal, kind: Kind, lasts_s: float) -> str:

@@ -33,7 +33,7 @@ Format = Literal["html", "json", "csv"]
 
 
 def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
-    roles: tuple[AccountRole, ...] = ("lead", "operator")
+    roles: tuple[AccountRole, ...] = ("lead", "operator", "auditor")
     known = Depends(gate.one_of(*roles))
     reader = Depends(gate.reader(*roles))
 
@@ -174,13 +174,20 @@ def _top(path: str, other: str, choosable: str | None, span: Asked, language: La
 
     named = ""
     if choosable is not None:
-        named = f'<label>{t("team.team")}<input name="team" value="{escape(choosable)}" maxlength="200"></label>'
+        all_of_them = t("journey.house") if path.endswith("journey") else ""
+        named = (
+            f'<label>{t("team.team")}<input name="team" value="{escape(choosable)}" placeholder="{all_of_them}" '
+            'maxlength="200"></label>'
+        )
     also = t("team.also", json="{json}", csv="{csv}")
     also = also.replace("{json}", link(path, "JSON", format="json")).replace("{csv}", link(path, "CSV", format="csv"))
     sister = link(other, text("journey.title" if other.endswith("journey") else "team.title", language))
+    translated = link(path, text("web.language", language), lang="en" if language == "de" else "de")
+    back = f'<a href="/reports?lang={language}">{t("reports.back")}</a>'
     return (
         f'<form class="choose" action="{path}"><input type="hidden" name="lang" value="{language}">{named}'
         f'<label>{t("team.from")}<input type="date" name="from" value="{span.first}"></label>'
         f'<label>{t("team.to")}<input type="date" name="to" value="{span.last}"></label>'
-        f'<button class="first">{t("team.choose")}</button></form><p class="also">{also} · {sister}</p>'
+        f'<button class="first">{t("team.choose")}</button></form><p class="also">{also}</p>'
+        f'<p class="also">{sister} · {back} · {translated}</p>'
     )

@@ -17,7 +17,7 @@ from vocal.charts import Words
 from vocal.figures import Block, Limits, Total, month_of, shown, total_of
 from vocal.record import QUARTERS
 from vocal.reports.page import page_of
-from vocal.reports.team import PAINS, Asked, Place, floor_of, place_of
+from vocal.reports.team import PAINS, Asked, Place, floor_of, place_of, waits_of
 from vocal.reports.team_page import day_of, month_name, place_name, signed, step_class
 from vocal.texts import number, per_cent, text
 from vocal.types import Language
@@ -56,7 +56,8 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 class JourneyReport(msgspec.Struct, frozen=True):
-    """team: None: of all. first, last: of the whole weeks that were asked for."""
+    """team: None: of all. first, last: of the whole weeks that were asked for. waits: months that are not over, or not
+    asked for as a whole; small cells of theirs are not in it yet."""
 
     team: str | None
     first: str
@@ -64,6 +65,7 @@ class JourneyReport(msgspec.Struct, frozen=True):
     limits: Limits
     months: tuple[str, ...]
     stages: tuple[Stage, ...]
+    waits: tuple[str, ...]
     v: int = 1
 
 
@@ -86,6 +88,7 @@ def journey_report(blocks: Sequence[Block], team: str | None, asked: Asked, limi
         limits=limits,
         months=tuple(dict.fromkeys(one.month for one in stages)),
         stages=tuple(stages),
+        waits=waits_of(asked),
     )
 
 
@@ -249,12 +252,14 @@ class _Page:
             small = f"<small>{escape(under)}</small>" if under else ""
             rows.append(f'<tr><th scope="row">{escape(name)}{small}</th>{cells}</tr>')
         title = self.t("journey.table")
+        months = ", ".join(month_name(month, self.language) for month in self.report.waits)
+        waits = f" {self.t('team.quality.waits', months=months)}" if months else ""
         return (
             f'<section aria-labelledby="table"><h2 id="table">{title}</h2>'
             f'<p class="lead">{self.t("journey.table_text")}</p>'
-            f'<div class="scroll" tabindex="0" role="region" aria-label="{title}"><table class="heat"><thead><tr>'
+            f'<div class="scroll" tabindex="0" role="group" aria-label="{title}"><table class="heat"><thead><tr>'
             f'<th scope="col">{self.t("team.falls.where")}</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody>'
-            f'</table></div><p class="note after">{self.t("journey.empty_text", **self.limits)}</p></section>'
+            f'</table></div><p class="note after">{self.t("journey.empty_text", **self.limits)}{waits}</p></section>'
         )
 
     def _cell(self, one: Stage | None) -> str:

@@ -354,6 +354,53 @@ blockquote{margin-top:1mm;display:-webkit-box;-webkit-line-clamp:3;-webkit-box-o
 }
 """
 
-STYLE = PAGE_STYLE + SERVED_STYLE + CALL_STYLE + charts.CHART_STYLE + pictures.PICTURE_STYLE
+PRIVACY_STYLE = """
+.privacy section>p+*{margin-top:1rem}
+.lives,.entries,.states{list-style:none}
+.lives li{padding:.7rem 0}
+.lives .name{display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 1rem}
+.lives .name b{font-weight:600}
+.lives .name span{font-variant-numeric:tabular-nums;color:var(--muted)}
+.lives .strip{display:block;height:1rem;margin:.3rem 0 .35rem}
+.lives .strip .calls{fill:var(--blue)}
+.lives .strip .fleeting{fill:var(--soft)}
+.lives .axis{padding:0;font-size:.8rem;color:var(--muted)}
+.lives .axis div{position:relative;height:1.4rem}
+.lives .axis span{position:absolute;transform:translateX(-50%);white-space:nowrap}
+.at-minute{left:11.2%}.at-hour{left:36.7%}.at-day{left:56.5%}.at-month{left:77.7%}.at-year{left:93.2%}
+.shares{display:block;width:100%;height:1.75rem;border-radius:.35rem}
+.states{display:flex;flex-wrap:wrap;gap:.35rem 1.5rem;margin-top:.75rem;font-size:.92rem}
+.states b,.entries .when{font-variant-numeric:tabular-nums}
+.dot{display:inline-block;width:.8rem;height:.8rem;border-radius:.2rem;margin-right:.45rem;vertical-align:-.05rem}
+.shares .consent{fill:var(--blue)}.dot.consent{background:var(--blue)}
+.shares .notice{fill:var(--slate)}.dot.notice{background:var(--slate)}
+.shares .none{fill:var(--soft);opacity:.45}.dot.none{background:var(--soft);opacity:.45}
+.shares .withdrawn{fill:var(--amber)}.dot.withdrawn{background:var(--amber)}
+.privacy code{font:.86rem/1.5 ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}
+.privacy .done b{color:var(--blue)}
+.privacy form{margin-bottom:1.5rem}
+.privacy :is(select,input:not([type=date])){font:inherit;color:inherit;background:var(--paper);min-height:2.75rem;
+border:1.5px solid var(--soft);border-radius:.5rem;padding:.4rem .6rem;max-width:100%;width:100%}
+.privacy .days{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,9rem),1fr))}
+.privacy :is(select,input,button):focus-visible{outline:3px solid var(--blue);outline-offset:2px}
+.entries li{display:grid;grid-template-columns:10.5rem 1fr;gap:.15rem 1rem;padding:.75rem 0;
+border-top:1px solid var(--rule)}
+.entries li:last-child{border-bottom:1px solid var(--rule)}
+.entries p+p{margin-top:0}
+.entries b{font-weight:600}
+.entries :is(.about,.by,.note){overflow-wrap:anywhere}
+.entries .when,.entries .by{font-size:.92rem}
+.entries .when{white-space:normal}
+.settings{display:grid;gap:.6rem}
+.settings dd{font:.86rem/1.5 ui-monospace,"DejaVu Sans Mono",monospace}
+@media (max-width:34rem){
+.entries li{grid-template-columns:1fr}
+}
+@media print{
+.privacy form{display:none}
+}
+"""
+
+STYLE = PAGE_STYLE + SERVED_STYLE + CALL_STYLE + PRIVACY_STYLE + charts.CHART_STYLE + pictures.PICTURE_STYLE
 STYLE_HASH = f"sha256-{b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}"
 """By which a content security policy allows it, and no other style in a page."""

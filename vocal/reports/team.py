@@ -341,9 +341,6 @@ def _question(falls: Sequence[Fall], cues: Sequence[CueEffect], good: Sequence[S
 def _quality(calls: Total, cells: Sequence[Block], asked: Asked) -> Quality:
     counts = total_of(cells).sums
     many = calls.calls or 1
-    weeks = [asked.first + timedelta(days=7 * n) for n in range((asked.last - asked.first).days // 7 + 1)]
-    closed = {block.period for block in cells if "W" not in block.period}
-    months = dict.fromkeys(month_of(week_of(monday)) for monday in weeks)
     return Quality(
         calls=calls.calls,
         without_notice=round(1.0 - calls.sums.get("notice.given", 0.0) / many, 3) if calls.calls else 0.0,
@@ -353,13 +350,16 @@ def _quality(calls: Total, cells: Sequence[Block], asked: Asked) -> Quality:
         lost_share=round(calls.mean("lost_share") or 0.0, 4),
         cells=in_fives(counts.get("all", 0.0)),
         hidden=in_fives(counts.get("hidden", 0.0)),
-        waits=tuple(
-            month
-            for month in months
-            if month not in closed and not (asked.first <= span_of(month)[0] and span_of(month)[1] <= asked.last)
-        ),
+        waits=waits_of(asked),
         models={name.removeprefix("model."): round(n) for name, n in calls.sums.items() if name.startswith("model.")},
     )
+
+
+def waits_of(asked: Asked) -> tuple[str, ...]:
+    """Months that the weeks asked for have a part of."""
+    weeks = [asked.first + timedelta(days=7 * n) for n in range((asked.last - asked.first).days // 7 + 1)]
+    months = dict.fromkeys(month_of(week_of(monday)) for monday in weeks)
+    return tuple(one for one in months if asked.first > span_of(one)[0] or span_of(one)[1] > asked.last)
 
 
 def in_fives(count: float) -> int:

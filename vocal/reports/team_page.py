@@ -32,7 +32,7 @@ def team_page(report: TeamReport, language: Language, top: str = "") -> str:
     else:
         body.append(page.nothing())
     title = f"{text('team.title', language)}: {report.team}"
-    return page_of(title, "".join(body), page.footer(), language, forms=bool(top))
+    return page_of(title, f'<div class="crowd">{"".join(body)}</div>', page.footer(), language, forms=bool(top))
 
 
 def choice_page(teams: Sequence[tuple[str, str]], language: Language) -> str:
@@ -224,7 +224,7 @@ class _Page:
             worst = min(min(fall.steps) for fall in report.falls)
             rows = "".join(self._fall(fall, worst) for fall in report.falls)
             body = (
-                f'<p class="lead">{self.t("team.falls.lead")}</p><div class="scroll" tabindex="0" role="region" '
+                f'<p class="lead">{self.t("team.falls.lead")}</p><div class="scroll" tabindex="0" role="group" '
                 f'aria-label="{title}"><table class="heat"><thead><tr><th scope="col">{self.t("team.falls.where")}</th>'
                 f'<th scope="col" class="course">{self.t("team.falls.course")}</th>{heads}</tr></thead>'
                 f'<tbody>{rows}</tbody></table></div><p class="note after">{self.t("team.falls.caption")}</p>'
@@ -328,7 +328,7 @@ class _Page:
         )
         rows = "".join(self._cue(cue) for cue in report.cues)
         body = (
-            f'<div class="scroll" tabindex="0" role="region" aria-label="{title}"><table class="effects"><thead><tr>'
+            f'<div class="scroll" tabindex="0" role="group" aria-label="{title}"><table class="effects"><thead><tr>'
             f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
             f'<p class="note after">{self.t("team.cues.caption")}</p>'
         )
@@ -386,7 +386,7 @@ class _Page:
         models = ", ".join(sorted(quality.models)) or self.say("team.quality.model_none")
         facts = [
             ("calls", str(quality.calls)),
-            ("without_notice", self.t("team.quality.without_notice_text", share=self.share(quality.without_notice))),
+            ("without_notice", self.share(quality.without_notice)),
             ("judged", self.share(quality.judged)),
             ("interrupted", str(quality.interrupted)),
             ("lost", per_cent(quality.lost_share, self.language, 1)),

@@ -218,6 +218,11 @@ class Hub:
             if kept.ended_s is not None and now_s - kept.ended_s > KEPT_S:
                 del self._kept[call]
 
+    def forget(self, calls: Iterable[str]) -> None:
+        """Calls that were erased: nobody who comes late gets anything of them."""
+        for call in calls:
+            self._kept.pop(call, None)
+
     def events_of(self, call: str) -> list[LiveEvent]:
         """What is kept of a call, in its order."""
         kept = self._kept.get(call)

@@ -57,11 +57,16 @@ def roll(reader: StoreReader, now: datetime, said: Said, limits: Limits) -> None
     cells, added = _held(files)
     if added is not None and added >= until:
         return
-    cells += cells_of(_records(reader, added, until), said)
+    table = _records(reader, added, until)
+    if table.num_rows:
+        # No further than calls reach: a clock that was far ahead for a while costs none that are filed after it.
+        added = date.fromisoformat(pc.max(_days(table)).as_py())
+        cells += cells_of(table, said)
     closed = close(cells, until, limits, _published(files, {cell.week for cell in cells}))
     for period, blocks in sorted(closed.periods.items()):
         files.write_table(f"{FIGURES}/{period}{PART}", table_of(Block, blocks))
-    _hold(files, closed.held, until)
+    if added is not None and (table.num_rows or closed.periods):
+        _hold(files, closed.held, added)
 
 
 def blocks_in(files: Files, first: date | None = None, last: date | None = None) -> list[Block]:
@@ -154,7 +159,7 @@ def _read(files: Files, name: str) -> Any:
 def _records(reader: StoreReader, after: date | None, until: date) -> Any:
     """The columns of the records that were filed after the one day and until the other, each call once."""
     table = reader.table(CallRecord, columns=COLUMNS)
-    day = pc.utf8_slice_codeunits(table["filed_at"], 0, 10)
+    day = _days(table)
     wanted = pc.less_equal(day, until.isoformat())
     if after is not None:
         wanted = pc.and_(wanted, pc.greater(day, after.isoformat()))
@@ -162,6 +167,10 @@ def _records(reader: StoreReader, after: date | None, until: date) -> Any:
     names = pc.binary_join_element_wise(table["call"], table["started_at"], "/")
     _, first = np.unique(names.to_numpy(zero_copy_only=False).astype(str), return_index=True)
     return table.take(pa.array(np.sort(first))) if len(first) < table.num_rows else table
+
+
+def _days(table: Any) -> Any:
+    return pc.utf8_slice_codeunits(table["filed_at"], 0, 10)
 
 
 class _Population:
@@ -234,7 +243,7 @@ class _Groups(NamedTuple):
 
 
 def _groups(table: Any) -> _Groups:
-    days, day = _coded(pc.utf8_slice_codeunits(table["filed_at"], 0, 10))
+    days, day = _coded(_days(table))
     weeks = [week_of(date.fromisoformat(one or "")) for one in days]
     names = sorted(set(weeks))
     columns = [np.array([names.index(week) for week in weeks])[day]]

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -72,13 +73,15 @@ class Files:
             return self.folder.is_dir()
         with self._telling(""):
             # Where there are objects only, an empty bucket's folder is as good as one that was made.
-            return self._fs.type_name in _OBJECTS or self._fs.get_file_info(self._root).type.name == "Directory"
+            is_objects = self._fs.type_name in _OBJECTS
+            place = self._root.partition("/")[0] if is_objects else self._root
+            return bool(self._fs.get_file_info(place).type == pyarrow.fs.FileType.Directory)
 
     def make(self) -> None:
         """The folder itself, and those it stands in."""
         with self._telling(""):
             if self.is_local:
-                _make_folder(self.folder)
+                make_folder(self.folder)
             elif self._fs.type_name not in _OBJECTS:
                 self._fs.create_dir(self._root, recursive=True)
 
@@ -100,7 +103,8 @@ class Files:
 
     def parts(self, kind: str, first: date | None = None, last: date | None = None) -> list[Entry]:
         """The Parquet files of one kind of the days from `first` to `last`, both in it."""
-        dated = ((entry, day_of(entry.name)) for entry in self.entries(kind) if entry.name.endswith(PART))
+        folder = f"{kind}/{_DAY}{first}" if first is not None and first == last else kind
+        dated = ((entry, day_of(entry.name)) for entry in self.entries(folder) if entry.name.endswith(PART))
         return [
             entry
             for entry, day in dated
@@ -157,7 +161,7 @@ class Files:
     @contextlib.contextmanager
     def _writing_here(self, final: Path) -> Iterator[Any]:
         half = final.with_name(final.name + HALF)
-        _make_folder(final.parent)
+        make_folder(final.parent)
         try:
             with pa.OSFile(str(half), "wb") as stream:
                 yield stream
@@ -188,7 +192,7 @@ class Files:
     def write_table(self, name: str, table: Any, rows_in_group: int | None = None) -> None:
         """An Arrow table as Parquet, compressed."""
         with self.writing(name) as stream:
-            pq.write_table(table, stream, compression="zstd", row_group_size=rows_in_group)
+            pq.write_table(table, stream, rows_in_group, compression="zstd", write_page_checksum=True)
 
     def delete(self, name: str) -> None:
         """A file that is gone already is no error. A day's folder that is empty then goes with it."""
@@ -216,34 +220,77 @@ class Files:
             raise StoreError(f"{self.where}/{name}: cannot be {done}: {why}") from error
 
 
+_FLOCK = struct.Struct("hhqqi4x")
+"""C's `struct flock`. A lock of an open file, unlike one of a process, is also against this process itself."""
+
+
 class Lock:
-    """One writer at a time, held until `release` or the end of the process. Raises StoreError."""
+    """One writer at a time, held until `release` or the end of the process. Raises StoreError.
+
+    is_whole: False on a disk that is read-only, where writers cannot tell each other apart: `take` it again to write.
+    """
 
     def __init__(self, folder: Path, name: str = "lock") -> None:
-        path = folder / name
+        self._folder, self._path = folder, folder / name
+        self._file = -1
+        self._run: int | None = None
+        self.is_whole = False
+        self.take()
+
+    def take(self) -> None:
+        """Also once more: after the folder came anew, or the disk may be written again."""
         try:
-            _make_folder(folder)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            make_folder(self._folder)
+            file, kind = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), fcntl.F_WRLCK
         except OSError as error:
-            # On a disk that is full or read-only a lock from before does as well.
             try:
-                self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                file, kind = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC), fcntl.F_RDLCK
             except OSError:
-                raise StoreError(f"{folder}: wanted a folder for the store: {error.strerror}") from None
+                raise StoreError(f"{self._folder}: wanted a folder for the store: {error.strerror}") from None
+        if self._file >= 0 and os.path.samestat(os.fstat(self._file), os.fstat(file)):
+            if self.is_whole:
+                os.close(file)
+                return
+            self.release()
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, 0, 0, 1, 0))
         except OSError as error:
-            holder = os.pread(self._file, 200, 0).decode(errors="replace").strip()
-            os.close(self._file)
-            if not isinstance(error, BlockingIOError):
-                raise StoreError(f"{path}: cannot be locked: {error.strerror}") from None
+            holder = os.pread(file, 200, 0).decode(errors="replace").strip()
+            os.close(file)
+            if not isinstance(error, (BlockingIOError, PermissionError)):
+                raise StoreError(f"{self._path}: cannot be locked: {error.strerror}") from None
             raise StoreError(
-                f"{folder}: another process writes to this store ({holder or 'it does not say which'}); "
+                f"{self._folder}: another process writes to this store ({holder or 'it does not say which'}); "
                 "wanted one writer: stop it, or give this one a folder of its own"
             ) from None
+        self.release()
+        self._file, self.is_whole = file, kind == fcntl.F_WRLCK
         with contextlib.suppress(OSError):
-            os.ftruncate(self._file, 0)
-            os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+
+        if self._run is not None:
+            self.run(self._run)
+
+    def run(self, number: int) -> None:
+        """Each run has a byte of its own behind the first, which is everybody's."""
+        self._run = number
+        kind = fcntl.F_WRLCK if self.is_whole else fcntl.F_RDLCK
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, 0, number + 1, 1, 0))
+
+    @staticmethod
+    def is_running(folder: Path, run: int, name: str = "lock") -> bool:
+        """Whether that run holds it, asked without taking it."""
+        try:
+            file = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            found = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, run + 1, 1, 0))
+        finally:
+            os.close(file)
+        return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
 
     def release(self) -> None:
         if self._file >= 0:
@@ -276,7 +323,8 @@ def sync(path: str | os.PathLike[str]) -> None:
         os.close(file)
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """With those it stands in; it is on the disk when this returns."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     if missing:
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ const PAGES = {
   reports: ["/reports", ["agent", "lead", "operator", "auditor", "local"]],
   softphone: ["/softphone", ["agent", "local"]],
   operator: ["/docs", ["operator", "local", "agent", "lead", "ingest"]],
+  privacy: ["/privacy", ["agent", "lead", "auditor", "operator", "local"]],
   metrics: ["/metrics", ["operator", "local"]],
 };
 
