@@ -295,6 +295,7 @@ def kept(tmp_path: Path) -> Path:
         store(started)
         store(ended)
         answers.keep_own(name, "bob" if number == 3 else "ann")
+    store.close()
     access.add(Principal("Ann Example", "agent", "ann", "Nord"), "a long password")
     answers.close()
     access.close()

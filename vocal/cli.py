@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -350,13 +350,13 @@ def _run(
     return max(error.exit_code for _, error in failures)
 
 
-def _store(config: Config, folder: str | None, protect: Callable[[Event], Event] | None = None) -> "Store | None":
+def _store(config: Config, folder: str | None) -> "Store | None":
     folder = folder or config.store.folder
     if not folder:
         return None
     from vocal.store.store import Store  # pyarrow takes 0.2 s
 
-    return Store(folder, config.store.spool, protect)
+    return Store(folder, config.store.spool)
 
 
 def _ends(events: list[Event]) -> list[Event]:
@@ -438,7 +438,7 @@ def _serve(given: argparse.Namespace) -> int:
         config,
         access,
         lambda sink: Live(sink, config, emotion, speed=given.speed),
-        _store(config, given.store, access.pseudonyms.protect),
+        _store(config, given.store),
         is_tls,
         given.host in LOOPBACK_NAMES and not config.server.proxies,
         Answers(config.server.answers or accounts, keep=config.retention.times.calls),

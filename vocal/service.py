@@ -92,7 +92,6 @@ class Service:
         self.hourly: list[Callable[[], object]] = [
             self._tell_notices,
             self._keep_audit,
-            self.roll_figures,
             self.answers.forget_old,
         ]
         """What is done at the start and each hour, by a thread of its own."""

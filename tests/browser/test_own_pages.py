@@ -175,6 +175,9 @@ def test_pages_lead_on_to_the_reports(kept: Served, read: Read) -> None:
     page.locator("[data-phase=live]").wait_for()
     staged.end(60.0)
     page.get_by_role("button", name="Ohne Antwort weiter").click()
+    reader = kept.service.reader
+    assert reader is not None
+    kept.wait_until(lambda: reader.record(staged.call) is not None)
     page.get_by_role("link", name="Zum Bericht").click()
     page.wait_for_url(f"**/reports/calls/{staged.call}?lang=de")
     page.get_by_role("link", name="Alle Berichte").wait_for()
