@@ -178,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--notice", action="store_true", help="the customer was informed")
     replay.add_argument("--speed", type=float, default=1.0, help="faster than people speak (default 1)")
     replay.add_argument("--call", help="the call's id; default: the server makes one")
-    for what in ("agent", "team", "queue"):
+    for what in ("agent", "team", "queue", "touchpoint"):
         replay.add_argument(f"--{what}", help=f"{what} in the call's metadata")
     replay.add_argument(
         "--encoding",
@@ -619,7 +619,7 @@ def _replay_once(given: argparse.Namespace) -> None:
         what = given.dialect if scheme in ("ws", "wss") else given.to
         raise UsageError(f"--encoding {encoding}: wanted {', '.join(encodings)} for {what}")
     faults = Faults(given.jitter, given.loss, given.drift, given.reorder)
-    metadata = Metadata(given.queue, given.team, given.agent, None, given.notice)
+    metadata = Metadata(given.queue, given.team, given.agent, None, given.notice, given.touchpoint)
     token = given.token or os.environ.get("VOCAL_TOKEN")
     if scheme in ("rtp", "sip", "siprec"):
         _replay_native(given, faults, metadata)

@@ -177,8 +177,8 @@ class SipConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     or an element of the metadata; external: who may be a caller of theirs. Where nobody of a call is known to be of the
     house, nobody's role in it is known. in_order: where metadata do not say who sends which stream, they do in order.
     one_leg: whose voice a call of one leg has; side_by: a header that says `internal` or `external` instead. joined_by:
-    a header that two legs of one call have in common. informed_by, queue_by, language_by: headers, or elements of the
-    metadata, with the notice (`yes`), the queue and the language.
+    a header that two legs of one call have in common. informed_by, queue_by, touchpoint_by, language_by: headers, or
+    elements of the metadata, with the notice (`yes`), the queue, the touchpoint and the language.
 
     most_call_s: no call is longer. most_connections: by TCP and TLS.
     """
@@ -200,6 +200,7 @@ class SipConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     joined_by: str = "Vocal-Call"
     informed_by: str = "Vocal-Notice"
     queue_by: str = "Vocal-Queue"
+    touchpoint_by: str = "Vocal-Touchpoint"
     language_by: str = "Vocal-Language"
     most_call_s: float = 14_400.0
     most_connections: int = 1000
@@ -227,12 +228,12 @@ class MediaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Calls over WebSockets and AudioSocket, by dialect: twilio, telnyx, audiohook, jambonz, ...
 
     tracks: whose voice each track of a dialect is, such as {"twilio": {"inbound": "customer", "outbound": "agent"}}; a
-    track that is not named is of unknown role. names: what peers call our metadata (queue, team, agent, language,
-    notice, call), where it is not that. codings: of peers whose messages mislead: ulaw, alaw, s16le, l16. url: this
-    server as peers call it, wss://HOST, where a proxy stands before it: signatures cover it. audiohook_keys: the client
-    secret (base64, empty: none) of each API key. twilio_tokens: auth tokens of the accounts that may connect.
-    signature_age_s: how old a signature may be. audiosocket: HOST:PORT to listen on; empty: nowhere. In the environment
-    tables and lists are JSON.
+    track that is not named is of unknown role. names: what peers call our metadata (queue, touchpoint, team, agent,
+    language, notice, call), where it is not that. codings: of peers whose messages mislead: ulaw, alaw, s16le, l16.
+    url: this server as peers call it, wss://HOST, where a proxy stands before it: signatures cover it. audiohook_keys:
+    the client secret (base64, empty: none) of each API key. twilio_tokens: auth tokens of the accounts that may
+    connect. signature_age_s: how old a signature may be. audiosocket: HOST:PORT to listen on; empty: nowhere. In the
+    environment tables and lists are JSON.
     """
 
     tracks: dict[str, dict[str, Literal["agent", "customer", "unknown"]]] = {}

@@ -181,7 +181,7 @@ async def _replay(
 
 
 def _query(metadata: Metadata, call: str | None, roles: Sequence[str]) -> dict[str, str]:
-    said = {name: getattr(metadata, name) for name in ("queue", "team", "agent", "language")}
+    said = {name: getattr(metadata, name) for name in ("queue", "touchpoint", "team", "agent", "language")}
     found = {name: str(value) for name, value in said.items() if value}
     found |= {"call": call} if call else {}
     found |= {"notice": "true"} if metadata.notice else {}
