@@ -29,7 +29,7 @@ from joserfc.jwk import KeySet, import_key
 from vocal.access import Principal
 from vocal.config import OidcConfig
 from vocal.errors import ConfigError, LoginError
-from vocal.guard import LOOPBACK
+from vocal.urls import check_url
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 """Of signatures by a key that only the provider has; a token that names another, «none» above all, is refused."""
@@ -64,9 +64,9 @@ class Provider:
     """A provider as the settings name it. Raises ConfigError for settings that cannot work."""
 
     def __init__(self, config: OidcConfig, clock: Callable[[], float] = time.time) -> None:
-        _check_url("issuer", config.issuer)
+        check_url("[oidc] issuer", config.issuer)
         if config.redirect_url:
-            _check_url("redirect_url", config.redirect_url)
+            check_url("[oidc] redirect_url", config.redirect_url)
         if not config.client_id:
             raise ConfigError("[oidc]: wanted client_id, as the provider knows this server")
         if not config.groups:
@@ -147,7 +147,7 @@ class Provider:
         for key in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
             value = found.get(key)
             try:
-                _check_url(key, value if isinstance(value, str) else "")
+                check_url(f"[oidc] {key}", value if isinstance(value, str) else "")
             except ConfigError as error:
                 raise LoginError("provider", f"{issuer}: {error}") from None
             told[key] = str(value)
@@ -229,13 +229,6 @@ class Provider:
         if not isinstance(found, dict):
             raise LoginError("provider", f"{url}: wanted a JSON object")
         return found
-
-
-def _check_url(what: str, url: str) -> None:
-    parts = urlsplit(url)
-    if parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)):
-        return
-    raise ConfigError(f"[oidc] {what}: wanted https://HOST..., got {url!r}")
 
 
 def _claim(claims: Mapping[str, Any], path: str) -> Any:
