@@ -109,10 +109,11 @@ COMPOSERS = (
         "doors.websocket",
     ),
     *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages"),
-    *("running", "server", "cli"),
+    *("running", "server"),
+    *("commands", "commands.screen", "commands.doctor", "commands.bench", "commands.models", "cli"),
 )
 # What is installed into the package from elsewhere in the repository.
-BESIDE = {"cli": {"benchmarks.bench"}}
+BESIDE = {"commands.bench": {"benchmarks.bench"}}
 # The package's own face: lazily, for `vocal.analyze` and `vocal.Engine`.
 FACE = {"": {"analysis", "engine"}}
 
@@ -143,7 +144,10 @@ HOMES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("store.schema", "store.store", "store.reader", "doctor"), "run"),
         "analysis": "typing only",
     },
-    "rich": {"cli": "run", "terminal": "run", "watch": "run"},
+    "rich": {
+        **dict.fromkeys(("terminal", "watch", "cli"), "run"),
+        **dict.fromkeys(("commands.screen", "commands.doctor", "commands.models"), "run"),
+    },
     "numba": {},
     "llvmlite": {},
     "librosa": {},

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import gc
-import importlib
 import os
 import sys
 import threading
@@ -14,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from vocal import __version__
+from vocal.commands import bench, doctor, models
+from vocal.commands.screen import ERR, OUT, Bars, announce_compiling, language
 from vocal.config import Config, load_config
 from vocal.errors import InputError, UsageError, VocalError
 from vocal.types import CallEnded, CallStarted, Event, Language, Metadata
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from vocal.access import Access
     from vocal.analysis import Failure, Opener
     from vocal.replays.pace import Faults
-
-OUT = Console(highlight=False)
-ERR = Console(stderr=True, highlight=False)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,29 +90,6 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--port", type=int, default=8765, help="default %(default)s; 0: any that is free")
     _add_common(demo)
     demo.set_defaults(run=_demo)
-
-    doctor = commands.add_parser("doctor", help="what works on this machine, what is missing, how to get it")
-    doctor.set_defaults(run=_doctor)
-
-    bench = commands.add_parser(
-        "bench",
-        help="measure speed, latency and accuracy on this machine, beside the known peers",
-        description="Measures on one core, live calls and latency on all; peers too, where installed: "
-        "pip install 'vocal[peers]'.",
-    )
-    bench.add_argument("part", choices=("speed", "live", "latency", "rtp", "accuracy", "all"))
-    bench.add_argument(
-        "topics",
-        nargs="*",
-        metavar="TOPIC",
-        help="of accuracy: pitch, speech, tempo, level, clarity, emotion, calls, loss (default: all)",
-    )
-    bench.add_argument("--data", metavar="DIR", help="corpora with truth; without it, what Vocal makes itself")
-    bench.add_argument("--peers", action="store_true", help="measure what peers are installed, too")
-    bench.add_argument("--folds", metavar="DIR", help="emotion models by held-out speaker, for emotion and the calls")
-    bench.add_argument("--html", metavar="OUT", help="write a page with tables and plots, too")
-    bench.add_argument("--json", action="store_true", help="one JSON object a figure, on standard output")
-    bench.set_defaults(run=_bench)
 
     serve = commands.add_parser(
         "serve",
@@ -218,24 +191,16 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--call", help="one call only")
     watch.add_argument("--json", action="store_true", help="events, one JSON object a line, on standard output")
     watch.add_argument("--token", help="an API token (or VOCAL_TOKEN)")
-    watch.add_argument("--lang", choices=("de", "en"), default=_language(), help="language (default here: %(default)s)")
+    watch.add_argument("--lang", choices=("de", "en"), default=language(), help="language (default here: %(default)s)")
     watch.set_defaults(run=_watch)
 
-    models = commands.add_parser("models", help="the models: what there is, and whether each keeps its contract")
-    kinds = models.add_subparsers(metavar="COMMAND", required=True)
-    kinds.add_parser("ls", help="list them").set_defaults(run=_models_ls)
-    check = kinds.add_parser(
-        "check", help="load each model, run its own test vectors, say what it hears, gives and costs"
-    )
-    check.add_argument("folders", nargs="*", metavar="DIR", help="models' folders (default: the ones that ship)")
-    check.set_defaults(run=_models_check)
+    for command in (doctor, bench, models):
+        command.add(commands)
     return parser
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--lang", choices=("de", "en"), default=_language(), help="language (default here: %(default)s)"
-    )
+    parser.add_argument("--lang", choices=("de", "en"), default=language(), help="language (default here: %(default)s)")
     parser.add_argument("--model", metavar="DIR", help="an emotion model of your own (or VOCAL_EMOTION_MODEL)")
     parser.add_argument("--config", metavar="FILE", help="settings, TOML (or VOCAL_CONFIG)")
 
@@ -245,11 +210,6 @@ def _config(given: argparse.Namespace) -> Config:
     if given.model is None:
         return config
     return msgspec.structs.replace(config, emotion=msgspec.structs.replace(config.emotion, model=given.model))
-
-
-def _language() -> Language:
-    spoken = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
-    return "en" if spoken.startswith("en") else "de"
 
 
 # analyze and demo
@@ -298,7 +258,7 @@ def _demo_live(given: argparse.Namespace) -> int:
     from vocal.service import Service, load_live_emotion
 
     config = load_config(given.config)
-    _announce_compiling()
+    announce_compiling()
     emotion = load_live_emotion(config)
     access = Access()
     service = Service(config, access, lambda sink: Live(sink, config, emotion))
@@ -355,7 +315,7 @@ def _run(
     several = count > 1
     report = _ReportWriter(given.report, several, given.lang)
     store = _store(given.store or config.store.folder)
-    _announce_compiling()
+    announce_compiling()
     keep_utterances = not given.json or given.report
     open_calls: dict[str, list[Event]] = {}
     summaries: list[list[Event]] = []
@@ -375,7 +335,7 @@ def _run(
             if not given.json:
                 summaries.append(events if not several else _ends(events))
 
-    bars = _Bars(given.json)
+    bars = Bars(given.json)
     with bars.progress:
         failures += run(openers, on_event, config, Metadata(notice=given.notice), bars.show, _note)
     sys.stdout.flush()
@@ -411,28 +371,6 @@ def _ends(events: list[Event]) -> list[Event]:
 
 def _note(name: str, note: str) -> None:
     ERR.print(f"vocal: {name}: {note}", markup=False, soft_wrap=True)
-
-
-def _announce_compiling() -> None:
-    from vocal_kernels import is_compiled
-
-    if not is_compiled():
-        ERR.print("Compiling the kernels for this machine: once, about 15 s.")
-
-
-class _Bars:
-    """A progress bar for each recording, on a terminal only."""
-
-    def __init__(self, is_quiet: bool) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        hidden = is_quiet or not ERR.is_terminal
-        self.progress = Progress(*columns, console=ERR, transient=True, disable=hidden)
-        self._tasks: dict[str, TaskID] = {}
-
-    def show(self, name: str, done_s: float, whole_s: float | None) -> None:
-        if name not in self._tasks:
-            self._tasks[name] = self.progress.add_task(Path(name).name, total=whole_s)
-        self.progress.update(self._tasks[name], completed=done_s, visible=whole_s is None or done_s < whole_s)
 
 
 class _ReportWriter:
@@ -498,7 +436,7 @@ def _serve(given: argparse.Namespace) -> int:
     access = Access(accounts)
     is_tls = given.tls_cert is not None or bool(config.server.proxies)
     check_exposure(given.host, access.has_accounts or bool(config.oidc.issuer), is_tls, given.insecure)
-    _announce_compiling()
+    announce_compiling()
     emotion = load_live_emotion(config)
     service = Service(
         config,
@@ -625,7 +563,7 @@ def _replay_once(given: argparse.Namespace) -> None:
         _replay_native(given, faults, metadata)
         return
     with open_call(given.file, given.agent_channel, given.role) as source:
-        bars = _Bars(False)
+        bars = Bars(False)
         show = partial(bars.show, given.file, whole_s=source.duration_s)
         common: dict[str, Any] = {"call": given.call, "speed": given.speed, "faults": faults, "token": token}
         with bars.progress:
@@ -670,7 +608,7 @@ def _replay_native(given: argparse.Namespace, faults: "Faults", metadata: Metada
         raise UsageError("--speed: RTP is sent as people speak, 1")
     coding: Any = {"mulaw": "pcmu", "g722": "g722"}.get(given.encoding, "pcma")
     with open_call(given.file, given.agent_channel, given.role) as source:
-        bars = _Bars(False)
+        bars = Bars(False)
         show = partial(bars.show, given.file, whole_s=source.duration_s)
         with bars.progress:
             if given.to.startswith("rtp:"):
@@ -690,84 +628,6 @@ def _watch(given: argparse.Namespace) -> int:
 
     watch(given.url, given.token or os.environ.get("VOCAL_TOKEN"), given.call, given.json, given.lang, OUT)
     return 0
-
-
-# models, bench and doctor
-
-
-def _models_ls(given: argparse.Namespace) -> int:
-    from vocal.contract import read_contract
-    from vocal.emotion import find_models, models_folder
-
-    folders = find_models()
-    if not folders:
-        raise InputError(f"{models_folder()}: no models here; reinstall vocal")
-    table = Table("model", "version", "date", "trained on", "size", "folder", title="models", title_justify="left")
-    for folder in folders:
-        contract = read_contract(folder)
-        size_kb = (folder / "model.onnx").stat().st_size / 1024 if (folder / "model.onnx").exists() else 0.0
-        corpora = ", ".join(map(str, contract.training.get("corpora", [])))
-        table.add_row(contract.name, contract.version, contract.date, corpora, f"{size_kb:.0f} kB", str(folder))
-    OUT.print(table)
-    return 0
-
-
-def _models_check(given: argparse.Namespace) -> int:
-    from vocal.emotion import EmotionModel, find_models
-
-    folders = [Path(folder) for folder in given.folders] or find_models()
-    failed = 0
-    for folder in folders:
-        summary: dict[str, str] = {}
-        try:
-            model = EmotionModel(folder)
-            faults = model.check()
-            summary = {} if faults else model.describe()
-        except VocalError as error:
-            faults = [str(error)]
-        for fault in faults:
-            ERR.print(f"vocal: {fault}", markup=False, soft_wrap=True)
-        OUT.print(f"{folder}: {'failed' if faults else 'keeps its contract'}", markup=False, soft_wrap=True)
-        for what, found in summary.items():
-            OUT.print(f"  {what:8} {found}", markup=False, soft_wrap=True)
-        failed += bool(faults)
-    return 1 if failed or not folders else 0
-
-
-def _bench(given: argparse.Namespace) -> int:
-    data, folds = (Path(folder) if folder else None for folder in (given.data, given.folds))
-    for option, folder, wanted in (("--data", data, "corpora"), ("--folds", folds, "models")):
-        if folder is not None and not folder.is_dir():
-            raise UsageError(f"{option} {folder}: wanted a folder of {wanted}")
-    if given.topics and given.part != "accuracy":
-        raise UsageError(f"{given.topics[0]}: topics are of accuracy: vocal bench accuracy {' '.join(given.topics)}")
-    bench = importlib.import_module("vocal.benchmarks.bench")  # benchmarks/, installed beside the rooms
-    bench.check(given.topics, data)
-    html = Path(given.html) if given.html else None
-    if html is not None:
-        try:
-            html.parent.mkdir(parents=True, exist_ok=True)
-            html.open("a").close()
-        except OSError as error:
-            raise UsageError(f"--html {html}: cannot be written: {error.strerror}") from None
-    _announce_compiling()
-    parts = bench.PARTS if given.part == "all" else (given.part,)
-    bench.run(bench.Asked(parts, given.topics, data, given.peers, folds), given.json, html)
-    if html is not None:
-        ERR.print(f"page: {html}", markup=False, soft_wrap=True)
-    return 0
-
-
-def _doctor(given: argparse.Namespace) -> int:
-    from vocal.doctor import examine
-
-    table = Table("", "what", "found", "what to do", title="vocal doctor", title_justify="left")
-    findings = examine()
-    for finding in findings:
-        sign = "[green]ok[/]" if finding.works else "[red]missing[/]"
-        table.add_row(sign, finding.what, finding.found, finding.remedy)
-    OUT.print(table)
-    return 0 if all(finding.works for finding in findings) else 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The commands: each module adds its own with `add(commands)`; cli.py has the list."""
