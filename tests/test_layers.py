@@ -46,9 +46,11 @@ ROOMS: dict[str, set[str]] = {
     "reports.call": {"types", "errors", "texts", "charts", "record", "reports.page"},
     "terminal": {"types", "texts"},
     "sinks.hub": {"types", "policy"},
+    "signatures": {"errors"},
+    "sinks.outbox": {"types", "errors", "policy"},
+    "sinks.webhook": {"types", "config", "errors", "policy", "signatures", "sinks.outbox", "urls"},
     "access": {"types", "errors", "policy"},
     "answers": {"errors", "policy"},
-    "signatures": {"errors"},
     "transports.dialect": {"types", "errors"},
     "transports.pcm": {"types", "errors", "transports.dialect"},
     "transports.twilio": {"errors", "transports.dialect"},
@@ -109,8 +111,10 @@ COMPOSERS = (
         "doors.websocket",
     ),
     *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages"),
+    "api.webhooks",
     *("running", "server"),
-    *("commands", "commands.screen", "commands.doctor", "commands.bench", "commands.models", "cli"),
+    *("commands", "commands.screen", "commands.doctor", "commands.bench", "commands.models"),
+    *("commands.webhooks", "cli"),
 )
 # What is installed into the package from elsewhere in the repository.
 BESIDE = {"commands.bench": {"benchmarks.bench"}}
@@ -128,10 +132,12 @@ HOMES: dict[str, dict[str, str]] = {
     "fastapi": {
         **dict.fromkeys(("api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures"), "run"),
         **dict.fromkeys(("api.pages", "doors.webrtc", "doors.websocket", "server"), "run"),
+        "api.webhooks": "run",
     },
     "aiortc": {"transports.ice": "run", "transports.webrtc": "run"},
     "pylibsrtp": {"transports.srtp": "run", "transports.webrtc": "run"},
     "uvicorn": {"running": "run"},
+    "httpx": dict.fromkeys(("oidc", "client", "replays.whip", "sinks.webhook"), "run"),
     "prometheus_client": {"api.figures": "run"},
     "joserfc": {"oidc": "run"},
     "argon2": {"access": "run"},
@@ -147,6 +153,7 @@ HOMES: dict[str, dict[str, str]] = {
     "rich": {
         **dict.fromkeys(("terminal", "watch", "cli"), "run"),
         **dict.fromkeys(("commands.screen", "commands.doctor", "commands.models"), "run"),
+        "commands.webhooks": "run",
     },
     "numba": {},
     "llvmlite": {},

@@ -16,7 +16,7 @@ import msgspec
 from rich.table import Table
 
 from vocal import __version__
-from vocal.commands import bench, doctor, models
+from vocal.commands import bench, doctor, models, webhooks
 from vocal.commands.screen import ERR, OUT, Bars, announce_compiling, language
 from vocal.config import Config, load_config
 from vocal.errors import InputError, UsageError, VocalError
@@ -194,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--lang", choices=("de", "en"), default=language(), help="language (default here: %(default)s)")
     watch.set_defaults(run=_watch)
 
-    for command in (doctor, bench, models):
+    for command in (doctor, bench, models, webhooks):
         command.add(commands)
     return parser
 

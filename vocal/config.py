@@ -246,10 +246,52 @@ class MediaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     audiosocket: str = ""
 
 
+EventKind = Literal["call_started", "utterance", "mood", "conversation", "cue", "notice", "call_ended"]
+
+
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where events are kept; empty: nowhere."""
 
     folder: str = ""
+
+
+class WebhookEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another system that is told of calls.
+
+    url: https, or http to this machine; insecure: http to any. secrets: `whsec_...`, the newest first; each signs.
+    name: what commands and figures call it; empty: its host. events: kinds of them. queues: of these only; none: of
+    all. audience: whose cues; `agent` also opens the agent's own measures. severity: of cues, at least. inferred: it
+    gets what was inferred of customers. ca: a PEM file of who vouches for it, beside those of this machine.
+    """
+
+    url: str
+    secrets: tuple[str, ...]
+    name: str = ""
+    events: tuple[EventKind, ...] = ("cue", "call_ended")
+    queues: tuple[str, ...] = ()
+    audience: tuple[Literal["agent", "coach"], ...] = ("coach",)
+    severity: Literal["info", "hint", "warning", "alert"] = "info"
+    inferred: bool = False
+    insecure: bool = False
+    ca: str = ""
+
+
+class WebhooksConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Other systems that are told of calls while they happen.
+
+    folder: where what they have not got yet waits. source: what this server calls itself in events (CloudEvents).
+    tries: of an event, then it goes to dead.jsonl. first_wait_s, most_wait_s: after a failed try; it doubles each time.
+    answer_s: until an answer must be there. most_waiting: events of one endpoint; more go to dead.jsonl at once.
+    """
+
+    folder: str = ""
+    source: str = "/vocal"
+    endpoints: tuple[WebhookEndpoint, ...] = ()
+    tries: Annotated[int, msgspec.Meta(ge=1)] = 16
+    first_wait_s: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    most_wait_s: float = 3600.0
+    answer_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    most_waiting: Annotated[int, msgspec.Meta(ge=1)] = 10_000
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -266,6 +308,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rtp: RtpConfig = RtpConfig()
     media: MediaConfig = MediaConfig()
     store: StoreConfig = StoreConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
 
 
 def _check_keys(given: Mapping[str, Any], wanted: tuple[str, ...], where: str) -> None:

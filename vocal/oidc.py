@@ -13,14 +13,14 @@ import hashlib
 import hmac
 import json
 import secrets
+import ssl
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit
 
+import httpx
 import msgspec
 from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, InvalidKeyIdError, JoseError
@@ -55,11 +55,6 @@ class _Pending(msgspec.Struct, frozen=True):
     until_s: float
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
 class Provider:
     """A provider as the settings name it. Raises ConfigError for settings that cannot work."""
 
@@ -77,7 +72,7 @@ class Provider:
         self._pending: dict[str, _Pending] = {}
         self._about: tuple[float, dict[str, str]] | None = None
         self._keys: KeySet | None = None
-        self._opener = urllib.request.build_opener(_NoRedirect())
+        self._client = httpx.Client(verify=ssl.create_default_context(), follow_redirects=False, timeout=WAIT_S)
 
     def begin(self, to: str, redirect_url: str) -> tuple[str, str]:
         """The provider's address for a browser, and the secret that the browser is to bring back."""
@@ -216,16 +211,21 @@ class Provider:
         return self._keys
 
     def _ask(self, url: str, form: bytes | None = None, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-        asked = urllib.request.Request(url, form, {"Accept": "application/json", **(headers or {})})
+        headers = {"Accept": "application/json", **(headers or {})}
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        text = bytearray()
         try:
-            with self._opener.open(asked, timeout=WAIT_S) as answer:
-                found = json.loads(answer.read(MOST_BYTES))
-        except urllib.error.HTTPError as error:
-            with error:
-                detail = error.read(300).decode("utf-8", "replace")
-            raise LoginError("provider", f"{url}: {error.code} {detail}") from None
-        except (OSError, ValueError) as error:
-            raise LoginError("provider", f"{url}: {getattr(error, 'reason', error)}") from None
+            with self._client.stream("GET" if form is None else "POST", url, content=form, headers=headers) as answer:
+                for part in answer.iter_bytes():
+                    text += part
+                    if len(text) > MOST_BYTES:
+                        break
+            if answer.status_code != 200:
+                raise LoginError("provider", f"{url}: {answer.status_code} {text[:300].decode('utf-8', 'replace')}")
+            found = json.loads(text)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            raise LoginError("provider", f"{url}: {error}") from None
         if not isinstance(found, dict):
             raise LoginError("provider", f"{url}: wanted a JSON object")
         return found

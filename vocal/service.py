@@ -1,7 +1,8 @@
 """What the server's parts share: the live engine, who listens to it, and who may.
 
 media ─► Live ─► (one hand-over a tick) ─► Service ─► Hub ─► WS /v1/live
-                                              └─────► Store
+                                              ├─────► Store
+                                              └─────► Webhooks
 """
 
 import asyncio
@@ -24,7 +25,8 @@ from vocal.guard import RateLimit, Scope, header
 from vocal.live import Live
 from vocal.oidc import Provider
 from vocal.sinks.hub import Hub
-from vocal.types import Call, CallEnded, Channel, Event, LiveEvent, Metadata
+from vocal.sinks.webhook import Webhooks
+from vocal.types import Call, CallEnded, CallStarted, Channel, Event, LiveEvent, Metadata
 
 LOG = logging.getLogger("vocal")
 COOKIE = "vocal_session"
@@ -50,6 +52,7 @@ class Service:
         self.answers = answers or Answers()
         self.provider = Provider(config.oidc) if config.oidc.issuer else None
         self.hub = Hub()
+        self.webhooks = Webhooks(config.webhooks, self.protect)
         self.is_tls = is_tls
         self.is_local = is_local
         self.is_ready = False
@@ -67,6 +70,7 @@ class Service:
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         vk.warmup()
+        self.webhooks.start()
         self.live.start()
         self.is_ready = True
 
@@ -75,6 +79,7 @@ class Service:
         await asyncio.to_thread(self.live.stop)
         await asyncio.sleep(0)  # the last hand-over
         self.hub.close()
+        await asyncio.to_thread(self.webhooks.stop)
 
     def _hand_over(self, events: Sequence[LiveEvent]) -> None:
         """In the clock's thread."""
@@ -83,6 +88,7 @@ class Service:
 
     def take(self, events: Sequence[LiveEvent]) -> None:
         self.hub.take(events)
+        self.webhooks.take(events)
         self.live.wants_levels = self.hub.wants_levels
         for event in events:
             if self._store is not None and isinstance(event, Event):
@@ -94,6 +100,14 @@ class Service:
             if isinstance(event, CallEnded):
                 for close in self._closers.pop(event.call, []):
                     close(event.reason)
+
+    def protect(self, event: Event) -> Event:
+        """An event as it may leave this house: without an agent's name, without a peer's address."""
+        if not isinstance(event, CallStarted):
+            return event
+        agent = event.metadata.agent
+        metadata = msgspec.structs.replace(event.metadata, agent=agent and self.access.pseudonym(agent))
+        return msgspec.structs.replace(event, source="", metadata=metadata)
 
     def on_end(self, call: str, close: Callable[[str], None]) -> None:
         """`close(reason)` is called on the loop when a call has ended, whoever ended it."""

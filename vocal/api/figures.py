@@ -78,7 +78,28 @@ class Figures:
         cues = CounterMetricFamily("vocal_cue_feedback", "What agents said of cues", labels=["cue", "answer"])
         for (cue, helpful), count in service.answers.counts().items():
             cues.add_metric([cue, "helpful" if helpful else "does_not_fit"], count)
-        return [*found, lost, refused, cues, *self._webrtc(), *self._sip(), self._dialects(), *self._playouts()]
+        return [
+            *found,
+            lost,
+            refused,
+            cues,
+            *self._webhooks(),
+            *self._webrtc(),
+            *self._sip(),
+            self._dialects(),
+            *self._playouts(),
+        ]
+
+    def _webhooks(self) -> list[Metric]:
+        now = GaugeMetricFamily("vocal_webhooks_waiting", "Events that wait for an endpoint", labels=["endpoint"])
+        open_ = GaugeMetricFamily("vocal_webhooks_open", "0: the endpoint wants no more (410)", labels=["endpoint"])
+        for one in self._service.webhooks.status():
+            now.add_metric([one.name], one.waiting)
+            open_.add_metric([one.name], one.state == "open")
+        since = CounterMetricFamily("vocal_webhooks", "What became of events to endpoints", labels=["endpoint", "what"])
+        for labels, count in sorted(self._service.webhooks.counts.items()):
+            since.add_metric(labels, count)
+        return [now, open_, since]
 
     def _webrtc(self) -> list[Metric]:
         now = GaugeMetricFamily("vocal_webrtc_sessions", "WebRTC connections, by state", labels=["state"])
