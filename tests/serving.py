@@ -21,6 +21,7 @@ from vocal.config import (
     RtpConfig,
     ServerConfig,
     SipConfig,
+    WebhooksConfig,
     WebrtcConfig,
 )
 from vocal.emotion import EmotionModel
@@ -72,6 +73,7 @@ def serving(
     sip: SipConfig | None = None,
     rtp: RtpConfig | None = None,
     certificate: Certificate | None = None,
+    webhooks: WebhooksConfig | None = None,
 ) -> Iterator[Served]:
     config = Config(
         server=server or ServerConfig(),
@@ -82,6 +84,7 @@ def serving(
         media=media or MediaConfig(),
         sip=sip or SipConfig(),
         rtp=rtp or RtpConfig(first_port=0),
+        webhooks=webhooks or WebhooksConfig(),
     )
     emotion = EmotionModel()
     service = Service(
