@@ -4,6 +4,7 @@ import base64
 import http.server
 import itertools
 import json
+import os
 import re
 import signal
 import ssl
@@ -19,6 +20,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import numpy as np
 import pytest
@@ -29,14 +31,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving import serving
 from standardwebhooks import Webhook
+from test_media import free_port
 
 from vocal.cli import main
 from vocal.client import Client
 from vocal.config import WebhookEndpoint, WebhooksConfig, load_config
 from vocal.demo import call_path
 from vocal.errors import ConfigError
-from vocal.policy import INFERRED_MEASURES, OWN_MEASURES, for_others
+from vocal.policy import INFERRED_MEASURES, OWN_MEASURES, RETENTION, for_others
 from vocal.replays.websocket import replay, send_call
+from vocal.rules import load_rules
 from vocal.sinks.outbox import Outbox
 from vocal.sinks.webhook import Webhooks, _asked_wait_s, cloud_event, senders
 from vocal.transports.files import open_call
@@ -689,3 +693,74 @@ def test_bad_settings_as_a_whole(tmp_path: Path, capsys: pytest.CaptureFixture[s
     senders(
         WebhooksConfig(str(tmp_path), endpoints=(WebhookEndpoint("http://crm.intern/x", (SECRET,), insecure=True),))
     )
+
+
+# docs/webhooks.md
+
+
+GUIDE = (Path(__file__).parents[1] / "docs/webhooks.md").read_text("utf-8")
+EXAMPLES = {block.split(".py")[0]: block for block in re.findall(r"```python\n# (.*?)```", GUIDE, re.S)}
+
+
+@contextmanager
+def example(name: str, folder: Path) -> Iterator[str]:
+    """A receiver of the guide, as a program of its own."""
+    port = free_port()
+    code = f"# {EXAMPLES[name]}"
+    assert len(code.splitlines()) < 40
+    environment = {**os.environ, "SECRET": SECRET, "PORT": str(port)}
+    running = subprocess.Popen([sys.executable, "-c", code], cwd=folder, env=environment, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        yield url
+    finally:
+        running.kill()
+        running.wait()
+
+
+def told_to(name: str, folder: Path, told: Sequence[Event], **more: Any) -> Any:
+    with example(name, folder) as url:
+        config = settings(folder, WebhookEndpoint(url, (SECRET,), **more), first_wait_s=0.1, most_wait_s=0.2)
+        with telling(config) as hooks:
+            hooks.take(told)
+            until(lambda: hooks.status()[0].waiting == 0 and hooks.counts["127.0.0.1", "delivered"])
+        forged = httpx.post(url, content=b"{}", headers={"webhook-id": "x"})
+        assert forged.status_code == 401
+        return httpx.get(f"{url}/call-1").json() if name == "knowledge" else None
+
+
+def test_the_guides_receivers_do_what_they_say(tmp_path: Path) -> None:
+    assert set(EXAMPLES) == {"crm", "acd", "knowledge"}
+    bad, good = Told("bad"), Told("good")
+    ended = bad.ended()
+    assert ended.satisfaction is not None
+    ended = msgspec.structs.replace(ended, satisfaction=msgspec.structs.replace(ended.satisfaction, end=2.5))
+    told_to(
+        "crm", tmp_path, [bad.started(), ended, good.started(), good.ended()], events=("call_ended",), inferred=True
+    )
+    (ticket,) = (tmp_path / "tickets.jsonl").read_text().splitlines()
+    assert json.loads(ticket) == {"title": "Please call back: Rechnung, ended at 2.5 of 10", "call": "bad"}
+    line = msgspec.structs.replace(bad.cue(customer_snr_db=8.0), kind="line")
+    told_to("acd", tmp_path, [bad.started(), line, ended, good.started(), good.ended()])
+    (entry,) = (tmp_path / "callbacks.jsonl").read_text().splitlines()
+    assert json.loads(entry)["call"] == "bad"
+    said = Told()
+    hint = msgspec.structs.replace(said.cue("agent", "hint", silence_s=6.0), kind="silence")
+    found = told_to("knowledge", tmp_path, [said.started(), hint], events=("cue",), audience=("agent",))
+    assert found == {"article": "What to say while the invoice loads"}
+
+
+def test_the_guides_settings_can_be_followed(tmp_path: Path) -> None:
+    first, rule = re.findall(r"```toml\n(.*?)```", GUIDE, re.S)
+    path = tmp_path / "vocal.toml"
+    path.write_text(first)
+    config = load_config(path, {}).webhooks
+    with pytest.raises(ConfigError, match=r"house-ca\.pem"):
+        senders(config)
+    senders(msgspec.structs.replace(config, endpoints=config.endpoints[:1]))
+    path.write_text(rule)
+    assert load_rules(path).rule[0].link
+    defaults = WebhooksConfig()
+    assert f"after {defaults.tries} tries (`tries`" in GUIDE
+    assert f"within {defaults.answer_s:g} s, `answer_s`" in GUIDE
+    assert f"longer than calls do ({RETENTION.calls.days} days)" in GUIDE
