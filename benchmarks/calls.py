@@ -4,8 +4,9 @@ The shipped emotion model was trained on the voices of the staged calls. With fo
 --folds`) each is judged once more by a model that never heard its customer, and only those rows say anything of mood.
 """
 
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,105 @@ def mood(calls: list[Judged], condition: str) -> list[Row]:
     ]
 
 
+# --- moments ---------------------------------------------------------------------------------------------------------
+
+Stretch = tuple[float, float]
+
+TOLD = 3  # of each kind a call tells so many moments at most, so no more can be asked of it
+SHIFTS = 49
+EASED = "customer_calmed"
+
+
+def inside(stretch: Stretch, others: Iterable[Stretch]) -> float:
+    """Seconds of `stretch` that lie in the others."""
+    return sum(max(0.0, min(stretch[1], end) - max(stretch[0], start)) for start, end in others)
+
+
+class MomentTruth:
+    """What a call's truth says of its moments.
+
+    right[kind]: the customer's spans of that sign, and for pain the dead air too. ground[kind]: what could have been
+    right, all spans of the customer, and for pain the dead air. stretches[kind]: the longest TOLD, each a run of spans
+    of one sign with nothing between but the agent, or dead air.
+    """
+
+    def __init__(self, truth: Truth) -> None:
+        self.seconds: float = truth["seconds"]
+        spans = sorted((s["start"], s["end"], s["mood"]) for s in truth["spans"] if s["channel"] == 1)
+        air = [(gap["start"], gap["end"]) for gap in truth["dead_air"]]
+        said = [(start, end) for start, end, _ in spans]
+        up = [(start, end) for start, end, mood in spans if mood > 0]
+        down = [(start, end) for start, end, mood in spans if mood < 0]
+        runs: dict[str, list[Stretch]] = {"positive": [], "pain": []}
+        for sign, run in itertools.groupby(spans, key=lambda span: np.sign(span[2])):
+            own = list(run)
+            if sign:
+                runs["positive" if sign > 0 else "pain"].append((own[0][0], own[-1][1]))
+        self.right = {"positive": up, "pain": [*down, *air]}
+        self.ground = {"positive": said, "pain": [*said, *air]}
+        self.stretches = {
+            kind: sorted(found, key=lambda one: one[0] - one[1])[:TOLD]
+            for kind, found in (("positive", runs["positive"]), ("pain", [*runs["pain"], *air]))
+        }
+
+    def judge(self, kind: str, moments: list[Stretch], shift_s: float = 0.0) -> tuple[int, int, int, int]:
+        """(moments of which at least half of what could have been right was, moments, stretches of which a second or
+        half is in a moment, stretches). shift_s: all moments that much later, from the end on at the beginning."""
+        placed = []
+        for start, end in moments:
+            late = (start + shift_s) % self.seconds
+            over = late + end - start - self.seconds
+            placed.append([(late, self.seconds), (0.0, over)] if over > 0 else [(late, late + end - start)])
+        hits = 0
+        for parts in placed:
+            ground = sum(inside(part, self.ground[kind]) for part in parts)
+            hits += ground > 0 and sum(inside(part, self.right[kind]) for part in parts) >= 0.5 * ground
+        told = [part for parts in placed for part in parts]
+        wanted = self.stretches[kind]
+        found = sum(inside(one, told) >= min(1.0, 0.5 * (one[1] - one[0])) for one in wanted)
+        return hits, len(placed), found, len(wanted)
+
+
+def eases(truth: Truth, moment: Stretch) -> bool:
+    """Whether one of the customer's two spans before was negative, and none is that lies in the moment for the most."""
+    spans = sorted((s["start"], s["end"], s["mood"]) for s in truth["spans"] if s["channel"] == 1)
+    within = [mood for start, end, mood in spans if inside((start, end), [moment]) > 0.5 * (end - start)]
+    before = [mood for _, end, mood in spans if end <= moment[0] + 0.5][-2:]
+    return bool(within) and min(within) >= 0 and any(mood < 0 for mood in before)
+
+
+def moments(calls: list[Judged], condition: str) -> Iterator[Row]:
+    """Precision and recall of moments; random: the same moments moved through the call, mean of SHIFTS places.
+
+    A positive moment is right where the customer's mood is positive by the truth (1). Those that tell of a low that
+    eased to neutral are judged by themselves.
+    """
+    eased = [
+        eases(truth, (m.start_s, m.end_s))
+        for analysis, truth in calls
+        for m in analysis.ended.moments
+        if m.why == EASED
+    ]
+    if eased:
+        where = f"{condition}, {len(eased)} moments"
+        yield Row("moments", "eased: precision", where, "vocal", float(np.mean(eased)), "share")
+    for kind in ("positive", "pain"):
+        judged, chance = np.zeros(4), np.zeros(4)
+        for analysis, truth in calls:
+            known = MomentTruth(truth)
+            own = [(m.start_s, m.end_s) for m in analysis.ended.moments if m.kind == kind and m.why != EASED]
+            judged += known.judge(kind, own)
+            shifts = [truth["seconds"] * k / (SHIFTS + 1) for k in range(1, SHIFTS + 1)]
+            chance += np.mean([known.judge(kind, own, shift) for shift in shifts], axis=0)
+        for who, (hits, told, found, wanted) in (("vocal", judged), ("random", chance)):
+            if told:
+                where = f"{condition}, {told:.0f} moments"
+                yield Row("moments", f"{kind}: precision", where, who, float(hits / told), "share")
+            if wanted:
+                where = f"{condition}, {wanted:.0f} stretches"
+                yield Row("moments", f"{kind}: recall", where, who, float(found / wanted), "share")
+
+
 def rows(data: Path | None, folds: Path | None) -> Iterator[Row]:
     files = truths(data / "calls" / "staged" if data else call_path().parent)
     calls = [(vocal.analyze(path, notice=True), truth) for path, truth in files]
@@ -113,6 +213,7 @@ def rows(data: Path | None, folds: Path | None) -> Iterator[Row]:
     if len(calls) > 2:
         yield from turns(calls, name)
         yield from mood(calls, f"{name}, voices trained on")
+    yield from moments(calls, f"{name}, voices trained on" if data else name)
     if folds is None or data is None:
         return
     held = []
@@ -124,3 +225,4 @@ def rows(data: Path | None, folds: Path | None) -> Iterator[Row]:
         config = msgspec.structs.replace(Config(), emotion=EmotionConfig(model=str(model)))
         held.append((vocal.analyze(path, notice=True, config=config), truth))
     yield from mood(held, f"{name}, customer held out")
+    yield from moments(held, f"{name}, customer held out")

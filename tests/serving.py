@@ -11,6 +11,7 @@ import uvicorn
 
 from vocal.access import Access, Principal
 from vocal.answers import Answers
+from vocal.audit import Audit
 from vocal.client import Client
 from vocal.config import (
     Config,
@@ -18,6 +19,7 @@ from vocal.config import (
     MediaConfig,
     OidcConfig,
     PlayoutConfig,
+    PrivacyConfig,
     RtpConfig,
     ServerConfig,
     SipConfig,
@@ -72,6 +74,8 @@ def serving(
     oidc: OidcConfig | None = None,
     sip: SipConfig | None = None,
     rtp: RtpConfig | None = None,
+    privacy: PrivacyConfig | None = None,
+    audit: Audit | None = None,
     certificate: Certificate | None = None,
     webhooks: WebhooksConfig | None = None,
 ) -> Iterator[Served]:
@@ -85,6 +89,7 @@ def serving(
         sip=sip or SipConfig(),
         rtp=rtp or RtpConfig(first_port=0),
         webhooks=webhooks or WebhooksConfig(),
+        privacy=privacy or PrivacyConfig(),
     )
     emotion = EmotionModel()
     service = Service(
@@ -94,6 +99,7 @@ def serving(
         store,  # type: ignore[arg-type]
         is_tls=certificate is not None or bool(config.server.proxies),
         answers=answers,
+        audit=audit,
     )
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]

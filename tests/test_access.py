@@ -2,7 +2,6 @@
 
 import sqlite3
 import stat
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from vocal import cli
 from vocal.access import LOCAL, Access, Principal, may_handle, may_see, metadata_for, seen_by
 from vocal.conversation import Conversation
 from vocal.errors import AccessError, UsageError
-from vocal.policy import INFERRED_MEASURES, pseudonym
+from vocal.policy import INFERRED_MEASURES
 from vocal.types import (
     AlertsMuted,
     AlertsSeen,
@@ -88,15 +87,6 @@ def test_wrong_use_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be used for accounts"):
         Access(tmp_path / "no.db")
     assert sqlite3.sqlite_version
-
-
-def test_pseudonyms_hold_for_a_week_and_cannot_be_compared_between_servers() -> None:
-    monday = date(2026, 1, 5)
-    week = {pseudonym("ann", b"k", date.fromordinal(monday.toordinal() // 7 * 7 + day)) for day in range(7)}
-    assert len(week) == 1
-    assert pseudonym("ann", b"k", date(2026, 1, 20)) not in week
-    assert pseudonym("ann", b"other", monday) not in week
-    assert pseudonym("bob", b"k", monday) not in week
 
 
 def test_what_each_role_sees() -> None:

@@ -1,6 +1,7 @@
 """What agents answered, beyond a restart and without a name."""
 
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +120,71 @@ def test_beside_the_accounts_through_a_servers_restart(tmp_path: Path) -> None:
             ann.request("DELETE", "/v1/calls/felt/reflection")
             assert ann.request("GET", "/v1/reflections") == []
         assert served.service.answers.counts() == {("tempo_high", True): 1}
+
+
+def test_whose_a_call_is_is_known_to_its_agent_alone(tmp_path: Path) -> None:
+    path = tmp_path / "answers.db"
+    answers = Answers(path)
+    for call in ("a", "b"):
+        answers.keep_own(call, "ann")
+    answers.keep_own("c", "bob")
+    answers.keep_own("c", "ann")
+    assert answers.own_calls("ann") == ["b", "a"]
+    assert answers.own_calls("bob") == ["c"]
+    assert answers.own_calls(None) == answers.own_calls("") == []
+    assert answers.owns("a", "ann")
+    assert not any(answers.owns(*pair) for pair in (("a", "bob"), ("a", None), ("a", ""), ("x", "ann"), ("c", "ann")))
+    answers.close()
+    assert b"ann" not in path.read_bytes()
+
+
+def test_sharing_is_the_agents_act_and_can_be_undone() -> None:
+    answers = Answers()
+    answers.keep_own("a", "ann")
+    assert not answers.share("a", "bob")
+    assert not answers.share("x", "ann")
+    assert not answers.is_shared("a")
+    assert answers.share("a", "ann", "ab Minute 4", with_reflection=True)
+    answers.reflect("a", "bob", 2, "nicht mein Gespräch")
+    assert answers.shared_reflection("a") is None
+    answers.reflect("a", "ann", 7, "gut")
+    assert answers.is_shared("a")
+    share, felt = answers.share_of("a"), answers.shared_reflection("a")
+    assert share is not None
+    assert (share.note, share.with_reflection) == ("ab Minute 4", True)
+    assert felt is not None
+    assert (felt.score, felt.text) == (7, "gut")
+    assert answers.share("a", "ann")
+    assert answers.shared_reflection("a") is None
+    assert not answers.unshare("a", "bob")
+    assert answers.unshare("a", "ann")
+    assert not answers.unshare("a", "ann")
+    assert answers.shares() == {}
+
+
+def test_what_is_an_agents_goes_when_they_say_so_and_nothing_else() -> None:
+    answers = Answers()
+    for call, agent in (("a", "ann"), ("b", "ann"), ("c", "bob")):
+        answers.keep_own(call, agent)
+        answers.feedback(call, 1, "dead_air", True)
+        answers.reflect(call, agent, 5, "")
+        answers.share(call, agent)
+    assert answers.forget_calls(["b"]) == 4
+    assert answers.own_calls("ann") == ["a"]
+    assert answers.forget_agent("ann") == 4
+    assert answers.forget_agent("ann") == 0
+    assert (answers.own_calls("ann"), answers.reflections("ann"), answers.feedback_of("a")) == ([], [], {})
+    assert list(answers.shares()) == ["c"]
+    assert answers.counts() == {("dead_air", True): 3}
+
+
+def test_own_calls_and_shares_go_when_calls_go() -> None:
+    now = [1_000_000.0]
+    answers = Answers(clock=lambda: now[0], keep=timedelta(days=7))
+    answers.keep_own("a", "ann")
+    assert answers.share("a", "ann")
+    now[0] += 7 * DAY_S + 1.0
+    assert answers.own_calls("ann") == []
+    assert not answers.owns("a", "ann")
+    assert not answers.is_shared("a")
+    assert answers.forget_calls(["a"]) == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_cli import vocal
-from vocal.benchmarks import pitch, speech
+from vocal.benchmarks import calls, pitch, speech
 from vocal.benchmarks.corpora import alaw, at_level, band
 from vocal.benchmarks.rows import Row
 
@@ -39,6 +39,63 @@ def test_the_line_is_a_telephone() -> None:
     assert np.abs(alaw(loud) - loud).max() < 0.02 * np.abs(loud).max()
 
 
+TRUTH = {
+    "seconds": 40.0,
+    "dead_air": [{"start": 30.0, "end": 36.0}],
+    "spans": [
+        {"channel": channel, "start": start, "end": end, "mood": mood}
+        for channel, start, end, mood in (
+            (1, 0.0, 4.0, -1.0),
+            (0, 4.0, 6.0, 1.0),  # the agent's: nothing of it counts
+            (1, 6.0, 10.0, -0.5),
+            (1, 10.0, 14.0, 0.0),
+            (1, 14.0, 16.0, 0.0),
+            (1, 16.0, 18.0, 1.0),
+            (1, 20.0, 24.0, 1.0),
+        )
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "wanted"),
+    [
+        ("positive", [(16.0, 24.0)], (1, 1, 1, 1)),
+        ("positive", [(10.0, 18.5)], (0, 1, 1, 1)),  # most of it is neutral
+        ("positive", [(4.0, 6.0)], (0, 1, 0, 1)),
+        ("positive", [], (0, 0, 0, 1)),
+        ("pain", [(0.0, 10.0), (31.0, 36.0)], (2, 2, 2, 2)),
+        ("pain", [(0.0, 3.0), (22.0, 24.0)], (1, 2, 1, 2)),
+    ],
+)
+def test_moments_are_held_against_the_truth(
+    kind: str, told: list[tuple[float, float]], wanted: tuple[int, ...]
+) -> None:
+    known = calls.MomentTruth(TRUTH)
+    assert known.judge(kind, told) == wanted
+    assert known.judge(kind, told, 40.0) == wanted  # once around
+    moved = known.judge(kind, [(start + 5.0, end + 5.0) for start, end in told], 35.0)
+    assert moved == wanted
+
+
+def test_a_low_that_eases_is_held_against_the_truth() -> None:
+    assert calls.eases(TRUTH, (10.0, 16.0))
+    assert not calls.eases(TRUTH, (6.0, 14.0))
+    assert not calls.eases(TRUTH, (20.0, 24.0))  # long after
+
+
+def test_moments_of_the_staged_calls_are_those_of_the_truth(shared_data: Path) -> None:
+    """With voices the model knows, which is what the conversation makes of it, not how well voices are understood."""
+    import vocal as package
+
+    judged = [(package.analyze(path, notice=True), truth) for path, truth in calls.truths(shared_data / "calls/staged")]
+    found = {(row.name, row.who): row.value for row in calls.moments(judged, "staged")}
+    for kind, precision, recall in (("positive", 0.9, 0.7), ("pain", 0.9, 0.7)):
+        assert found[f"{kind}: precision", "vocal"] >= precision
+        assert found[f"{kind}: recall", "vocal"] >= recall
+        assert found[f"{kind}: precision", "vocal"] > found[f"{kind}: precision", "random"] + 0.3
+
+
 def test_a_row_says_whether_its_target_is_reached() -> None:
     row = Row("speed", "channels a core", "a minute", "vocal", 3600.0, "channels", 3500.0)
     assert row.reached is True
@@ -51,6 +108,7 @@ def test_bench_of_the_demo_call() -> None:
     result = vocal("bench", "accuracy", "--json")
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert {"part", "name", "condition", "who", "value", "unit", "target", "reached"} == set(rows[0])
+    assert {row["name"] for row in rows if row["part"] == "moments"} >= {"positive: precision", "pain: recall"}
     found = {row["name"]: row["value"] for row in rows if row["part"] == "boundaries"}
     assert found["speech time found"] > 0.9
 

@@ -202,6 +202,35 @@ def test_moments_name_recovery_and_dead_air_positive_first() -> None:
     assert "dead_air" in pains
 
 
+def felt(*heard: tuple[float, float, float]) -> Conversation:
+    """A customer's utterances: seconds long, valence, confidence; each a second after the other."""
+    conversation = Conversation()
+    at_s = 0.0
+    for seconds, valence, confidence in heard:
+        spoken = utterance("customer", at_s, at_s + seconds)
+        conversation.feel(spoken, emotion(valence, confidence=confidence), ended=True)
+        at_s += seconds + 1.0
+    return conversation
+
+
+def told(conversation: Conversation) -> list[tuple[str, float, float]]:
+    return [(one.why, one.start_s, one.end_s) for one in conversation.moments(1.0)]
+
+
+def test_a_faint_high_is_no_moment_but_several_in_a_row_are() -> None:
+    faint = (1.5, 0.75, 0.7)
+    assert told(felt(faint, (2.0, 0.5, 0.9))) == []
+    assert told(felt(faint, faint, faint, (2.0, 0.5, 0.9))) == [("customer_mood_high", 0.0, 6.5)]
+    assert told(felt((2.0, 0.9, 0.9), (2.0, 0.5, 0.9))) == [("customer_mood_high", 0.0, 2.0)]
+
+
+def test_a_low_has_eased_only_when_it_stays_so() -> None:
+    low, even = (3.0, 0.2, 0.9), (3.0, 0.5, 0.9)
+    assert [why for why, _, _ in told(felt(low, low, even, low, low))] == ["customer_mood_low", "customer_mood_low"]
+    assert told(felt(low, low, even, even, even))[0] == ("customer_calmed", 8.0, 15.0)
+    assert [why for why, _, _ in told(felt(even, low, even, even))] == ["customer_mood_low"]
+
+
 def test_a_long_call_costs_no_more_a_second_than_a_short_one() -> None:
     sides: tuple[Role, Role] = ("agent", "customer")
     conversation = of(*[(sides[number % 2], 4.0 * number, 4.0 * number + 3) for number in range(2000)])

@@ -12,6 +12,7 @@ import pytest
 
 from vocal.config import Config
 from vocal.policy import may_infer_emotion
+from vocal.types import Metadata
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,11 +21,12 @@ ROOMS: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
     "policy": {"types"},
-    "config": {"errors"},
+    "config": {"types", "errors", "policy"},
     "texts": {"types"},
     "guard": set(),
     "urls": {"errors", "guard"},
     "charts": set(),
+    "pictures": {"charts"},
     "playout": {"config"},
     "transports": set(),
     "transports.files": {"types", "errors"},
@@ -38,19 +40,35 @@ ROOMS: dict[str, set[str]] = {
     "sinks": set(),
     "record": {"types", "errors"},
     "store": set(),
+    "store.files": {"errors"},
     "store.schema": {"types", "record"},
     "store.store": {"types", "errors", "policy", "record", "store.schema"},
-    "store.reader": {"types", "errors", "record", "store.schema"},
+    "store.reader": {"types", "errors", "record", "store.files", "store.schema"},
+    "figures": {"policy"},
+    "store.figures": {"errors", "figures", "record", "store.files", "store.reader", "store.schema"},
     "reports": set(),
-    "reports.page": {"types", "charts"},
+    "reports.page": {"types", "charts", "pictures"},
     "reports.call": {"types", "errors", "texts", "charts", "record", "reports.page"},
+    "own": {"errors", "record"},
+    "reports.own": {"types", "texts", "charts", "own", "reports.page"},
+    "answers": {"errors", "policy"},
+    "reports.start": {"types", "texts", "answers", "record", "reports.page"},
+    "reports.tables": set(),
+    "reports.team": {"figures", "record"},
+    "reports.team_page": {"types", "texts", "charts", "pictures", "figures", "reports.page", "reports.team"},
+    "reports.journey": {
+        *("types", "texts", "charts", "pictures", "figures", "record", "reports.page", "reports.team"),
+        "reports.team_page",
+    },
     "terminal": {"types", "texts"},
     "sinks.hub": {"types", "policy"},
+    "keys": set(),
+    "audit": {"errors", "keys"},
+    "pseudonyms": {"types", "errors", "keys"},
+    "access": {"types", "errors", "pseudonyms"},
     "signatures": {"errors"},
     "sinks.outbox": {"types", "errors", "policy"},
     "sinks.webhook": {"types", "config", "errors", "policy", "signatures", "sinks.outbox", "urls"},
-    "access": {"types", "errors", "policy"},
-    "answers": {"errors", "policy"},
     "transports.dialect": {"types", "errors"},
     "transports.pcm": {"types", "errors", "transports.dialect"},
     "transports.twilio": {"errors", "transports.dialect"},
@@ -110,10 +128,11 @@ COMPOSERS = (
         "doors.sip",
         "doors.websocket",
     ),
-    *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages"),
+    *("api", "api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures", "api.pages", "api.own"),
+    "api.team",
     "api.webhooks",
     *("running", "server"),
-    *("commands", "commands.screen", "commands.doctor", "commands.bench", "commands.models"),
+    *("commands", "commands.screen", "commands.doctor", "commands.bench", "commands.models", "commands.report"),
     *("commands.webhooks", "cli"),
 )
 # What is installed into the package from elsewhere in the repository.
@@ -131,7 +150,7 @@ HOMES: dict[str, dict[str, str]] = {
     "http_message_signatures": {"signatures": "run"},
     "fastapi": {
         **dict.fromkeys(("api.gate", "api.login", "api.calls", "api.feed", "api.documents", "api.figures"), "run"),
-        **dict.fromkeys(("api.pages", "doors.webrtc", "doors.websocket", "server"), "run"),
+        **dict.fromkeys(("api.own", "api.team", "api.pages", "doors.webrtc", "doors.websocket", "server"), "run"),
         "api.webhooks": "run",
     },
     "aiortc": {"transports.ice": "run", "transports.webrtc": "run"},
@@ -147,7 +166,9 @@ HOMES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("replays.rtp", "doctor"), "run"),
     },
     "pyarrow": {
-        **dict.fromkeys(("store.schema", "store.store", "store.reader", "doctor"), "run"),
+        **dict.fromkeys(
+            ("store.files", "store.schema", "store.store", "store.reader", "store.figures", "doctor"), "run"
+        ),
         "analysis": "typing only",
     },
     "rich": {
@@ -285,12 +306,15 @@ def names_in(module: str) -> list[str]:
     return found
 
 
-def test_only_a_customer_who_knows() -> None:
-    for role, notice in product(("agent", "customer", "unknown", "", "supervisor"), (True, False)):
-        assert may_infer_emotion(role, notice) == ((role, notice) == ("customer", True))  # type: ignore[arg-type]
+def test_only_a_customer_who_knows_and_agreed_where_that_is_wanted() -> None:
+    roles = ("agent", "customer", "unknown", "", "supervisor")
+    for role, notice, consent, basis in product(roles, (True, False), (True, False), ("notice", "consent")):
+        said = consent or (notice and basis == "notice")
+        allowed = may_infer_emotion(role, Metadata(notice=notice, consent=consent), basis)  # type: ignore[arg-type]
+        assert allowed == (role == "customer" and said)
 
 
-def test_only_the_engine_asks_and_asks_of_role_and_notice_alone() -> None:
+def test_only_the_engine_asks_and_asks_of_role_and_what_the_customer_knows_alone() -> None:
     assert [module for module in VOCAL if "may_infer_emotion" in names_in(module)] == ["engine"]
     calls = [
         node
@@ -298,8 +322,17 @@ def test_only_the_engine_asks_and_asks_of_role_and_notice_alone() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "may_infer_emotion"
     ]
     assert [[ast.unparse(argument) for argument in call.args] for call in calls] == [
-        ["channel.role", "call.metadata.notice"]
+        ["channel.role", "call.metadata", "self._config.privacy.basis"]
     ]
+
+
+def test_the_basis_can_only_want_more() -> None:
+    """The one setting that reaches policy: whatever is allowed where consent is wanted is so where notice is enough."""
+    for role, notice, consent in product(("agent", "customer", "unknown"), (True, False), (True, False)):
+        said = Metadata(notice=notice, consent=consent)
+        assert may_infer_emotion(role, said, "notice") >= may_infer_emotion(role, said, "consent")  # type: ignore[arg-type]
+    used = [module for module in VOCAL if "may_infer_of_customer" in names_in(module)]
+    assert set(used) == {"policy", "analysis"}  # which loads no model where none is asked
 
 
 def test_its_answer_is_the_only_way_to_an_emotion_stage() -> None:
@@ -348,8 +381,9 @@ def test_no_setting_reaches_it() -> None:
         for field in type(getattr(Config(), room)).__struct_fields__
     ]
     assert len(settings) > 10
-    assert not [setting for setting in settings if any(word in setting for word in words)]
+    found = [setting for setting in settings if any(word in setting for word in words)]
+    assert found == ["privacy.least_agents"]  # of whom a figure must be: it can only be raised
     # And policy itself reads nothing: no configuration, no environment, no file.
     known = {found.name.split(".")[0] for found in imports_of("policy")}
-    assert known <= {"dataclasses", "datetime", "hashlib", "hmac", "msgspec", "typing", "vocal"}
+    assert known <= {"dataclasses", "datetime", "msgspec", "typing", "vocal"}
     assert not {"open", "environ", "getenv", "Path"} & set(names_in("policy"))

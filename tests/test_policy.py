@@ -5,20 +5,22 @@ import itertools
 from vocal.config import Config
 from vocal.policy import INNER_STATES, RETENTION, may_infer_emotion
 from vocal.texts import catalogue
+from vocal.types import Metadata
 
 
 def test_only_an_informed_customer() -> None:
     allowed = [
         (role, notice)
         for role, notice in itertools.product(("agent", "customer", "unknown"), (False, True))
-        if may_infer_emotion(role, notice)  # type: ignore[arg-type]
+        if may_infer_emotion(role, Metadata(notice=notice), "notice")  # type: ignore[arg-type]
     ]
     assert allowed == [("customer", True)]
 
 
 def test_no_setting_reaches_it() -> None:
     names = [name for room in Config.__struct_fields__ for name in type(getattr(Config(), room)).__struct_fields__]
-    assert not [name for name in names if "agent" in name or "role" in name or "notice" in name]
+    found = [name for name in names if "agent" in name or "role" in name or "notice" in name]
+    assert found == ["least_agents"]  # of how many a figure of teams must be: it can only be raised
 
 
 def test_no_text_about_the_agent_names_an_inner_state() -> None:

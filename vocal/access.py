@@ -13,14 +13,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Literal
 
 import argon2
 import msgspec
 
 from vocal.errors import AccessError, UsageError
-from vocal.policy import pseudonym
+from vocal.pseudonyms import Pseudonyms
 from vocal.types import AlertsMuted, AlertsSeen, CallStarted, Cue, Levels, LiveEvent, Metadata, Utterance
 
 AccountRole = Literal["agent", "lead", "operator", "ingest", "local"]
@@ -57,9 +56,16 @@ LOCAL = Principal("local", "local")
 
 
 class Access:
-    """Accounts and tokens. path: of the SQLite file; by default in memory, for as long as the process lives."""
+    """Accounts and tokens. path: of the SQLite file; by default in memory, for as long as the process lives, and so are
+    the keys of `pseudonyms`."""
 
-    def __init__(self, path: str | os.PathLike[str] = ":memory:", clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = ":memory:",
+        clock: Callable[[], float] = time.time,
+        pseudonyms: Pseudonyms | None = None,
+    ) -> None:
+        self.pseudonyms = pseudonyms or Pseudonyms(clock=clock)
         self._clock = clock
         self._lock = threading.Lock()
         self._hasher = argon2.PasswordHasher()
@@ -149,7 +155,7 @@ class Access:
 
     def pseudonym(self, agent: str) -> str:
         """What an agent is called before others, this week."""
-        return pseudonym(agent, self._key, datetime.fromtimestamp(self._clock(), UTC).date())
+        return self.pseudonyms.pseudonym(agent)
 
     def _row(self, token: str) -> tuple[str, float, str, AccountRole, str | None, str | None] | None:
         secret, _, signature = token.rpartition(".")

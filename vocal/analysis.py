@@ -17,6 +17,7 @@ from vocal.config import Config
 from vocal.emotion import EmotionModel
 from vocal.engine import Engine, Sink
 from vocal.errors import InputError, VocalError
+from vocal.policy import may_infer_of_customer
 from vocal.transports.files import CallSource, open_call, open_pair
 from vocal.types import Call, CallEnded, CallStarted, Event, Language, Metadata, Role, Utterance
 
@@ -32,9 +33,9 @@ Opener = Callable[[], CallSource]
 Failure = tuple[str, VocalError]
 
 
-def load_emotion(config: Config, notice: bool) -> EmotionModel | None:
-    """The emotion model, only where somebody was informed."""
-    if not notice:
+def load_emotion(config: Config, metadata: Metadata) -> EmotionModel | None:
+    """The emotion model, only where somebody was informed, or agreed."""
+    if not may_infer_of_customer(metadata, config.privacy.basis):
         return None
     return EmotionModel(Path(config.emotion.model) if config.emotion.model else None, config.emotion.threads)
 
@@ -51,7 +52,7 @@ def run(
 
     openers: (name, how to open it). on_progress(name, seconds done, seconds in all or None). on_note(name, oddity).
     """
-    engine = Engine(on_event, config, load_emotion(config, metadata.notice))
+    engine = Engine(on_event, config, load_emotion(config, metadata))
     waiting = iter(openers)
     failures: list[Failure] = []
     running: list[_Running] = []
@@ -163,23 +164,26 @@ def analyze(
     agent_channel: int = 0,
     role: Role | None = None,
     notice: bool = False,
+    consent: bool = False,
     config: Config = Config(),
 ) -> Analysis:
     """Analyse one recorded call.
 
     path: a two-channel recording (agent on `agent_channel`), or a mono one with its `role`; or one file a side as
-    `agent` and `customer`. notice: the customer was informed, so their emotion may be inferred.
+    `agent` and `customer`. notice: the customer was informed, so their emotion may be inferred; consent: they
+    agreed as well, as the setting `privacy.basis` may want.
 
     Raises vocal.errors.VocalError, one line, for a recording that cannot be read as a call.
     """
     events: list[Event] = []
+    metadata = Metadata(notice=notice, consent=consent)
     if agent is not None and customer is not None and path is None:
         pair = agent, customer
-        failures = run([("call", lambda: open_pair(*pair))], events.append, config, Metadata(notice=notice))
+        failures = run([("call", lambda: open_pair(*pair))], events.append, config, metadata)
     elif path is not None and agent is None and customer is None:
         one = path
         opener = ("call", lambda: open_call(one, agent_channel, role))
-        failures = run([opener], events.append, config, Metadata(notice=notice))
+        failures = run([opener], events.append, config, metadata)
     else:
         raise InputError("wanted one recording, or one file a side as agent= and customer=")
     if failures:

@@ -81,6 +81,16 @@ CHART_STYLE = """
 .both{fill:url(#weave);stroke:var(--amber);stroke-width:1.2}
 .weave-ground{fill:var(--amber-wash)}
 .weave-line{stroke:var(--amber);stroke-width:2.2}
+.past{fill:var(--paper);stroke:var(--blue);stroke-width:1.6}
+.now{fill:var(--blue)}
+.thread{fill:none;stroke:var(--blue);stroke-opacity:.4;stroke-width:1.4;stroke-linejoin:round}
+.join{stroke:var(--soft);stroke-width:2}
+.strip{display:block;width:100%;height:1.5rem;overflow:visible}
+.strip .track{fill:var(--track)}
+.strip .hour{stroke:var(--paper);stroke-width:1;vector-effect:non-scaling-stroke}
+.calls{fill:var(--soft)}
+.demanding{fill:var(--amber)}
+.unbroken{fill:var(--ink)}
 """
 
 
@@ -277,12 +287,99 @@ def lines_chart(
     return _chart(words, scale.bottom + 24.0, parts)
 
 
+def days_chart(
+    words: Words,
+    points: Sequence[tuple[int, float]],
+    count: int,
+    recent: int,
+    usual: tuple[float, float] | None,
+    ticks: Sequence[float],
+    write: Callable[[float], str],
+    labels: Sequence[tuple[int, str]],
+) -> str:
+    """A measure of each of `count` days, by the day's number: filled from day `recent` on, hollow before; and the band
+    of what was usual then. labels: of the first day, and of the last."""
+    scale = Scale(ticks[0], ticks[-1], 10.0, 82.0)
+    timeline = Timeline(float(count))
+    parts = []
+    if usual is not None:
+        upper, lower = scale.y(usual[1]), scale.y(usual[0])
+        parts.append(_bar("reference", timeline, 0.0, float(count), upper, max(lower - upper, 2.0), radius=0.0))
+    parts += [_grid_line(scale.y(value), write(value)) for value in (ticks[0], ticks[-1])]
+    placed = [(timeline.x(day + 0.5), scale.y(value), day) for day, value in points]
+    if len(placed) > 1:
+        parts.append(_curves(scale.bottom + 8.0, [f'<path class="thread" d="{_path([one[:2] for one in placed])}"/>']))
+    parts += [
+        f'<circle class="{"now" if day >= recent else "past"}" cx="{_n(x)}%" cy="{_n(y)}" r="3.6"/>'
+        for x, y, day in placed
+    ]
+    for day, label in labels:
+        x, anchor = (LEFT, "start") if day == 0 else (RIGHT, "end")
+        parts.append(f'<text x="{_n(x)}%" y="{_n(scale.bottom + 18)}" text-anchor="{anchor}">{escape(label)}</text>')
+    return _chart(words, scale.bottom + 22.0, parts)
+
+
+def pairs_chart(words: Words, rows: Sequence[tuple[str, float, float | None]], write: Callable[[float], str]) -> str:
+    """What was felt (circle) and what was measured (diamond) on the scale 1-10, a row for each call."""
+    timeline = Timeline(9.0)
+    row_px, first_px = 34.0, 26.0
+    bottom = first_px + row_px * (len(rows) - 1) + 12.0
+    parts = []
+    for value in range(1, 11):
+        x = _n(timeline.x(value - 1.0))
+        parts.append(f'<line class="grid" x1="{x}%" x2="{x}%" y1="6" y2="{_n(bottom)}"/>')
+        parts.append(f'<text x="{x}%" y="{_n(bottom + 16)}" text-anchor="middle">{write(value)}</text>')
+    for index, (label, felt, measured) in enumerate(rows):
+        y = first_px + row_px * index
+        own = _n(timeline.x(felt - 1.0))
+        parts.append(f'<text class="halo" x="{LEFT}%" y="{_n(y - 9)}">{escape(label)}</text>')
+        if measured is not None:
+            theirs = _n(timeline.x(measured - 1.0))
+            parts.append(f'<line class="join" x1="{own}%" x2="{theirs}%" y1="{_n(y)}" y2="{_n(y)}"/>')
+            parts.append(f'<use href="#m-customer" x="{theirs}%" y="{_n(y)}"/>')
+        parts.append(f'<use href="#m-agent" x="{own}%" y="{_n(y)}"/>')
+    return _chart(words, bottom + 22.0, parts)
+
+
+def day_strip(
+    calls: Sequence[tuple[float, float]],
+    demanding: Sequence[tuple[float, float]],
+    unbroken: tuple[float, float] | None,
+    hours: tuple[int, int],
+) -> str:
+    """A day's calls between two hours, in seconds since midnight; those that asked more stand higher. Said in words
+    beside it, so hidden from readers who do not see it."""
+    first_s, whole_s = hours[0] * 3600.0, (hours[1] - hours[0]) * 3600.0
+
+    def bars(kind: str, spans: Sequence[tuple[float, float]], top: float, height: float) -> str:
+        edges = [
+            ((start - first_s) / whole_s * 1000.0, max((end - start) / whole_s * 1000.0, 1.5)) for start, end in spans
+        ]
+        shapes = "".join(f"M{x:.1f} {top:g}h{width:.1f}v{height:g}h-{width:.1f}z" for x, width in edges)
+        return f'<path class="{kind}" d="{shapes}"/>' if shapes else ""
+
+    lines = "".join(
+        f"M{(hour - hours[0]) * 3600.0 / whole_s * 1000.0:.1f} 3v18" for hour in range(hours[0] + 1, hours[1])
+    )
+    return (
+        '<svg class="strip" viewBox="0 0 1000 24" preserveAspectRatio="none" aria-hidden="true">'
+        f'<rect class="track" y="3" width="1000" height="18"/><path class="hour" d="{lines}"/>'
+        f"{bars('calls', calls, 7.0, 10.0)}{bars('demanding', demanding, 3.0, 18.0)}"
+        f"{bars('unbroken', (unbroken,) if unbroken else (), 22.0, 2.0)}</svg>"
+    )
+
+
 def key(kind: str) -> str:
     """A small picture for a legend: a side's line with its marker, a block, a band or a line."""
     if kind in ("agent", "customer", "third", "fourth"):
         shape = f'<path class="line {kind}" d="M1 7H33"/><use href="#m-{kind}" x="17" y="7"/>'
     elif kind in ("mood", "held"):
         shape = f'<path class="{kind}" d="M1 7H33"/>'
+    elif kind in ("now", "past"):
+        shape = f'<circle class="{kind}" cx="17" cy="7" r="4"/>'
+    elif kind in ("calls", "unbroken"):
+        thick = 6 if kind == "calls" else 2
+        shape = f'<rect class="{kind}" x="1" y="{7 - thick // 2}" width="32" height="{thick}"/>'
     elif kind == "zero":
         shape = '<line class="zero" x1="1" x2="33" y1="7" y2="7"/>'
     else:

@@ -16,7 +16,7 @@ import msgspec
 from rich.table import Table
 
 from vocal import __version__
-from vocal.commands import bench, doctor, models, webhooks
+from vocal.commands import bench, doctor, models, report, webhooks
 from vocal.commands.screen import ERR, OUT, Bars, announce_compiling, language
 from vocal.config import Config, load_config
 from vocal.errors import InputError, UsageError, VocalError
@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the customer was informed: their emotion may be inferred (never the agent's)",
     )
+    analyze.add_argument("--consent", action="store_true", help="the customer was informed and agreed")
     analyze.add_argument("--json", action="store_true", help="events, one JSON object a line, on standard output")
     analyze.add_argument(
         "--report", metavar="OUT", help="write the report: a .html file, or a folder for several calls"
@@ -149,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--agent-channel", type=int, choices=(0, 1), default=0, help="channel of the agent (default 0)")
     replay.add_argument("--role", choices=("agent", "customer", "unknown"), help="whose side a one-channel file is")
     replay.add_argument("--notice", action="store_true", help="the customer was informed")
+    replay.add_argument("--consent", action="store_true", help="the customer was informed and agreed")
     replay.add_argument("--speed", type=float, default=1.0, help="faster than people speak (default 1)")
     replay.add_argument("--call", help="the call's id; default: the server makes one")
     for what in ("agent", "team", "queue", "touchpoint"):
@@ -194,7 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--lang", choices=("de", "en"), default=language(), help="language (default here: %(default)s)")
     watch.set_defaults(run=_watch)
 
-    for command in (doctor, bench, models, webhooks):
+    for command in (doctor, bench, models, report, webhooks):
         command.add(commands)
     return parser
 
@@ -245,7 +247,7 @@ def _demo(given: argparse.Namespace) -> int:
 
     if not given.report:
         return _demo_live(given)
-    given.json, given.store, given.notice = False, None, True
+    given.json, given.store, given.notice, given.consent = False, None, True, True
     path = call_path()
     return _run(given, _config(given), [(str(path), partial(open_call, path))], [])
 
@@ -281,7 +283,7 @@ def _demo_live(given: argparse.Namespace) -> int:
     return 0
 
 
-DEMO = Metadata("Rechnung", "Demo", "demo", "de", notice=True)
+DEMO = Metadata("Rechnung", "Demo", "demo", "de", notice=True, consent=True)
 BETWEEN_DEMOS_S = 20.0
 
 
@@ -337,7 +339,9 @@ def _run(
 
     bars = Bars(given.json)
     with bars.progress:
-        failures += run(openers, on_event, config, Metadata(notice=given.notice), bars.show, _note)
+        failures += run(
+            openers, on_event, config, Metadata(notice=given.notice, consent=given.consent), bars.show, _note
+        )
     sys.stdout.flush()
     if not given.json and summaries:
         if several:
@@ -445,7 +449,7 @@ def _serve(given: argparse.Namespace) -> int:
         _store(given.store or config.store.folder),
         is_tls,
         given.host in LOOPBACK_NAMES and not config.server.proxies,
-        Answers(config.server.answers or accounts),
+        Answers(config.server.answers or accounts, keep=config.retention.times.calls),
     )
 
     def on_ready(port: int) -> None:
@@ -557,7 +561,8 @@ def _replay_once(given: argparse.Namespace) -> None:
         what = given.dialect if scheme in ("ws", "wss") else given.to
         raise UsageError(f"--encoding {encoding}: wanted {', '.join(encodings)} for {what}")
     faults = Faults(given.jitter, given.loss, given.drift, given.reorder)
-    metadata = Metadata(given.queue, given.team, given.agent, None, given.notice, given.touchpoint)
+    said = (given.queue, given.team, given.agent, None, given.notice, given.touchpoint)
+    metadata = Metadata(*said, consent=given.consent)
     token = given.token or os.environ.get("VOCAL_TOKEN")
     if scheme in ("rtp", "sip", "siprec"):
         _replay_native(given, faults, metadata)

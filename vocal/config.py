@@ -4,18 +4,23 @@
     hangover_ms = 400
 
 The environment wins over the file, the file over the defaults. An unknown key is an error that names its nearest
-neighbour. The emotion stage has no switch for agents here: policy.py decides, and nothing reaches it.
+neighbour. The emotion stage has no switch for agents here: policy.py decides, and `privacy.basis` alone reaches it,
+which can only want more before a customer's emotion is inferred.
 """
 
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import astuple
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from vocal.errors import ConfigError, unknown
+from vocal.policy import LEAST_AGENTS, LEAST_CALLS, RETENTION, Retention
+from vocal.types import Basis
 
 
 class PlayoutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -177,8 +182,9 @@ class SipConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     or an element of the metadata; external: who may be a caller of theirs. Where nobody of a call is known to be of the
     house, nobody's role in it is known. in_order: where metadata do not say who sends which stream, they do in order.
     one_leg: whose voice a call of one leg has; side_by: a header that says `internal` or `external` instead. joined_by:
-    a header that two legs of one call have in common. informed_by, queue_by, touchpoint_by, language_by: headers, or
-    elements of the metadata, with the notice (`yes`), the queue, the touchpoint and the language.
+    a header that two legs of one call have in common. informed_by, agreed_by, queue_by, touchpoint_by, language_by:
+    headers, or elements of the metadata, with the notice and the consent (`yes`), the queue, the touchpoint and the
+    language.
 
     most_call_s: no call is longer. most_connections: by TCP and TLS.
     """
@@ -199,6 +205,7 @@ class SipConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     side_by: str = "Vocal-Side"
     joined_by: str = "Vocal-Call"
     informed_by: str = "Vocal-Notice"
+    agreed_by: str = "Vocal-Consent"
     queue_by: str = "Vocal-Queue"
     touchpoint_by: str = "Vocal-Touchpoint"
     language_by: str = "Vocal-Language"
@@ -229,11 +236,11 @@ class MediaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     tracks: whose voice each track of a dialect is, such as {"twilio": {"inbound": "customer", "outbound": "agent"}}; a
     track that is not named is of unknown role. names: what peers call our metadata (queue, touchpoint, team, agent,
-    language, notice, call), where it is not that. codings: of peers whose messages mislead: ulaw, alaw, s16le, l16.
-    url: this server as peers call it, wss://HOST, where a proxy stands before it: signatures cover it. audiohook_keys:
-    the client secret (base64, empty: none) of each API key. twilio_tokens: auth tokens of the accounts that may
-    connect. signature_age_s: how old a signature may be. audiosocket: HOST:PORT to listen on; empty: nowhere. In the
-    environment tables and lists are JSON.
+    language, notice, consent, call), where it is not that. codings: of peers whose messages mislead: ulaw, alaw,
+    s16le, l16. url: this server as peers call it, wss://HOST, where a proxy stands before it: signatures cover it.
+    audiohook_keys: the client secret (base64, empty: none) of each API key. twilio_tokens: auth tokens of the accounts
+    that may connect. signature_age_s: how old a signature may be. audiosocket: HOST:PORT to listen on; empty: nowhere.
+    In the environment tables and lists are JSON.
     """
 
     tracks: dict[str, dict[str, Literal["agent", "customer", "unknown"]]] = {}
@@ -247,6 +254,73 @@ class MediaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 EventKind = Literal["call_started", "utterance", "mood", "conversation", "cue", "notice", "call_ended"]
+
+
+class PrivacyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is wanted before a customer's emotion is inferred, and where secrets and evidence lie.
+
+    basis: "notice": that they were informed; "consent": that they agreed as well, call by call. keys: folder of the
+    keys of pseudonyms, of marks and of the audit log, not in the store; empty: beside the store, STORE.keys. audit: the
+    audit log's file; empty: beside the store, STORE.audit.jsonl. Where there is no store both lie beside the accounts'
+    file, and where there is none either, in memory. least_agents, least_calls: of how many a figure of teams must be;
+    they can only be raised.
+    """
+
+    basis: Basis = "notice"
+    keys: str = ""
+    audit: str = ""
+    least_agents: Annotated[int, msgspec.Meta(ge=LEAST_AGENTS)] = LEAST_AGENTS
+    least_calls: Annotated[int, msgspec.Meta(ge=LEAST_CALLS)] = LEAST_CALLS
+
+    def places(self, store: str, accounts: str) -> tuple[Path, Path] | None:
+        """The keys' folder and the audit log's file; None: in memory. Raises ConfigError."""
+        local = store.removeprefix("file://") if "://" not in store or store.startswith("file://") else ""
+        beside = local or accounts
+        if not (self.keys or beside):
+            if store:
+                raise ConfigError(f"[privacy] keys: wanted a folder of this machine, as the store is at {store}")
+            return None
+        keys = Path(self.keys or f"{Path(beside)}.keys")
+        audit = Path(self.audit or (f"{Path(beside)}.audit.jsonl" if beside else keys.with_name("audit.jsonl")))
+        for what, path in (("keys", keys), ("audit", audit)):
+            if local and path.absolute().is_relative_to(Path(local).absolute()):
+                raise ConfigError(f"[privacy] {what}: wanted a place outside the store {local}, got {path}")
+        return keys, audit
+
+
+class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long each kind is kept: utterances_h hours, the others days. Shorter freely.
+
+    agreement: names what has been agreed with the works council, such as "BV 12/2026"; longer times want it.
+    """
+
+    utterances_h: float = RETENTION.utterances / timedelta(hours=1)
+    calls_d: float = RETENTION.calls / timedelta(days=1)
+    figures_d: float = RETENTION.team_figures / timedelta(days=1)
+    audit_d: float = RETENTION.audit / timedelta(days=1)
+    agreement: str = ""
+
+    @property
+    def times(self) -> Retention:
+        """Raises ConfigError for a time that is none, or longer than is allowed without an agreement."""
+        given = Retention(
+            timedelta(hours=self.utterances_h),
+            timedelta(days=self.calls_d),
+            timedelta(days=self.figures_d),
+            timedelta(days=self.audit_d),
+        )
+        names = ("utterances_h", "calls_d", "figures_d", "audit_d")
+        for name, time, most in zip(names, astuple(given), astuple(RETENTION), strict=True):
+            shown = f"[retention] {name}: wanted"
+            value, limit = getattr(self, name), getattr(RetentionConfig(), name)
+            if time <= timedelta():
+                raise ConfigError(f"{shown} more than 0, got {value:g}")
+            if time > most and not self.agreement.strip():
+                raise ConfigError(
+                    f"{shown} at most {limit:g}, got {value:g}; longer wants `agreement`, the name of the works "
+                    "agreement that says so"
+                )
+        return given
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -308,6 +382,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rtp: RtpConfig = RtpConfig()
     media: MediaConfig = MediaConfig()
     store: StoreConfig = StoreConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+    retention: RetentionConfig = RetentionConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
 
 
@@ -359,6 +435,11 @@ def load_config(path: str | os.PathLike[str] | None = None, environment: Mapping
             raise ConfigError(f"{where}: wanted a table [{room}], got {values!r}")
         _check_keys(values, type(getattr(Config(), room)).__struct_fields__, f"{where} [{room}]")
     try:
-        return msgspec.convert(given, Config, strict=False)
+        config = msgspec.convert(given, Config, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {error}") from None
+    try:
+        _ = config.retention.times
+    except (ConfigError, OverflowError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return config

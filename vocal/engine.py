@@ -22,9 +22,10 @@ from vocal.emotion import EmotionModel
 from vocal.errors import UsageError
 from vocal.estimates import Estimates, Question
 from vocal.playout import Playout
-from vocal.policy import may_infer_emotion
+from vocal.policy import may_infer_emotion, stated
 from vocal.rules import RuleBook, Rules, load_rules
 from vocal.types import (
+    Basis,
     Call,
     CallEnded,
     CallStarted,
@@ -82,9 +83,8 @@ class _LiveCall:
         self.seq = 0
         self.due: list[_Due] = []
 
-    def state_notice(self, given: bool) -> None:
-        metadata = msgspec.structs.replace(self.call.metadata, notice=given)
-        self.call = msgspec.structs.replace(self.call, metadata=metadata)
+    def state_notice(self, given: bool, basis: Basis) -> None:
+        self.call = msgspec.structs.replace(self.call, metadata=stated(self.call.metadata, given, basis))
 
     @property
     def end_step(self) -> int:
@@ -180,7 +180,9 @@ class Engine:
         )
 
     def _speaker(self, call: Call, channel: Channel, slot: Slot) -> Speaker:
-        allowed = self._estimates is not None and may_infer_emotion(channel.role, call.metadata.notice)
+        allowed = self._estimates is not None and may_infer_emotion(
+            channel.role, call.metadata, self._config.privacy.basis
+        )
         if allowed and "waveform" in self._wants:
             self._bank.keep_audio(slot)
         return Speaker(channel, slot, allowed, self._wants)
@@ -247,16 +249,16 @@ class Engine:
         live = self._live(call)
         live.conversation.hold(self._at_s(live), is_held)
 
-    def withdraw_notice(self, call: str) -> None:
+    def withdraw_notice(self, call: str, basis: Basis = "notice") -> None:
         """The customer objects in mid-call: nothing more is inferred, and what was inferred is deleted."""
         live = self._live(call)
-        live.state_notice(False)
+        live.state_notice(False, basis)
         for speaker in live.speakers:
             speaker.forget_emotion()
             self._bank.forget_audio(speaker.slot)
         self._forget_estimates(live)
         live.conversation.forget_emotion()
-        self._emit(live, Notice(call=call, at_s=self._at_s(live), given=False))
+        self._emit(live, Notice(call=call, at_s=self._at_s(live), given=False, basis=basis))
 
     def _forget_estimates(self, live: _LiveCall) -> None:
         keys = [due.key for due in live.due if due.key is not None]
@@ -268,18 +270,21 @@ class Engine:
             del self._awaited[key]
         self._heard[live.number] = live
 
-    def give_notice(self, call: str) -> None:
-        """The customer was informed in mid-call: policy is asked anew, and emotion inferred from here on."""
+    def give_notice(self, call: str, basis: Basis = "notice") -> None:
+        """The customer was informed in mid-call, or agreed: policy is asked anew, and emotion inferred from here on."""
         live = self._live(call)
-        if live.call.metadata.notice:
+        known = live.call.metadata
+        live.state_notice(True, basis)
+        if live.call.metadata == known:
             return
-        live.state_notice(True)
         for number, before in enumerate(live.speakers):
+            if before.infers_emotion:
+                continue
             speaker = self._speaker(live.call, before.channel, before.slot)
             speaker.carry_on(before)
             live.speakers[number] = speaker
             self._by_slot[speaker.slot] = (live, speaker)
-        self._emit(live, Notice(call=call, at_s=self._at_s(live), given=True))
+        self._emit(live, Notice(call=call, at_s=self._at_s(live), given=True, basis=basis))
 
     def levels(self, calls: Iterable[str]) -> list[Levels]:
         """How each channel sounds now, of those calls whose audio has not ended."""

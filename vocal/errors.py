@@ -6,6 +6,7 @@
     ├── InputError        a recording that cannot be read as a call
     ├── ModelError        a model that does not keep its contract
     ├── StoreError        a store that cannot be read or written
+    ├── AuditError        an audit log that cannot be: what wants an entry first is refused
     ├── AccessError       somebody who may not do this, or whom we do not know
     │   └── LoginError    a sign-in elsewhere that did not work out; `why` is a text key
     ├── MediaError        a peer that does not speak as its transport wants
@@ -47,6 +48,10 @@ class ModelError(VocalError):
 
 
 class StoreError(VocalError):
+    pass
+
+
+class AuditError(VocalError):
     pass
 
 

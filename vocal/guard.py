@@ -67,6 +67,7 @@ class Guard:
         hosts: Sequence[str] = (),
         most_bytes: int = 65_536,
         is_tls: bool = False,
+        styles: Sequence[str] = (),
         count: Callable[[str], None] = lambda why: None,
     ) -> None:
         self._app = app
@@ -74,15 +75,19 @@ class Guard:
         self._origins = tuple(origins)
         self._hosts = frozenset(hosts)
         self._most_bytes = most_bytes
+        own_styles = " ".join(("'self'", *(f"'{one}'" for one in styles)))
         policy = (
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+            f"default-src 'none'; script-src 'self'; style-src {own_styles}; img-src 'self' data:; connect-src 'self'; "
             "media-src 'self' blob:; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
             f"frame-ancestors {' '.join(frame_ancestors)}"
         )
         self._headers = [
             (b"content-security-policy", policy.encode()),
             (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"no-referrer"),
+            (
+                b"referrer-policy",
+                b"same-origin",
+            ),  # of no-referrer browsers make an origin of "null" when a form is sent
             (b"cross-origin-opener-policy", b"same-origin"),
             (b"permissions-policy", b"microphone=(self), camera=(), geolocation=()"),
         ]

@@ -27,7 +27,8 @@ from vocal.emotion import EmotionModel
 from vocal.engine import Engine
 from vocal.errors import CapacityError, UsageError
 from vocal.playout import Playout, PlayoutCounts
-from vocal.types import Call, CallEnded, LiveEvent
+from vocal.policy import stated
+from vocal.types import Basis, Call, CallEnded, LiveEvent, Metadata
 
 EventsSink = Callable[[Sequence[LiveEvent]], None]
 TICK_MS = 1000.0 * vk.TICK_S
@@ -210,13 +211,21 @@ class Live:
             room = self._room(call)
         self._commands.append(lambda: self._hold(room, is_held))
 
-    def set_notice(self, call: str, given: bool) -> None:
-        """The customer was informed, or objects: takes effect with the next tick."""
+    def set_notice(self, call: str, given: bool, basis: Basis = "notice") -> None:
+        """The customer was informed, or agreed, or objects: takes effect with the next tick."""
         with self._lock:
             room = self._room(call)
-            metadata = msgspec.structs.replace(room.call.metadata, notice=given)
-            room.call = msgspec.structs.replace(room.call, metadata=metadata)
-        self._commands.append(lambda: self._tell_notice(room, given))
+            room.call = msgspec.structs.replace(room.call, metadata=stated(room.call.metadata, given, basis))
+        self._commands.append(lambda: self._tell_notice(room, given, basis))
+
+    def join_notice(self, call: str, said: Metadata) -> None:
+        """What a participant who joins a call says of it counts, too."""
+        with self._lock:
+            known = self._room(call).call.metadata
+        if said.consent and not known.consent:
+            self.set_notice(call, True, "consent")
+        elif said.notice and not known.notice:
+            self.set_notice(call, True)
 
     def calls(self) -> list[CallState]:
         with self._lock:
@@ -374,13 +383,13 @@ class Live:
         self._timed_out += 1
         return True
 
-    def _tell_notice(self, room: _Room, given: bool) -> None:
+    def _tell_notice(self, room: _Room, given: bool, basis: Basis) -> None:
         # Before a call has begun its metadata say it all.
         if self._runs(room):
             if given:
-                self._engine.give_notice(room.call.call)
+                self._engine.give_notice(room.call.call, basis)
             else:
-                self._engine.withdraw_notice(room.call.call)
+                self._engine.withdraw_notice(room.call.call, basis)
 
     # Admission
 

@@ -1,25 +1,26 @@
 """Who may be analysed for what, what may be kept, for how long. The law behind it: EU AI Act, Art. 5(1)(f), 50(3).
 
-The emotion of an employee is never inferred: `may_infer_emotion` knows the customer's role only, and nothing in the
-configuration reaches it. A channel whose role is unknown counts as an employee's.
+The emotion of an employee is never inferred: `may_infer_emotion` knows the customer's role only. One setting reaches
+it, `privacy.basis`, which can only want more of the customer's side. A channel whose role is unknown counts as an
+employee's.
 """
 
-import hashlib
-import hmac
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
 import msgspec
 
 from vocal.types import (
     Audience,
+    Basis,
     ByRole,
     CallEnded,
     Conversation,
     Cue,
     Event,
     EventBase,
+    Metadata,
     Mood,
     Role,
     Totals,
@@ -29,9 +30,19 @@ from vocal.types import (
 E = TypeVar("E", bound=EventBase)
 
 
-def may_infer_emotion(role: Role, notice: bool) -> bool:
-    """Whether a channel is admitted with an emotion stage: the customer's, once they were informed."""
-    return role == "customer" and notice
+def may_infer_emotion(role: Role, metadata: Metadata, basis: Basis) -> bool:
+    """Whether a channel is admitted with an emotion stage: the customer's, once they were informed or have agreed."""
+    return role == "customer" and may_infer_of_customer(metadata, basis)
+
+
+def may_infer_of_customer(metadata: Metadata, basis: Basis) -> bool:
+    """Who agreed was informed; where consent is wanted, information alone is not enough."""
+    return metadata.consent or (metadata.notice and basis == "notice")
+
+
+def stated(metadata: Metadata, given: bool, basis: Basis) -> Metadata:
+    """What is so after somebody said so in mid-call. Whatever is withdrawn, neither stands any more."""
+    return msgspec.structs.replace(metadata, notice=given, consent=given and (basis == "consent" or metadata.consent))
 
 
 # What rules may look at that was inferred of the customer; a cue's evidence names it.
@@ -85,15 +96,8 @@ def _is_nobodys_own(cue: Cue) -> bool:
     return OWN_MEASURES.isdisjoint(cue.evidence)
 
 
-PSEUDONYM_DAYS = 7
-"""A pseudonym lasts a week, by the calendar: long enough to help, too short to keep a record on somebody."""
-
-
-def pseudonym(name: str, key: bytes, day: date) -> str:
-    """What an agent is called before others: the same for a week, another in the next; only `key` undoes it."""
-    turn = day.toordinal() // PSEUDONYM_DAYS
-    digest = hmac.new(key, f"{turn}:{name}".encode(), hashlib.sha256).hexdigest()
-    return f"A-{digest[:6]}"
+LEAST_AGENTS, LEAST_CALLS = 5, 50
+"""Of how many agents and calls a figure must be, to be told of a team or a house. The settings may raise them."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ class Retention:
     utterances: timedelta = timedelta(hours=24)
     calls: timedelta = timedelta(days=30)
     team_figures: timedelta = timedelta(days=396)
+    audit: timedelta = timedelta(days=731)
 
 
 RETENTION = Retention()

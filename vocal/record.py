@@ -78,11 +78,11 @@ class CueGiven(msgspec.Struct, frozen=True):
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One call. Times of day are ISO 8601 in UTC; `filed_at` is when it came into the store.
 
-    agent: a pseudonym that rotates; source: a keyed mark of the peer, or a file's name. notice: of the analysis, as it
-    stood at the end. interrupted: the server ended before the call did. mood_quarters: mean mood of each quarter of
-    the call, 1-10. stress_s: of the customer's speech with stress over 0.6. agent_loud_s: of the agent's speech over
-    3 dB above the own baseline. recovered: the customer began under 5 of 10 and ended at least 1.5 points higher;
-    None where satisfaction is not known.
+    agent: a pseudonym that rotates; source: a keyed mark of the peer, or a file's name. notice: of the analysis, and
+    consent to it, as they stood at the end. interrupted: the server ended before the call did. mood_quarters: mean mood
+    of each quarter of the call, 1-10. stress_s: of the customer's speech with stress over 0.6. agent_loud_s: of the
+    agent's speech over 3 dB above the own baseline. recovered: the customer began under 5 of 10 and ended at least 1.5
+    points higher; None where satisfaction is not known.
     """
 
     v: int = 1
@@ -129,6 +129,7 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     cues: tuple[CueGiven, ...]
     model: str | None
+    consent: NoticeState = "none"
 
 
 def record_of(events: Sequence[Event], filed_at: str | None = None) -> CallRecord:
@@ -142,7 +143,7 @@ def record_of(events: Sequence[Event], filed_at: str | None = None) -> CallRecor
     ended = next((event for event in events if isinstance(event, CallEnded)), None)
     said = [event for event in events if isinstance(event, Utterance)]
     duration_s = ended.duration_s if ended else max(event.at_s for event in events)
-    notice = _notice(started, events)
+    notice, consent = _notice(started, events)
     moods = [event for event in events if isinstance(event, Mood) and event.role == "customer" and notice == "given"]
     totals = ended.conversation if ended else _totals(events)
     satisfaction = ended.satisfaction if ended and notice == "given" else None
@@ -194,6 +195,7 @@ def record_of(events: Sequence[Event], filed_at: str | None = None) -> CallRecor
         steps=tuple(_step(sides, moods, start, end) for start, end in pairwise(_edges(duration_s, STEPS))),
         cues=tuple(_cue(event, sides["agent"], moods) for event in events if isinstance(event, Cue)),
         model=next((one.emotion.model for one in sides["customer"] if one.emotion and notice == "given"), None),
+        consent=consent,
     )
 
 
@@ -201,12 +203,18 @@ def _iso(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _notice(started: CallStarted, events: Iterable[Event]) -> NoticeState:
-    state: NoticeState = "given" if started.metadata.notice else "none"
+def _notice(started: CallStarted, events: Iterable[Event]) -> tuple[NoticeState, NoticeState]:
+    """Of the notice and of the consent. Who agreed was informed; whoever objects ends both."""
+    consent: NoticeState = "given" if started.metadata.consent else "none"
+    notice: NoticeState = "given" if started.metadata.notice or consent == "given" else "none"
     for event in events:
         if isinstance(event, Notice):
-            state = "given" if event.given else "withdrawn"
-    return state
+            if not event.given:
+                consent = "withdrawn" if consent == "given" or event.basis == "consent" else consent
+            elif event.basis == "consent":
+                consent = "given"
+            notice = "given" if event.given else "withdrawn"
+    return notice, consent
 
 
 def _totals(events: Iterable[Event]) -> Totals:

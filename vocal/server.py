@@ -12,13 +12,14 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from vocal import __version__
-from vocal.api import API, calls, documents, feed, figures, login, pages, webhooks
+from vocal.api import API, calls, documents, feed, figures, login, own, pages, team, webhooks
 from vocal.api.gate import Gate
 from vocal.doors.sip import Telephony
 from vocal.doors.webrtc import Calling, add_routes
 from vocal.doors.websocket import MEDIA, MediaDoors, add_media_routes
-from vocal.errors import AccessError, CapacityError, MediaError, UsageError, VocalError
+from vocal.errors import AccessError, AuditError, CapacityError, MediaError, UsageError, VocalError
 from vocal.guard import LOOPBACK, App, Guard, Message, Receive, Scope, Send
+from vocal.reports.page import STYLE_HASH
 from vocal.service import Service
 
 
@@ -57,7 +58,8 @@ def build_app(service: Service) -> App:
 
     @api.exception_handler(VocalError)
     async def on_error(_: Request, error: VocalError) -> JSONResponse:
-        status = {AccessError: 403, CapacityError: 503, UsageError: 409, MediaError: 400}.get(type(error), 500)
+        known = {AccessError: 403, CapacityError: 503, AuditError: 503, UsageError: 409, MediaError: 400}
+        status = known.get(type(error), 500)
         headers = {"Retry-After": f"{error.retry_after_s:.0f}"} if isinstance(error, CapacityError) else None
         return JSONResponse({"detail": str(error)}, status, headers)
 
@@ -67,6 +69,8 @@ def build_app(service: Service) -> App:
     add_media_routes(api, media, gate.who, gate.limit)
     feed.add_routes(api, service)
     documents.add_routes(api, service, gate)
+    own.add_routes(api, service, gate)
+    team.add_routes(api, service, gate)
     figures.add_routes(api, service, calling, media, telephony, gate)
     webhooks.add_routes(api, service, gate)
     pages.add_routes(api)
@@ -82,7 +86,14 @@ def build_app(service: Service) -> App:
     server = service.config.server
     hosts = server.hosts or (LOOPBACK if service.is_local else ())
     return Guard(
-        dispatch, server.origins, server.frame_ancestors, hosts, server.most_body, service.is_tls, service.count
+        dispatch,
+        server.origins,
+        server.frame_ancestors,
+        hosts,
+        server.most_body,
+        service.is_tls,
+        (STYLE_HASH,),
+        service.count,
     )
 
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,24 @@ import vocal_kernels as vk
 
 from vocal.access import LOCAL, Access, Principal, seen_by
 from vocal.answers import Answers
+from vocal.audit import Audit
 from vocal.config import Config
 from vocal.emotion import EmotionModel
 from vocal.errors import AccessError, UsageError, VocalError
+from vocal.figures import Limits
 from vocal.guard import RateLimit, Scope, header
 from vocal.live import Live
 from vocal.oidc import Provider
 from vocal.sinks.hub import Hub
 from vocal.sinks.webhook import Webhooks
+from vocal.store.figures import roll
+from vocal.store.reader import StoreReader
+from vocal.store.store import Store
 from vocal.types import Call, CallEnded, CallStarted, Channel, Event, LiveEvent, Metadata
 
 LOG = logging.getLogger("vocal")
 COOKIE = "vocal_session"
+ROLL_S = 3600.0
 PROTOCOL = "vocal"
 """Of WebSockets; beside it a browser's page elsewhere may offer `vocal.token.TOKEN`, for it can send no header."""
 
@@ -46,13 +53,16 @@ class Service:
         is_tls: bool = False,
         is_local: bool = True,
         answers: Answers | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self.config = config
         self.access = access or Access()
         self.answers = answers or Answers()
+        self.audit = audit or Audit()
         self.provider = Provider(config.oidc) if config.oidc.issuer else None
+        self._noting = ThreadPoolExecutor(1, "answers")
         self.hub = Hub()
-        self.webhooks = Webhooks(config.webhooks, self.protect)
+        self.webhooks = Webhooks(config.webhooks, self.protect, config.retention.times.calls)
         self.is_tls = is_tls
         self.is_local = is_local
         self.is_ready = False
@@ -72,14 +82,18 @@ class Service:
         vk.warmup()
         self.webhooks.start()
         self.live.start()
+        self._roller = self._loop.create_task(self._rolling())
         self.is_ready = True
 
     async def stop(self) -> None:
         self.is_ready = False
+        self._roller.cancel()
         await asyncio.to_thread(self.live.stop)
         await asyncio.sleep(0)  # the last hand-over
         self.hub.close()
         await asyncio.to_thread(self.webhooks.stop)
+        self._noting.shutdown()
+        await asyncio.to_thread(self.audit.close)
 
     def _hand_over(self, events: Sequence[LiveEvent]) -> None:
         """In the clock's thread."""
@@ -93,21 +107,55 @@ class Service:
         for event in events:
             if self._store is not None and isinstance(event, Event):
                 try:
-                    self._store(event)
+                    self._store(self.protect(event))
                 except VocalError as error:
                     self.count("store")
                     LOG.error("%s", error)
+            if isinstance(event, CallStarted) and event.metadata.agent:
+                self._noting.submit(self._note_owner, event.call, event.metadata.agent)
             if isinstance(event, CallEnded):
                 for close in self._closers.pop(event.call, []):
                     close(event.reason)
 
+    def _note_owner(self, call: str, agent: str) -> None:
+        """In a thread of its own: the file waits for the disk."""
+        try:
+            self.answers.keep_own(call, agent)
+        except VocalError as error:
+            self.count("answers")
+            LOG.error("%s", error)
+
+    @property
+    def keeps(self) -> bool:
+        return isinstance(self._store, Store)
+
+    @property
+    def reader(self) -> StoreReader | None:
+        """What is kept of calls; None: nothing is."""
+        return StoreReader(self._store.folder) if isinstance(self._store, Store) else None
+
+    @property
+    def limits(self) -> Limits:
+        """Of how many agents and calls a figure of teams must be."""
+        return Limits(self.config.privacy.least_agents, self.config.privacy.least_calls)
+
+    def roll_figures(self) -> None:
+        """Sum up what days, weeks and months that are over leave behind. Not on the event loop."""
+        if (reader := self.reader) is not None:
+            roll(reader, datetime.now(UTC), self.answers.feedback_by_cue(), self.limits)
+
+    async def _rolling(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self.roll_figures)
+            except (VocalError, OSError) as error:
+                self.count("figures")
+                LOG.error("%s", error)
+            await asyncio.sleep(ROLL_S)
+
     def protect(self, event: Event) -> Event:
-        """An event as it may leave this house: without an agent's name, without a peer's address."""
-        if not isinstance(event, CallStarted):
-            return event
-        agent = event.metadata.agent
-        metadata = msgspec.structs.replace(event.metadata, agent=agent and self.access.pseudonym(agent))
-        return msgspec.structs.replace(event, source="", metadata=metadata)
+        """An event as it may be stored: without an agent's name, without a peer's address."""
+        return self.access.pseudonyms.protect(event)
 
     def on_end(self, call: str, close: Callable[[str], None]) -> None:
         """`close(reason)` is called on the loop when a call has ended, whoever ended it."""

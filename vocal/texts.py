@@ -86,7 +86,7 @@ def length(seconds: float | None, language: Language) -> str:
     return text("format.minutes", language, clock=clock(seconds)).replace(" ", _NO_BREAK)
 
 
-def date(started_at: str, language: Language) -> str:
+def date(started_at: str, language: Language, *, with_zone: bool = True) -> str:
     """ISO 8601 as a reader writes it, with the zone it came in; what is no date stays as it is."""
     try:
         at = datetime.fromisoformat(started_at)
@@ -95,7 +95,7 @@ def date(started_at: str, language: Language) -> str:
     month = text(f"month.{at.month}", language)
     written = text("format.date", language, day=at.day, month=month, year=at.year, time=f"{at:%H:%M}")
     offset = at.utcoffset()
-    return written if offset is None else f"{written} ({_zone(offset)})"
+    return written if offset is None or not with_zone else f"{written} ({_zone(offset)})"
 
 
 def _zone(offset: timedelta) -> str:

@@ -13,6 +13,9 @@ Role = Literal["agent", "customer", "unknown"]
 Language = Literal["de", "en"]
 Audience = Literal["agent", "coach"]
 Severity = Literal["info", "hint", "warning", "alert"]
+Basis = Literal["notice", "consent"]
+"""What must be so before a customer's emotion is inferred: they were informed, or they agreed."""
+
 NoEstimate = Literal["too_short", "bad_line", "overlap", "not_voice", "model", "busy"]
 """Why a customer's utterance has no emotion.
 
@@ -35,7 +38,7 @@ class Metadata(msgspec.Struct, frozen=True):
     """What the call centre said about the call.
 
     notice: the customer was informed of the analysis. touchpoint: where in their journey with the house the customer
-    calls, such as `claim` or `renewal`.
+    calls, such as `claim` or `renewal`. consent: the customer was informed and agreed.
     """
 
     queue: str | None = None
@@ -44,6 +47,7 @@ class Metadata(msgspec.Struct, frozen=True):
     language: str | None = None
     notice: bool = False
     touchpoint: str | None = None
+    consent: bool = False
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -218,9 +222,11 @@ class Cue(EventBase, frozen=True, kw_only=True, tag="cue"):
 
 
 class Notice(EventBase, frozen=True, kw_only=True, tag="notice"):
-    """The customer was informed in mid-call (`given`), or objected: then what was inferred of them is deleted."""
+    """The customer was informed in mid-call (`given`), or agreed where the basis is consent; or objected: then what was
+    inferred of them is deleted, whatever the basis."""
 
     given: bool
+    basis: Basis = "notice"
 
 
 class CallEnded(EventBase, frozen=True, kw_only=True, tag="call_ended"):

@@ -14,7 +14,7 @@ from vocal.api.gate import Gate
 from vocal.guard import address
 from vocal.live import CallState
 from vocal.service import Service
-from vocal.types import AlertsMuted, AlertsSeen, Aside, Channel, Cue, HelpAnswered, HelpOffered, Metadata, Role
+from vocal.types import AlertsMuted, AlertsSeen, Aside, Basis, Channel, Cue, HelpAnswered, HelpOffered, Metadata, Role
 
 E = TypeVar("E", bound=Aside)
 
@@ -26,6 +26,7 @@ class MetadataIn(BaseModel):
     agent: str | None = Field(default=None, max_length=200)
     language: str | None = Field(default=None, max_length=35)
     notice: bool = False
+    consent: bool = False
 
 
 class CallIn(BaseModel):
@@ -44,6 +45,7 @@ class FeedbackIn(BaseModel):
 
 class NoticeIn(BaseModel):
     given: bool
+    basis: Basis = "notice"
 
 
 class ReflectionIn(BaseModel):
@@ -112,10 +114,11 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
 
     @api.post(f"{API}/calls/{{call}}/notice", tags=["calls"], status_code=202)
     async def notice(call: str, given: NoticeIn, principal: Principal = known) -> dict[str, Any]:
-        """The customer was informed, or objects: then nothing more is inferred, and what was is deleted at once."""
+        """The customer was informed, or agreed (`basis` consent); or objects: then nothing more is inferred, and what
+        was is deleted at once."""
         gate.metadata(call, principal, may_handle)
-        service.live.set_notice(call, given.given)
-        return {"call": call, "given": given.given}
+        service.live.set_notice(call, given.given, given.basis)
+        return {"call": call, "given": given.given, "basis": given.basis}
 
     @api.post(f"{API}/calls/{{call}}/cues/{{seq}}/feedback", tags=["calls"])
     async def feedback(call: str, seq: int, given: FeedbackIn, principal: Principal = agent) -> dict[str, Any]:

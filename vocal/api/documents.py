@@ -74,6 +74,7 @@ def asyncapi_document() -> dict[str, Any]:
         "cursor": number,
         "gaps": {"type": "boolean", "description": "something behind `since` is not kept any more"},
         "version": {"type": "string"},
+        "basis": {"enum": ["notice", "consent"], "description": "what is wanted before emotion is inferred"},
     }
     live = {
         "hello": ("The first of all.", _frame(hello=_frame(**greeting))),

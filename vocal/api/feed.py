@@ -55,6 +55,7 @@ async def live_feed(service: Service, socket: WebSocket) -> None:
     view = service.view(principal, socket.query_params.get("as") == "coach")
     reader = service.hub.join(view, call, wanted, None if since is None else int(since))
     hello = {"v": 1, "role": principal.role, "cursor": service.hub.cursor, "gaps": reader.gaps, "version": __version__}
+    hello["basis"] = service.config.privacy.basis
     leaving = asyncio.create_task(_until_gone(socket))
     leaving.add_done_callback(lambda _: reader.close())
     told = (0, 0)

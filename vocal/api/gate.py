@@ -1,6 +1,7 @@
 """Who asks, how often, and whether what they ask for is theirs: the answers that all routes share."""
 
 from collections.abc import Callable
+from urllib.parse import quote
 
 from fastapi import HTTPException, Request
 
@@ -8,6 +9,7 @@ from vocal.access import AccountRole, Principal, may_see
 from vocal.errors import AccessError
 from vocal.guard import RateLimit, address
 from vocal.service import Service
+from vocal.store.reader import StoreReader
 from vocal.types import Metadata
 
 
@@ -33,6 +35,26 @@ class Gate:
             return principal
 
         return allowed
+
+    def reader(self, *roles: AccountRole) -> Callable[[Request], Principal]:
+        """As `one_of`, for pages: who is not signed in is sent there, and comes back."""
+
+        def allowed(request: Request) -> Principal:
+            try:
+                self._service.principal(request.scope)
+            except AccessError:
+                there = quote(request.url.path + (f"?{request.url.query}" if request.url.query else ""), safe="")
+                raise HTTPException(303, "sign in first", {"Location": f"/?to={there}"}) from None
+            return self.one_of(*roles)(request)
+
+        return allowed
+
+    def kept(self) -> StoreReader:
+        """What is kept of calls."""
+        reader = self._service.reader
+        if reader is None:
+            raise HTTPException(404, "nothing is kept of calls; wanted vocal serve --store DIR, or [store] folder")
+        return reader
 
     def limit(self, rate: RateLimit, request: Request) -> None:
         if (wait_s := rate.wait_s(address(request.scope))) > 0.0:

@@ -32,6 +32,12 @@ class PrincipalOut(BaseModel):
     team: str | None
 
 
+class MeOut(PrincipalOut):
+    """kept: whether this server keeps calls, so that there are reports."""
+
+    kept: bool
+
+
 class WaysOut(BaseModel):
     password: bool
     provider: str | None
@@ -185,9 +191,9 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
         return response
 
     @api.get(f"{API}/me", tags=["access"])
-    async def me(principal: Principal = known) -> PrincipalOut:
+    async def me(principal: Principal = known) -> MeOut:
         """Who asks, as the server knows them."""
-        return _principal_out(principal)
+        return MeOut(**msgspec.structs.asdict(principal), kept=service.keeps)
 
     @api.post(f"{API}/tokens", tags=["access"])
     async def new_token(given: TokenIn, _: Principal = operator) -> TokenOut:

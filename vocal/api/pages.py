@@ -10,7 +10,7 @@ import msgspec
 from fastapi import HTTPException, Request, Response
 
 from vocal.api import API
-from vocal.texts import catalogue
+from vocal.texts import LANGUAGES, catalogue
 from vocal.types import Language
 
 WEB = files("vocal").joinpath("web")
@@ -62,3 +62,20 @@ def tagged(body: bytes, suffix: str, request: Request) -> Response:
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(body, media_type=MIME[suffix], headers=headers)
+
+
+def private(body: str | bytes, kind: str = "text/html; charset=utf-8", file: str | None = None) -> Response:
+    """A report, or what else is somebody's own: no browser and no proxy keeps it. file: it is saved under that name."""
+    saved = {"Content-Disposition": f'attachment; filename="{file}"'} if file else {}
+    return Response(body, media_type=kind, headers={"Cache-Control": "no-store", **saved})
+
+
+def language_of(request: Request) -> Language:
+    """?lang=de or en; else the browser's, as far as we speak it; else German where it names none."""
+    asked = request.query_params.get("lang")
+    if asked is not None:
+        if asked not in LANGUAGES:
+            raise HTTPException(422, f"lang: wanted {' or '.join(LANGUAGES)}, got {asked!r}")
+        return "de" if asked == "de" else "en"
+    wanted = request.headers.get("accept-language", "").strip().lower()
+    return "de" if not wanted or wanted.startswith(("de", "*")) else "en"

@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -43,7 +43,7 @@ from vocal.transports.siprec import (
     merged,
     parse_metadata,
 )
-from vocal.types import Channel, Metadata, Role
+from vocal.types import Basis, Channel, Metadata, Role
 
 LOOK_S = 0.5
 STRANGERS_BURST, STRANGERS_PER_S = 5.0, 0.5
@@ -325,8 +325,8 @@ class Telephony:
             self._service.on_end(call, partial(self._call_ended, call))
         elif any(voice.role == role for one in self._of(call) for voice in one.voices if voice):
             raise Refused(486, None, [_warning(f"the call has its {role} already")])
-        elif metadata.notice and not state.call.metadata.notice:
-            self._live.set_notice(call, True)
+        else:
+            self._live.join_notice(call, metadata)
         leg.call = call
         leg.party = msgspec.structs.replace(leg.party, id=role)
 
@@ -343,6 +343,7 @@ class Telephony:
             language=language[:35] if language else None,
             notice=is_given(said(config.informed_by)),
             touchpoint=touchpoint[:200] if touchpoint else None,
+            consent=is_given(said(config.agreed_by)),
         )
 
     # While it runs
@@ -365,11 +366,11 @@ class Telephony:
         self._endpoint.respond(asked.transaction, 200, now_s, body=body, contact=dialog.contact)
 
     def _hear_notice(self, leg: Leg, request: Request, content: _Content) -> None:
-        name = self._config.informed_by.lower()
         fields = {**(content.recording.fields if content.recording else {}), **_fields(request)}
-        state = self._live.call(leg.call)
-        if name and name in fields and state is not None and is_given(fields[name]) != state.call.metadata.notice:
-            self._live.set_notice(leg.call, is_given(fields[name]))
+        for basis, header in (("notice", self._config.informed_by), ("consent", self._config.agreed_by)):
+            said, state = fields.get(header.lower()), self._live.call(leg.call)
+            if said is not None and state is not None and is_given(said) != getattr(state.call.metadata, basis):
+                self._live.set_notice(leg.call, is_given(said), cast(Basis, basis))
 
     def _acked(self, acked: Acked) -> None:
         leg = self._legs.get(acked.dialog)

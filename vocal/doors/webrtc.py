@@ -30,7 +30,7 @@ from vocal.transports.ice import LOOPBACK, Ways, passing_credentials
 from vocal.transports.offers import Coding, Offer, RefusedOffer, parse_fragment, parse_offer
 from vocal.transports.opus import warm_up
 from vocal.transports.webrtc import Inlet, Packet, Peer
-from vocal.types import Channel, Metadata, Role
+from vocal.types import Basis, Channel, Metadata, Role
 
 WHIP = "/v1/whip"
 SOFTPHONE = "/v1/softphone"
@@ -92,6 +92,7 @@ class WhipQuery(BaseModel):
     role: Literal["agent", "customer"] | None = None
     roles: str | None = Field(default=None, pattern=r"^(agent,customer|customer,agent)$")
     notice: bool = False
+    consent: bool = False
     queue: str | None = Field(default=None, max_length=200)
     touchpoint: str | None = Field(default=None, max_length=200)
     team: str | None = Field(default=None, max_length=200)
@@ -100,7 +101,8 @@ class WhipQuery(BaseModel):
 
     @property
     def metadata(self) -> Metadata:
-        return Metadata(self.queue, self.team, self.agent, self.language, self.notice, self.touchpoint)
+        said = (self.queue, self.team, self.agent, self.language, self.notice, self.touchpoint)
+        return Metadata(*said, consent=self.consent)
 
 
 class OfferIn(BaseModel):
@@ -110,6 +112,7 @@ class OfferIn(BaseModel):
     role: Literal["agent", "customer"] = "agent"
     call: str | None = Field(default=None, pattern=CALL)
     notice: bool = False
+    consent: bool = False
     language: str | None = Field(default=None, max_length=35)
     queue: str | None = Field(default=None, max_length=200)
     touchpoint: str | None = Field(default=None, max_length=200)
@@ -143,6 +146,7 @@ class InviteOut(BaseModel):
 
 class GivenIn(BaseModel):
     given: bool
+    basis: Basis = "notice"
 
 
 class Calling:
@@ -253,8 +257,7 @@ class Calling:
             if state.call.transport == "api" and not self._of(call):
                 self._service.on_end(call, lambda reason: self._call_ended(str(call), reason))
             self._make_room(call, roles, replaces)
-            if metadata.notice and not state.call.metadata.notice:
-                self._live.set_notice(call, True)
+            self._live.join_notice(call, metadata)
             is_new = False
         session = Session(call, roles, principal, is_softphone)
         self._sessions[session.id] = session
@@ -512,7 +515,8 @@ def add_routes(api: fastapi.FastAPI, calling: Calling, service: Service, who: Wh
         """WHIP (RFC 9725): an SDP offer of one or two audio tracks.
 
         ?call=ID joins or begins it; ?role=agent|customer of one track (default agent), ?roles=agent,customer of two;
-        ?notice=true where the customer was informed; ?agent, ?team, ?queue, ?touchpoint, ?language.
+        ?notice=true where the customer was informed, ?consent=true where they agreed; ?agent, ?team, ?queue,
+        ?touchpoint, ?language.
         """
         principal = who(request)
         limit(service.opens, request)
@@ -597,11 +601,13 @@ def add_routes(api: fastapi.FastAPI, calling: Calling, service: Service, who: Wh
         principal = None if invite is not None else who(request)
         limit(service.opens, request)
         role: Role = "customer" if invite is not None else given.role
-        metadata = Metadata(given.queue, given.team, given.agent, given.language, given.notice, given.touchpoint)
+        whose = (given.queue, given.team, given.agent, given.language, given.notice, given.touchpoint)
+        metadata = Metadata(*whose, consent=given.consent)
         call = given.call
         if invite is not None:
             call = invite.call
-            metadata = msgspec.structs.replace(invite.metadata, notice=given.notice, language=given.language)
+            said = {"notice": given.notice, "consent": given.consent, "language": given.language}
+            metadata = msgspec.structs.replace(invite.metadata, **said)
         offer = parse_offer(given.sdp, most_tracks=1, wanted=("opus",))
         source = address(request.scope)
         session, answer = await calling.begin(
@@ -653,7 +659,7 @@ def add_routes(api: fastapi.FastAPI, calling: Calling, service: Service, who: Wh
         found = calling.session(session, is_softphone=True)
         if found.state == "ended":
             raise HTTPException(409, "the session has ended")
-        service.live.set_notice(found.call, given.given)
+        service.live.set_notice(found.call, given.given, given.basis)
         return {"call": found.call, "given": given.given}
 
     @api.delete(f"{SOFTPHONE}/{{session}}", tags=["webrtc"], status_code=204)

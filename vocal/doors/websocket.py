@@ -137,6 +137,7 @@ class AudioSocketIn(BaseModel):
     call: str | None = Field(default=None, pattern=CALL)
     role: Literal["agent", "customer", "unknown"] = "unknown"
     notice: bool = False
+    consent: bool = False
     queue: str | None = Field(default=None, max_length=200)
     touchpoint: str | None = Field(default=None, max_length=200)
     team: str | None = Field(default=None, max_length=200)
@@ -190,7 +191,7 @@ class MediaDoors:
         if len(self._announced) >= MOST_ANNOUNCED:
             raise CapacityError(f"{MOST_ANNOUNCED} streams are announced already", 10.0)
         fields = given.model_dump(exclude_none=True)
-        parameters = {name: str(value).lower() if name == "notice" else str(value) for name, value in fields.items()}
+        parameters = {name: str(value).lower() if value is True else str(value) for name, value in fields.items()}
         until_s = now_s + self.service.config.webrtc.invite_s
         self._announced[given.uuid.lower()] = _Announced(principal, parameters, until_s)
 
@@ -328,6 +329,8 @@ class MediaDoors:
 
     def metadata(self, said: Opened, parameters: Mapping[str, str]) -> Metadata:
         def named(what: str) -> str | None:
+            if what not in self.config.names and what in self.config.names.values():
+                return None  # that word is another thing's here
             return (parameters.get(self.config.names.get(what, what)) or "")[:200] or None
 
         own = said.metadata
@@ -338,6 +341,7 @@ class MediaDoors:
             named("language") or own.language,
             own.notice or (named("notice") or "").lower() in YES,
             named("touchpoint") or own.touchpoint,
+            consent=own.consent or (named("consent") or "").lower() in YES,
         )
 
 
@@ -465,7 +469,7 @@ class _Connection:
             case Opened():
                 await self._open(said)
             case Notice() if self._call is not None:
-                self._live.set_notice(self._call, said.given)
+                self._live.set_notice(self._call, said.given, said.basis)
             case Discarded():
                 self._count("discarded")
                 await self._wait_for(1000.0 * said.samples / self._rate_hz)
@@ -547,8 +551,7 @@ class _Connection:
                     raise UsageError(f"call {wanted!r} takes no more participants")
                 if state.playouts[number] is not None:
                     raise UsageError(f"call {wanted!r} has its {channels[0].role} already")
-                if metadata.notice and not state.call.metadata.notice:
-                    self._live.set_notice(wanted, True)
+                self._live.join_notice(wanted, metadata)
             doors.shared[wanted] += 1
             return wanted, [number]
         numbers = [one.channel for one in channels]

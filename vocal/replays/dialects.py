@@ -36,8 +36,7 @@ class Asked(msgspec.Struct, frozen=True):
     @property
     def parameters(self) -> dict[str, str]:
         given = msgspec.to_builtins(self.metadata)
-        found = {name: str(value) for name, value in given.items() if value and name != "notice"}
-        return found | ({"notice": "true"} if self.metadata.notice else {})
+        return {name: "true" if value is True else str(value) for name, value in given.items() if value}
 
 
 class Sender:
@@ -94,6 +93,7 @@ class PcmSender(Sender):
             roles=tuple(one.role for one in asked.channels),
             call=asked.call or None,
             notice=asked.metadata.notice,
+            consent=asked.metadata.consent,
             metadata=asked.metadata,
         )
         return (hello_text(hello),)

@@ -179,7 +179,7 @@ def _query(metadata: Metadata, call: str | None, roles: Sequence[str]) -> dict[s
     said = {name: getattr(metadata, name) for name in ("queue", "touchpoint", "team", "agent", "language")}
     found = {name: str(value) for name, value in said.items() if value}
     found |= {"call": call} if call else {}
-    found |= {"notice": "true"} if metadata.notice else {}
+    found |= {name: "true" for name in ("notice", "consent") if getattr(metadata, name)}
     return found | ({"role": roles[0]} if len(roles) == 1 else {"roles": ",".join(roles)})
 
 

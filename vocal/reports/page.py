@@ -1,20 +1,23 @@
 """What every report shares: the frame of a page that needs no script and nothing from outside, and its style."""
 
+import hashlib
+from base64 import b64encode
 from html import escape
 
-from vocal import charts
+from vocal import charts, pictures
 from vocal.types import Language
 
 
-def page_of(title: str, main: str, footer: str, language: Language) -> str:
-    """A whole page in HTML. main and footer are HTML already."""
-    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+def page_of(title: str, main: str, footer: str, language: Language, forms: bool = False) -> str:
+    """A whole page in HTML. main and footer are HTML already. forms: it is served, and may send forms back."""
+    may_send = "'self'" if forms else "'none'"
+    policy = f"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action {may_send}"
     return (
         f'<!DOCTYPE html>\n<html lang="{language}"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
-        f"<title>{escape(title)}</title><style>{PAGE_STYLE}{charts.CHART_STYLE}</style></head>"
+        '<meta name="color-scheme" content="light dark"><meta name="referrer" content="same-origin">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
         f"<body>{charts.CHART_SYMBOLS}<main>{main}</main><footer>{footer}</footer></body></html>\n"
     )
 
@@ -142,3 +145,108 @@ details{display:none}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 }
 """
+
+SERVED_STYLE = """
+h1+.private{margin-top:-.75rem}
+.private{color:var(--muted);margin-bottom:1.5rem}
+.private b{font-weight:600;color:var(--ink)}
+.private span{color:var(--blue)}
+a{color:var(--blue);text-underline-offset:.15em}
+.done{padding:.75rem 1rem;border-radius:.5rem;background:var(--blue-wash);margin-bottom:1.5rem}
+button,.button{font:inherit;font-weight:600;display:inline-flex;align-items:center;min-height:2.75rem;
+padding:.4rem 1.1rem;border:1.5px solid var(--blue);border-radius:.5rem;background:var(--paper);color:var(--blue);
+text-decoration:none;cursor:pointer}
+button:hover,.button:hover{background:var(--blue-wash)}
+button.first{background:var(--blue);color:var(--paper)}
+.buttons{display:flex;flex-wrap:wrap;gap:.6rem;margin-top:.9rem}
+input[type=date],textarea{font:inherit;color:inherit;background:var(--paper);border:1.5px solid var(--soft);
+border-radius:.5rem;min-height:2.75rem;padding:.4rem .6rem;max-width:100%}
+textarea{width:100%;min-height:5rem}
+:is(a,button,input,textarea,summary,[tabindex]):focus-visible{outline:3px solid var(--blue);outline-offset:2px}
+.own details{margin-top:0}
+.problem{padding:.75rem 1rem;border-radius:.5rem;background:var(--amber-wash);margin:.75rem 0}
+.days{display:flex;flex-wrap:wrap;gap:.75rem 1rem;align-items:end;margin-top:.5rem;padding:1.1rem 1.25rem 1.25rem;
+border:1px solid var(--rule);border-radius:.75rem}
+.days label:not(.tick){display:grid;gap:.25rem;font-size:.86rem;color:var(--muted)}
+.days label input{font-size:1rem;color:var(--ink)}
+.shorter{display:flex;gap:1.25rem}
+.shorter a{padding:.6rem 0}
+.shorter [aria-current]{color:var(--ink);font-weight:600;text-decoration:none}
+.tick{display:flex;gap:.7rem;align-items:center;min-height:2.75rem;flex-basis:100%;cursor:pointer}
+.tick input{flex:none;width:1.35rem;height:1.35rem;margin:0;accent-color:var(--blue)}
+.days .note{flex-basis:100%;margin:-.6rem 0 .4rem 2.05rem}
+.own .big{display:flex;flex-wrap:wrap;gap:1rem 2.5rem;margin:1.75rem 0 0}
+.own .big p{margin:0;color:var(--muted);font-size:.92rem}
+.own .big b{color:var(--ink);white-space:nowrap}
+.moments.of-days li{grid-template-columns:auto 1fr}
+.moments.of-days li+li{margin-top:0}
+.moments.of-days>li+li{margin-top:1rem}
+.moments.of-days ul{grid-column:2;list-style:none;padding:.2rem 0 0;margin:0;display:flex;flex-wrap:wrap;gap:0 1.25rem}
+.moments.of-days ul li{display:block;padding:.15rem 0;border:0;font-variant-numeric:tabular-nums;font-size:.92rem}
+p+.moments{margin-top:1rem}
+.trends{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));gap:2.25rem 2.5rem;
+margin-top:1.5rem}
+.trend h3{margin:0}
+.trend:first-child{grid-column:1/-1}
+.trend .value b{font-size:1.5rem;font-weight:600;letter-spacing:-.01em;font-variant-numeric:tabular-nums}
+.trend p{margin:0}
+.trend .chart{margin:.6rem 0 .5rem}
+.trend+.legend,.trends+p{margin-top:1rem}
+section>.legend{margin-top:1rem}
+.load figure{margin-top:1.25rem}
+.strips{list-style:none;font-size:.86rem;font-variant-numeric:tabular-nums}
+.strips li{display:grid;grid-template-columns:4.9rem 1fr 10.5rem;gap:0 .9rem;align-items:center;padding:.1rem 0}
+.strips li>*{white-space:nowrap;min-width:0}
+.strips li>b{font-weight:550}
+.strips li>span{color:var(--muted);line-height:1.35}
+.strips .week{margin-top:.8rem}
+.strips .clock div{display:flex;justify-content:space-between;color:var(--muted);margin:0 -.35rem}
+.pauses{list-style:none;display:grid;gap:.75rem;margin-bottom:1rem}
+.pauses li{padding:1rem 1.25rem;border-radius:.75rem;background:var(--blue-wash)}
+.pauses li b{font-weight:600}
+.pauses .note{color:var(--ink);margin-top:.25rem}
+.terms .numbers{margin-top:1.5rem}
+.keep .plain li+li{margin-top:.5rem}
+.delete{margin-top:.6rem}
+.rooms,.listed{list-style:none}
+.rooms{display:grid;gap:.75rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,14rem),1fr))}
+.rooms a{display:block;height:100%;padding:1rem 1.25rem;border:1px solid var(--rule);border-radius:.75rem;
+color:var(--ink);text-decoration:none}
+.rooms a:hover{border-color:var(--blue)}
+.rooms b{display:block;color:var(--blue);font-size:1.05rem;font-weight:650}
+.rooms span{color:var(--muted);font-size:.92rem}
+.listed li{display:grid;grid-template-columns:1fr auto;gap:.1rem 1rem;align-items:center;padding:.15rem 0;
+border-top:1px solid var(--rule)}
+.listed li:last-child{border-bottom:1px solid var(--rule)}
+.listed b{font-weight:600;font-variant-numeric:tabular-nums}
+header+nav{margin-top:1.25rem}
+.listed .note{display:inline;margin-left:.75rem}
+.listed .marks{color:var(--ink)}
+.listed .quote{display:block;overflow-wrap:anywhere}
+.listed .to{display:flex;gap:.25rem 1rem;flex-wrap:wrap;justify-content:end}
+.listed .to a{padding:.6rem 0}
+.share label:not(.tick){display:grid;gap:.3rem;margin-top:1rem}
+.share .buttons{margin:1.25rem 0}
+.delete button{margin-top:.5rem}
+@media (max-width:34rem){
+.strips li{grid-template-columns:4.9rem 1fr;padding:.35rem 0}
+.strips li>span{grid-column:2}
+.strips .clock>span{display:none}
+.strips .clock div{grid-column:2}
+.days label:not(.tick){flex:1 1 8rem}
+.listed li{grid-template-columns:1fr;padding:.6rem 0 0}
+.listed .to{justify-content:start}
+.days input[type=date]{width:100%}
+}
+@media print{
+form,.buttons,.private a,.keep h3,.keep h3+p,.shorter,.keep form+p,.problem{display:none}
+.trend,.strips li,.pauses li{break-inside:avoid}
+.trends{grid-template-columns:1fr 1fr;gap:5mm 8mm}
+.pauses li{border:1px solid var(--rule);background:none}
+.strips li{padding:.4mm 0}
+}
+"""
+
+STYLE = PAGE_STYLE + SERVED_STYLE + charts.CHART_STYLE + pictures.PICTURE_STYLE
+STYLE_HASH = f"sha256-{b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}"
+"""By which a content security policy allows it, and no other style in a page."""

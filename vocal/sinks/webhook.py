@@ -253,7 +253,8 @@ class Webhooks:
             if isinstance(event, CallStarted):
                 event = self._protect(event)
                 assert isinstance(event, CallStarted)
-                self._calls[event.call] = event
+                # Even a mark would tell that the same person has called before.
+                event = self._calls[event.call] = msgspec.structs.replace(event, source="")
             started = self._calls.get(event.call)
             if isinstance(event, CallEnded):
                 self._calls.pop(event.call, None)

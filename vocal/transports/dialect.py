@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from vocal.errors import MediaError
-from vocal.types import Metadata, Role
+from vocal.types import Basis, Metadata, Role
 
 Coding = Literal["ulaw", "alaw", "s16le", "l16"]
 """As `Playout.push_coded` names them; l16 is big-endian."""
@@ -55,6 +55,7 @@ class Dtmf(msgspec.Struct, frozen=True):
 
 class Notice(msgspec.Struct, frozen=True):
     given: bool
+    basis: Basis = "notice"
 
 
 class Paused(msgspec.Struct, frozen=True):

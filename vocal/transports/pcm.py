@@ -4,7 +4,7 @@ Ours (`Pcm`):
 -> {"sample_rate": 8000, "encoding": "pcm_s16le", "channels": 2, "roles": ["agent", "customer"], "notice": true}
 <- {"type": "opened", "call": "..."}
 -> binary: samples, channels interleaved, cut anywhere
--> {"type": "notice", "given": false}     at any time
+-> {"type": "notice", "given": false}     at any time; "basis": "consent" with it where the customer agreed
 -> {"type": "end"}                        or just close
 
 Others' (`Listen`: jambonz, FreeSWITCH's mod_audio_fork and mod_audio_stream, Vonage):
@@ -38,7 +38,7 @@ from vocal.transports.dialect import (
     flat,
     text_of,
 )
-from vocal.types import Channel, Metadata, Role
+from vocal.types import Basis, Channel, Metadata, Role
 
 Encoding = Literal["pcm_s16le", "alaw", "mulaw"]
 MOST_TEXT = 16_384
@@ -56,6 +56,7 @@ class Hello(msgspec.Struct, frozen=True):
     call: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
     notice: bool = False
     metadata: Metadata = Metadata()
+    consent: bool = False
 
     @property
     def opened_channels(self) -> tuple[Channel, ...]:
@@ -64,11 +65,13 @@ class Hello(msgspec.Struct, frozen=True):
 
     @property
     def opened_metadata(self) -> Metadata:
-        return msgspec.structs.replace(self.metadata, notice=self.notice or self.metadata.notice)
+        said = self.metadata
+        return msgspec.structs.replace(said, notice=self.notice or said.notice, consent=self.consent or said.consent)
 
 
 class NoticeGiven(msgspec.Struct, frozen=True, tag="notice"):
     given: bool
+    basis: Basis = "notice"
 
 
 class End(msgspec.Struct, frozen=True, tag="end"):
@@ -102,7 +105,7 @@ class Pcm(Dialect):
                 ),
             )
         control: NoticeGiven | End = _parse(frame, NoticeGiven | End)
-        return (Closed("hangup") if isinstance(control, End) else Notice(control.given),)
+        return (Closed("hangup") if isinstance(control, End) else Notice(control.given, control.basis),)
 
     def opened(self, call: str) -> Sequence[Reply]:
         return (_reply({"type": "opened", "call": call}),)
@@ -141,7 +144,7 @@ class Listen(Dialect):
         if str(given.get("event", "")).endswith("dtmf"):
             return (Dtmf(str(given.get("digit") or given.get("dtmf") or "")[:1]),)
         if given.get("type") == "notice" and isinstance(given.get("given"), bool):
-            return (Notice(given["given"]),)
+            return (Notice(given["given"], "consent" if given.get("basis") == "consent" else "notice"),)
         return ()
 
     def _open(self, given: dict[str, Any]) -> Opened:

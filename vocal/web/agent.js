@@ -5,13 +5,14 @@
 // A call that begins is shown at once, whatever was open. `call="ID"` holds the element to one call.
 
 import { asked, callPath, getJson, post, signIn } from "./api.js";
-import { Call, median } from "./calls.js";
+import { Call, median, wanted } from "./calls.js";
 import { h, put, s, say, show } from "./dom.js";
 import { failed, isOut, sayLine } from "./line.js";
 import { Live } from "./live.js";
 import { MoodLine, Sign, lineFrom, reading, words } from "./mood.js";
 import { more } from "./more.js";
 import { Part } from "./part.js";
+import { reportLink } from "./reports.js";
 import { clock, currentLanguage, number, perCent, quantity, signed, t } from "./texts.js";
 
 const STALE_MS = 3000; // levels come five times a second
@@ -216,7 +217,7 @@ export class VocalAgent extends Part {
     sign.show({ kind: "waiting", isKnown: false });
     return [
       h("section", { class: "idle" }, sign.element, h("h1", {}, t("web.agent.idle")), h("p", {}, t("web.agent.idle_text"))),
-      this.#foot(),
+      this.#foot(reportLink("/reports", "web.after.reports")),
     ];
   }
 
@@ -282,8 +283,8 @@ export class VocalAgent extends Part {
     this.#showMood(call, nowS);
     this.#showCue(call, nowS);
     this.#showOwn(call);
-    say(this.notice, t(call.notice ? "web.agent.notice_given" : "web.agent.notice_missing"));
-    if (!this.noticeButton.dataset.sure) say(this.noticeButton, t(call.notice ? "web.agent.withdraw" : "web.agent.give"));
+    say(this.notice, t(`web.agent.${wanted()}_${call.notice ? "given" : "missing"}`));
+    if (!this.noticeButton.dataset.sure) say(this.noticeButton, t(`web.agent.${call.notice ? "withdraw" : `give_${wanted()}`}`));
     show(this.noticeButton.parentElement, call.hasCustomer);
   }
 
@@ -468,7 +469,7 @@ export class VocalAgent extends Part {
     }
     delete button.dataset.sure;
     try {
-      await post(callPath(call.id, "/notice"), { given: !call.notice });
+      await post(callPath(call.id, "/notice"), { given: !call.notice, basis: wanted() });
     } catch (error) {
       say(this.notice, failed(error));
     }
@@ -582,7 +583,7 @@ export class VocalAgent extends Part {
       })),
     );
     const done = h("button", { type: "button", class: "first", onclick: () => this.#done() }, t("web.after.done"));
-    return [...parts, felt, theirs, good, turns, measures, said, this.#foot(done)].filter(Boolean);
+    return [...parts, felt, theirs, good, turns, measures, said, this.#foot(done, reportLink(`/reports/calls/${encodeURIComponent(call.id)}`, "web.after.report"))].filter(Boolean);
   }
 
   #done() {

@@ -4,6 +4,12 @@ const MOST_MOODS = 600;
 const MOST_CUES = 60;
 const MOST_TEMPI = 400;
 
+let basis = "notice";
+
+/** What the server wants before anything is estimated of a customer: "notice" or "consent", as its hello says. */
+export const wanted = () => basis;
+export const want = (given) => (basis = given ?? "notice");
+
 /** What rules may look at that was inferred of the customer, as vocal.policy has it: gone when the notice is. */
 export const INFERRED = [
   "customer_valence",
@@ -20,7 +26,7 @@ export class Call {
     this.metadata = started.metadata;
     this.startedAt = started.started_at;
     this.hasCustomer = started.channels.some((one) => one.role === "customer");
-    this.notice = started.metadata.notice;
+    this.said = { notice: started.metadata.notice, consent: started.metadata.consent };
     this.moods = [];
     this.cues = [];
     this.help = null;
@@ -32,6 +38,11 @@ export class Call {
     this.tempi = [];
     this.ended = null;
     this.#at(started.at_s);
+  }
+
+  /** Whether the customer was informed, or agreed where that is wanted. */
+  get notice() {
+    return this.said.consent || (this.said.notice && basis === "notice");
   }
 
   /** The call's clock now. It stands still when nothing was heard for `holdMs`. */
@@ -95,8 +106,11 @@ export class Call {
   }
 
   _notice(event) {
-    this.notice = event.given;
-    if (event.given) return;
+    if (event.given) {
+      this.said[event.basis] = true;
+      return;
+    }
+    this.said = { notice: false, consent: false };
     this.moods = [];
     this.cues = this.cues.filter((cue) => !INFERRED.some((name) => name in cue.evidence));
   }

@@ -9,6 +9,7 @@ import { Live } from "./live.js";
 import { MoodLine, Sign, lineFrom, reading, words } from "./mood.js";
 import { more } from "./more.js";
 import { Part } from "./part.js";
+import { reportLink } from "./reports.js";
 import { clock, currentLanguage, evidence, measure, number, perCent, t, timeOfDay } from "./texts.js";
 
 const TYPES = ["call_started", "mood", "conversation", "cue", "notice", "help_offered", "help_answered", "alerts_seen", "alerts_muted", "call_ended"];
@@ -36,7 +37,7 @@ export class VocalCoach extends Part {
       h(
         "div",
         { class: "coach" },
-        h("header", {}, h("div", { class: "top" }, h("h1", {}, t("web.coach.title")), this.count), h("p", { class: "note" }, t("web.coach.order"))),
+        h("header", {}, h("div", { class: "top" }, h("h1", {}, t("web.coach.title")), this.count), h("p", { class: "note" }, t("web.coach.order")), reportLink("/reports", "web.coach.reports")),
         this.status,
         this.spoken,
         this.list,

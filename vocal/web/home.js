@@ -8,6 +8,7 @@ import { currentLanguage, has, t } from "./texts.js";
 const PAGES = {
   agent: ["/agent", ["agent", "local"]],
   coach: ["/coach", ["lead", "local"]],
+  reports: ["/reports", ["agent", "lead", "operator", "auditor", "local"]],
   softphone: ["/softphone", ["agent", "local"]],
   operator: ["/docs", ["operator", "local", "agent", "lead", "ingest"]],
   metrics: ["/metrics", ["operator", "local"]],
@@ -36,8 +37,8 @@ export class VocalHome extends Part {
 
   #signIn({ password, provider }) {
     const query = new URLSearchParams(location.search);
-    const page = /^\/[a-z]+$/.test(query.get("to") ?? "") ? query.get("to") : null;
-    const to = page && query.get("lang") ? `${page}?lang=${currentLanguage()}` : page;
+    const page = /^\/[a-z][\w/.~-]*(\?[\w=&.~-]*)?$/.test(query.get("to") ?? "") ? query.get("to") : null;
+    const to = page && query.get("lang") && !page.includes("?") ? `${page}?lang=${currentLanguage()}` : page;
     const why = query.get("failed");
     const past = why && has(`web.login.${why}`) ? h("p", { class: "error", role: "alert" }, t(`web.login.${why}`)) : null;
     const elsewhere = provider && h("a", { class: "button first", href: `/login/oidc?to=${encodeURIComponent(to ?? "/")}` }, t("web.home.by", { name: provider }));

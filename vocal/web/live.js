@@ -6,6 +6,7 @@
 // Nothing is kept here but one cursor, so a page that stays open over night stays as small as it was.
 
 import { SERVER, protocols } from "./api.js";
+import { want } from "./calls.js";
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 15_000;
@@ -87,6 +88,7 @@ export class Live {
     if (frame.hello) {
       this.#attempt = 0;
       this.#past = frame.hello.cursor;
+      want(frame.hello.basis);
       this.#tell("live");
     } else if (frame.event && frame.cursor > this.#cursor) {
       this.#cursor = frame.cursor;

@@ -1,5 +1,6 @@
 // The customer's mood: a word, a shape that goes from round to jagged, and a line over the last minutes.
 
+import { wanted } from "./calls.js";
 import { put, s, say } from "./dom.js";
 import { t } from "./texts.js";
 
@@ -11,11 +12,11 @@ const HOLD_S = 4; // a longer pause of the customer is drawn as held
 
 /**
  * What is said of a call's mood. `before` is the kind that stands now: it takes a margin to leave it, so that the word
- * does not flicker. kind: good, neutral, low, tense, very_tense; or absent, no_notice, waiting.
+ * does not flicker. kind: good, neutral, low, tense, very_tense; or absent, no_notice, no_consent, waiting.
  */
 export function reading(call, before = null) {
   if (!call.hasCustomer) return { kind: "absent", isKnown: false };
-  if (!call.notice) return { kind: "no_notice", isKnown: false };
+  if (!call.notice) return { kind: `no_${wanted()}`, isKnown: false };
   const mood = call.mood;
   if (!mood) return { kind: "waiting", isKnown: false };
   const confidence = mood.confidence >= SURE ? "sure" : mood.confidence >= UNSURE ? "fair" : "unsure";
@@ -64,7 +65,7 @@ const SHAPES = {
   tense: star(8, 39),
   very_tense: star(10, 34),
 };
-SHAPES.absent = SHAPES.no_notice = SHAPES.waiting = SHAPES.good;
+SHAPES.absent = SHAPES.no_notice = SHAPES.no_consent = SHAPES.waiting = SHAPES.good;
 
 const ARROWS = {
   rising: "M36 62 62 36M42 36H62V56",

@@ -147,7 +147,7 @@ export class Session {
   }
 
   async setNotice(given) {
-    await post(`${this.url}/notice`, { given });
+    await post(`${this.url}/notice`, { given, basis: "consent" });
     this.notice = given;
   }
 

@@ -83,7 +83,9 @@ export class VocalSoftphone extends Part {
       event.preventDefault();
       const given = new FormData(form);
       const notice = given.get("notice") === "on";
-      const wanted = isInvited ? { invite: this.#invite, notice } : { role: given.get("role"), notice };
+      // The switch says both: informed, and agreed.
+      const said = { notice, consent: notice };
+      const wanted = isInvited ? { invite: this.#invite, ...said } : { role: given.get("role"), ...said };
       const call = String(given.get("call") ?? "").trim();
       if (!CODE.test(call)) return this.#fail(new PhoneError("code"));
       if (!isInvited) wanted.call = call || freshCode();
