@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from vocal import __version__
-from vocal.api import API, calls, documents, feed, figures, login, own, pages, team, webhooks
+from vocal.api import API, calls, documents, feed, figures, login, own, pages, papers, team, webhooks
 from vocal.api.gate import Gate
 from vocal.doors.sip import Telephony
 from vocal.doors.webrtc import Calling, add_routes
@@ -73,6 +73,7 @@ def build_app(service: Service) -> App:
     team.add_routes(api, service, gate)
     figures.add_routes(api, service, calling, media, telephony, gate)
     webhooks.add_routes(api, service, gate)
+    papers.add_routes(api, service, gate)
     pages.add_routes(api)
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
