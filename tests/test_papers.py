@@ -111,7 +111,7 @@ def test_documents_follow_the_settings_in_force(tmp_path: Path) -> None:
     assert "| einzelne Äußerungen | 6 Stunden |" in german
     kept = document("retention", "en", config).markdown
     assert re.search(r"\| 14 days \| 30 days \|", kept)
-    assert "consent in each call" in document("measures", "en", config).markdown
+    assert "(set here: consent in each call)" in document("measures", "en", config).markdown
     other = msgspec.structs.replace(config, emotion=EmotionConfig(model=str(tmp_path)))
     assert "comes without a card" in document("model-card", "en", other).markdown
 

@@ -17,6 +17,9 @@ from vocal.types import Language
 BLANK = re.compile(r"\[[^\]\n]+\]")
 """What whoever adapts a draft fills in."""
 
+_TOGETHER = re.compile(r"(?:\d(?= (?:m?s|dB|LU|k?Hz|%)(?!\w))|(?:§|\b(?:No|Nr|Art|Abs)\.)(?= \d)) ")
+"""A number and its unit, an article and its number: one line has both."""
+
 
 def documents_page(documents: Sequence[Document], language: Language) -> str:
     """All of them, in their order."""
@@ -31,7 +34,7 @@ def documents_page(documents: Sequence[Document], language: Language) -> str:
     )
     main = (
         f'<header><h1>{t("title")}</h1><p class="private">{t("lead")}</p>{other_language(language)}</header>'
-        f'<p class="problem">{t("draft.list")}</p><ul class="rooms">{tiles}</ul>'
+        f'<p class="problem">{t("draft.list")}</p><ul class="rooms papers">{tiles}</ul>'
     )
     return page_of(text("documents.title", language), main, _footer(language), language)
 
@@ -70,11 +73,13 @@ def rendered(markdown: str) -> tuple[str, list[tuple[str, str]]]:
             title = "".join(one.content for one in tokens[place + 1].children or [])
             sections.append((f"s{len(sections) + 1}", title))
             token.attrSet("id", sections[-1][0])
-    return str(parser.renderer.render(tokens, parser.options, {})), sections
+    html = str(parser.renderer.render(tokens, parser.options, {}))
+    return html.replace("<th></th>", "<td></td>"), sections  # a heading has words
 
 
 def _text(_: Any, tokens: Sequence[Token], place: int, *__: Any) -> str:
-    return BLANK.sub(lambda found: f"<mark>{found[0]}</mark>", escape(tokens[place].content))
+    kept = _TOGETHER.sub(lambda found: f"{found[0][:-1]}\N{NO-BREAK SPACE}", tokens[place].content)
+    return BLANK.sub(lambda found: f"<mark>{found[0]}</mark>", escape(kept))
 
 
 def _footer(language: Language) -> str:

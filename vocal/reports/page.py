@@ -250,6 +250,8 @@ form,.buttons,.private a,.keep h3,.keep h3+p,.shorter,.keep form+p,.problem{disp
 DOCUMENT_STYLE = """
 .document{font-size:1.02rem;line-height:1.6}
 .document header{font-size:1rem}
+.document :is(h1,h2,h3,p,li){overflow-wrap:break-word}
+.document :is(h1,h2,h3){hyphens:auto}
 .document h2{margin:3rem 0 .8rem;scroll-margin-top:1rem}
 .document h3{font-size:1.08rem;margin:1.9rem 0 .4rem}
 .document p+ul,.document p+ol,.document li>p+p{margin-top:.4rem}
@@ -257,8 +259,11 @@ DOCUMENT_STYLE = """
 .document li{margin-top:.3rem}
 .document .contents{margin:2rem 0 0;padding:1.1rem 1.25rem;border:1px solid var(--rule);border-radius:.75rem}
 .document .contents h2{font-size:1rem;margin:0 0 .3rem}
-.document .contents ol{columns:15rem 2;column-gap:2rem;margin:0}
-.document .contents li{break-inside:avoid;padding:.12rem 0}
+.document .contents ol{columns:15rem 2;column-gap:2rem;margin:0;padding:0;list-style:none}
+.document .contents+p{margin-top:2rem}
+.papers{grid-template-columns:repeat(auto-fill,minmax(min(100%,20rem),1fr));margin-top:1.5rem}
+.papers b{hyphens:auto;overflow-wrap:break-word}
+.document .contents li{break-inside:avoid;margin:0;padding:.25rem 0}
 .document .wide{margin:1rem 0 1.2rem}
 .document table{font-size:.94rem;line-height:1.45}
 .document :is(th,td){padding:.5rem 1.1rem .5rem 0;border-top:1px solid var(--rule);hyphens:auto}
