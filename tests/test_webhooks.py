@@ -318,6 +318,10 @@ def test_tls_wants_a_certificate_that_holds(receive: Any, tmp_path: Path, certif
 # What is given up, and sent again
 
 
+def dead_event(call: str) -> Any:
+    return cloud_event("/vocal", "vocal.cue", datetime.now(UTC).isoformat(), call, None)
+
+
 def written(tmp_path: Path, receiver: Receiver, **more: Any) -> str:
     """A settings file for the commands."""
     said = "".join(f"{name} = {json.dumps(value)}\n" for name, value in more.items())
@@ -350,6 +354,9 @@ def test_what_nobody_takes_is_dead_and_can_be_sent_again(
         events = receiver.wait_for(3)
         assert capsys.readouterr().out.splitlines() == ["events that wait again: 1"] * 2
         assert main(["webhooks", "replay", "--config", file, "--id", "none"]) == 1
+        Outbox(tmp_path / "hooks", time.time).bury_new([("crm", dead_event("call-9"))], "full")
+        assert main(["webhooks", "erase", "call-9", "--config", file]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == "events erased: 1"
     assert [one["data"]["event"]["seq"] for one in events] == [2, 1, 0]
     assert [one["id"] for one in events[1:]] == [dead[1]["id"], dead[0]["id"]]
     assert (tmp_path / "hooks/dead.jsonl").read_bytes() == b""

@@ -29,7 +29,9 @@ def add(commands: Commands) -> None:
     test = kinds.add_parser("test", help="send each endpoint, or one, an event without a call now")
     dead = kinds.add_parser("dead", help="events that were given up, and why")
     replay = kinds.add_parser("replay", help="send dead events again; an endpoint that said 410 is asked again, too")
-    for kind, run in ((ls, _ls), (test, _test), (dead, _dead), (replay, _replay)):
+    erase = kinds.add_parser("erase", help="take a call out of what waits and of what is dead")
+    erase.add_argument("call", metavar="CALL")
+    for kind, run in ((ls, _ls), (test, _test), (dead, _dead), (replay, _replay), (erase, _erase)):
         kind.add_argument("--config", metavar="FILE", help="settings, TOML (or VOCAL_CONFIG)")
         kind.set_defaults(run=run)
     for kind in (test, dead, replay):
@@ -121,3 +123,11 @@ def _replay(given: argparse.Namespace) -> int:
     outbox.close()
     OUT.print(f"events that wait again: {count}")
     return 0 if count or given.id is None else 1
+
+
+def _erase(given: argparse.Namespace) -> int:
+    config, _ = _opened(given)
+    outbox = _outbox(config)
+    OUT.print(f"events erased: {outbox.erase(given.call)}")
+    outbox.close()
+    return 0
