@@ -23,6 +23,7 @@ from vocal.config import (
     RtpConfig,
     ServerConfig,
     SipConfig,
+    WebhooksConfig,
     WebrtcConfig,
 )
 from vocal.emotion import EmotionModel
@@ -76,6 +77,7 @@ def serving(
     privacy: PrivacyConfig | None = None,
     audit: Audit | None = None,
     certificate: Certificate | None = None,
+    webhooks: WebhooksConfig | None = None,
 ) -> Iterator[Served]:
     config = Config(
         server=server or ServerConfig(),
@@ -86,6 +88,7 @@ def serving(
         media=media or MediaConfig(),
         sip=sip or SipConfig(),
         rtp=rtp or RtpConfig(first_port=0),
+        webhooks=webhooks or WebhooksConfig(),
         privacy=privacy or PrivacyConfig(),
     )
     emotion = EmotionModel()

@@ -17,7 +17,7 @@ from vocal.benchmarks.compare import Change, compare, doubts
 from vocal.benchmarks.results import Run
 from vocal.benchmarks.rows import Row, timed
 
-from vocal.emotion import models_folder
+from vocal.contract import models_folder
 from vocal.errors import InputError
 
 FAST = Row("front end", "channels a core", "208 channels", "vocal", 3600.0, "channels")

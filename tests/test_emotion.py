@@ -12,7 +12,8 @@ import vocal_kernels as vk
 from numpy.typing import NDArray
 from signals import voice
 
-from vocal.emotion import BATCH, EmotionModel, find_models, models_folder, stress_of
+from vocal.contract import models_folder
+from vocal.emotion import BATCH, EmotionModel, find_models, stress_of
 from vocal.errors import ModelError
 from vocal.types import Emotion, Relative
 from vocal.utterance import EmotionInput

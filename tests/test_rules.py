@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from vocal.conversation import Snapshot
 from vocal.errors import ConfigError
 from vocal.policy import INNER_STATES
-from vocal.rules import Budget, Condition, Rule, RuleBook, Rules, load_rules
-from vocal.types import Cue
+from vocal.rules import DEFAULT_FILE, Budget, Condition, Rule, RuleBook, Rules, load_rules
+from vocal.types import Cue, Metadata
 
 TEXT = {"de": "{x} hoch. Eine Pause hilft.", "en": "{x} high. A pause helps."}
 
@@ -164,3 +165,80 @@ def test_a_broken_file_is_named(tmp_path: Path, body: str, message: str) -> None
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml"):
         load_rules("nowhere.toml")
+
+
+# Links
+
+
+def linked(link: object, said: Metadata = Metadata(), kind: str = "tempo") -> str | None:
+    rules = Rules(RuleBook((a_rule("r1", kind=kind, link=link),)), said)
+    (cue,) = rules.push(Snapshot(20.0, {"x": 2.0}, False), "call-7")
+    return cue.link
+
+
+def test_a_link_has_the_calls_fields_percent_encoded() -> None:
+    said = Metadata(queue="Rechnung & Mahnung", touchpoint="Schadenfall/2", language="en-GB")
+    link = "https://wissen.example/{queue}?step={touchpoint}&{kind}/{cue}/{language}#{call}"
+    assert linked(link, said) == (
+        "https://wissen.example/Rechnung%20%26%20Mahnung?step=Schadenfall%2F2&tempo/r1/en#call-7"
+    )
+    assert linked(link) == "https://wissen.example/?step=&tempo/r1/de#call-7"
+    assert linked(None, said) is None
+
+
+def test_a_link_for_each_language_follows_the_call() -> None:
+    link = {"de": "https://wissen.example/de", "en": "https://wissen.example/en"}
+    told = {language: linked(link, Metadata(language=language)) for language in (None, "de-AT", "DE", "en-US", "fr")}
+    assert [str(one)[-2:] for one in told.values()] == ["de", "de", "de", "en", "en"]
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_no_field_leaves_its_place(queue: str, touchpoint: str) -> None:
+    link = linked("https://wissen.example/a/{queue}/b?t={touchpoint}", Metadata(queue=queue, touchpoint=touchpoint))
+    parts = urlsplit(str(link))
+    assert (parts.scheme, parts.netloc, parts.fragment) == ("https", "wissen.example", "")
+    _, first, its, last = parts.path.split("/")
+    assert (first, last) == ("a", "b")
+    wanted = ["" if one[:200] in (".", "..") else one[:200] for one in (queue, touchpoint)]
+    assert [unquote(its), unquote(parts.query.removeprefix("t="))] == wanted
+
+
+@pytest.mark.parametrize(
+    ("link", "why"),
+    [
+        ('"javascript:alert(1)"', "https://HOST"),
+        ('"http://wissen.example/"', "https://HOST"),
+        ('"wissen.example/{queue}"', "https://HOST"),
+        ('"https://{queue}.example/"', "behind the host"),
+        ('"https://wissen.example{queue}"', "behind the host"),
+        ('"https://ann:secret@wissen.example/"', "no password"),
+        ('"https://[/{queue}"', "https://HOST"),
+        ('"https://wissen.example/{qeue}"', "did you mean 'queue'"),
+        ('"https://wissen.example/{queue.__class__}"', "unknown field"),
+        ('"https://wissen.example/{queue!r}"', "alone"),
+        ('"https://wissen.example/{queue:>9}"', "alone"),
+        ('"https://wissen.example/{queue"', "wanted fields"),
+        ('{ de = "https://wissen.example/" }', "'en'"),
+        ('{ de = "https://wissen.example/", en = "https://x.example/{}" }', "unknown field"),
+    ],
+)
+def test_a_bad_link_names_rule_and_remedy(tmp_path: Path, link: str, why: str) -> None:
+    path = tmp_path / "rules.toml"
+    head = (
+        '[[rule]]\nid = "r7"\naudience = "agent"\nkind = "k"\nseverity = "hint"\nwhen = [{measure = "x", above = 1}]\n'
+    )
+    path.write_text(f'{head}text = {{de = "x", en = "x"}}\nlink = {link}\n')
+    with pytest.raises(ConfigError, match=r"rules\.toml: rule 'r7': link: ") as told:
+        load_rules(path)
+    assert why in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_good_links_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "rules.toml"
+    text = DEFAULT_FILE.read_text()
+    path.write_text(text.replace('kind = "tempo"', 'link = "http://localhost:8080/?{{x}}={kind}"\nkind = "tempo"'))
+    rules = Rules(load_rules(path))
+    cues = rules.push(Snapshot(30.0, {"agent_tempo_syll_s": 7.0}, False), "c")
+    assert [one.link for one in cues] == ["http://localhost:8080/?{x}=tempo"]
+    assert all(rule.link is None for rule in load_rules().rule)

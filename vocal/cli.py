@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from vocal import __version__
-from vocal.commands import accounts, audit, bench, doctor, models, privacy, report, store
+from vocal.commands import accounts, audit, bench, doctor, models, privacy, report, store, webhooks
 from vocal.commands.screen import ERR, OUT, Bars, announce_compiling, language
 from vocal.config import Config, load_config
 from vocal.errors import InputError, UsageError, VocalError
@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--consent", action="store_true", help="the customer was informed and agreed")
     replay.add_argument("--speed", type=float, default=1.0, help="faster than people speak (default 1)")
     replay.add_argument("--call", help="the call's id; default: the server makes one")
-    for what in ("agent", "team", "queue"):
+    for what in ("agent", "team", "queue", "touchpoint"):
         replay.add_argument(f"--{what}", help=f"{what} in the call's metadata")
     replay.add_argument(
         "--encoding",
@@ -181,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--lang", choices=("de", "en"), default=language(), help="language (default here: %(default)s)")
     watch.set_defaults(run=_watch)
 
-    for command in (doctor, bench, models, report, store):
+    for command in (doctor, bench, models, report, store, webhooks):
         command.add(commands)
     return parser
 
@@ -266,9 +266,7 @@ def _demo_live(given: argparse.Namespace) -> int:
         threading.Thread(target=_play_again_and_again, args=(f"http://127.0.0.1:{port}",), daemon=True).start()
 
     with tempfile.TemporaryDirectory(prefix="vocal-demo-") as folder:
-        service = Service(
-            config, access, lambda sink: Live(sink, config, emotion), _store(config, folder, access.pseudonyms.protect)
-        )
+        service = Service(config, access, lambda sink: Live(sink, config, emotion), _store(config, folder))
         run(build_app(service), "127.0.0.1", given.port, None, None, on_ready)
     return 0
 
@@ -513,7 +511,8 @@ def _replay_once(given: argparse.Namespace) -> None:
         what = given.dialect if scheme in ("ws", "wss") else given.to
         raise UsageError(f"--encoding {encoding}: wanted {', '.join(encodings)} for {what}")
     faults = Faults(given.jitter, given.loss, given.drift, given.reorder)
-    metadata = Metadata(given.queue, given.team, given.agent, None, given.notice, consent=given.consent)
+    said = (given.queue, given.team, given.agent, None, given.notice, given.touchpoint)
+    metadata = Metadata(*said, consent=given.consent)
     token = given.token or os.environ.get("VOCAL_TOKEN")
     if scheme in ("rtp", "sip", "siprec"):
         _replay_native(given, faults, metadata)

@@ -8,13 +8,12 @@ with Client("http://127.0.0.1:8765") as vocal:
 import random
 import ssl
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
+import httpx
 import msgspec
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
@@ -68,16 +67,15 @@ class Client:
     def request(self, method: str, path: str, body: object = None, timeout_s: float = 30.0) -> Any:
         """The API: `request("POST", "/v1/calls/x/notice", {"given": False})`. Raises InputError for a refusal."""
         data = None if body is None else msgspec.json.encode(body)
-        headers = {**self._headers, "Content-Type": "application/json"}
-        asked = urllib.request.Request(self._http + path, data, headers, method=method)
+        url, headers = self._http + path, {**self._headers, "Content-Type": "application/json"}
+        verify: ssl.SSLContext | bool = self._context or False
         try:
-            with urllib.request.urlopen(asked, timeout=timeout_s, context=self._context) as answer:
-                text = answer.read()
-        except urllib.error.HTTPError as error:
-            raise InputError(f"{method} {path}: {error.code} {detail(error.read())}") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self._http}: cannot be reached: {getattr(error, 'reason', error)}") from None
-        return msgspec.json.decode(text) if text else None
+            answer = httpx.request(method, url, content=data, headers=headers, timeout=timeout_s, verify=verify)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise InputError(f"{self._http}: cannot be reached: {error}") from None
+        if not answer.is_success:
+            raise InputError(f"{method} {path}: {answer.status_code} {detail(answer.content)}")
+        return msgspec.json.decode(answer.content) if answer.content else None
 
     def connect(self, path: str, subprotocol: str = "", headers: Mapping[str, str] | None = None) -> ClientConnection:
         """A WebSocket to the server. headers: beside the token's, or in their place."""

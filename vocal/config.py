@@ -182,8 +182,9 @@ class SipConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     or an element of the metadata; external: who may be a caller of theirs. Where nobody of a call is known to be of the
     house, nobody's role in it is known. in_order: where metadata do not say who sends which stream, they do in order.
     one_leg: whose voice a call of one leg has; side_by: a header that says `internal` or `external` instead. joined_by:
-    a header that two legs of one call have in common. informed_by, agreed_by, queue_by, language_by: headers, or
-    elements of the metadata, with the notice and the consent (`yes`), the queue and the language.
+    a header that two legs of one call have in common. informed_by, agreed_by, queue_by, touchpoint_by, language_by:
+    headers, or elements of the metadata, with the notice and the consent (`yes`), the queue, the touchpoint and the
+    language.
 
     most_call_s: no call is longer. most_connections: by TCP and TLS.
     """
@@ -206,6 +207,7 @@ class SipConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     informed_by: str = "Vocal-Notice"
     agreed_by: str = "Vocal-Consent"
     queue_by: str = "Vocal-Queue"
+    touchpoint_by: str = "Vocal-Touchpoint"
     language_by: str = "Vocal-Language"
     most_call_s: float = 14_400.0
     most_connections: int = 1000
@@ -233,12 +235,12 @@ class MediaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Calls over WebSockets and AudioSocket, by dialect: twilio, telnyx, audiohook, jambonz, ...
 
     tracks: whose voice each track of a dialect is, such as {"twilio": {"inbound": "customer", "outbound": "agent"}}; a
-    track that is not named is of unknown role. names: what peers call our metadata (queue, team, agent, language,
-    notice, consent, call), where it is not that. codings: of peers whose messages mislead: ulaw, alaw, s16le, l16. url:
-    this server as peers call it, wss://HOST, where a proxy stands before it: signatures cover it. audiohook_keys: the
-    client secret (base64, empty: none) of each API key. twilio_tokens: auth tokens of the accounts that may connect.
-    signature_age_s: how old a signature may be. audiosocket: HOST:PORT to listen on; empty: nowhere. In the environment
-    tables and lists are JSON.
+    track that is not named is of unknown role. names: what peers call our metadata (queue, touchpoint, team, agent,
+    language, notice, consent, call), where it is not that. codings: of peers whose messages mislead: ulaw, alaw,
+    s16le, l16. url: this server as peers call it, wss://HOST, where a proxy stands before it: signatures cover it.
+    audiohook_keys: the client secret (base64, empty: none) of each API key. twilio_tokens: auth tokens of the accounts
+    that may connect. signature_age_s: how old a signature may be. audiosocket: HOST:PORT to listen on; empty: nowhere.
+    In the environment tables and lists are JSON.
     """
 
     tracks: dict[str, dict[str, Literal["agent", "customer", "unknown"]]] = {}
@@ -249,6 +251,9 @@ class MediaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     twilio_tokens: tuple[str, ...] = ()
     signature_age_s: float = 10.0
     audiosocket: str = ""
+
+
+EventKind = Literal["call_started", "utterance", "mood", "conversation", "cue", "notice", "call_ended"]
 
 
 class PrivacyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -329,6 +334,45 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool: str = ""
 
 
+class WebhookEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another system that is told of calls.
+
+    url: https, or http to this machine; insecure: http to any. secrets: `whsec_...`, the newest first; each signs.
+    name: what commands and figures call it; empty: its host. events: kinds of them. queues: of these only; none: of
+    all. audience: whose cues; `agent` also opens the agent's own measures. severity: of cues, at least. inferred: it
+    gets what was inferred of customers. ca: a PEM file of who vouches for it, beside those of this machine.
+    """
+
+    url: str
+    secrets: tuple[str, ...]
+    name: str = ""
+    events: tuple[EventKind, ...] = ("cue", "call_ended")
+    queues: tuple[str, ...] = ()
+    audience: tuple[Literal["agent", "coach"], ...] = ("coach",)
+    severity: Literal["info", "hint", "warning", "alert"] = "info"
+    inferred: bool = False
+    insecure: bool = False
+    ca: str = ""
+
+
+class WebhooksConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Other systems that are told of calls while they happen.
+
+    folder: where what they have not got yet waits. source: what this server calls itself in events (CloudEvents).
+    tries: of an event, then it goes to dead.jsonl. first_wait_s, most_wait_s: after a failed try; it doubles each time.
+    answer_s: until an answer must be there. most_waiting: events of one endpoint; more go to dead.jsonl at once.
+    """
+
+    folder: str = ""
+    source: str = "/vocal"
+    endpoints: tuple[WebhookEndpoint, ...] = ()
+    tries: Annotated[int, msgspec.Meta(ge=1)] = 16
+    first_wait_s: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    most_wait_s: float = 3600.0
+    answer_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    most_waiting: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     playout: PlayoutConfig = PlayoutConfig()
     boundary: BoundaryConfig = BoundaryConfig()
@@ -345,6 +389,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store: StoreConfig = StoreConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     retention: RetentionConfig = RetentionConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
 
 
 def _check_keys(given: Mapping[str, Any], wanted: tuple[str, ...], where: str) -> None:

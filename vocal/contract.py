@@ -349,3 +349,10 @@ def _varint(raw: memoryview, at: int) -> tuple[int, int]:
         if raw[at - 1] < 0x80:
             return value, at
     raise ValueError(f"byte {at}: a number of more than 10 bytes")
+
+
+def models_folder() -> Path:
+    """Where models lie: in the package as installed, beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "models"
+    return installed if installed.is_dir() else package.parent / "models"

@@ -29,6 +29,7 @@ from vocal.contract import (
     Trust,
     Voice,
     Waveform,
+    models_folder,
     opset_of,
     read_contract,
 )
@@ -60,13 +61,6 @@ STEPS_PER_S = round(1.0 / vk.HOP_S)
 
 # What the own baseline must rise by for a term of stress to reach 1.
 STRESS_F0_ST, STRESS_LEVEL_DB, STRESS_TEMPO_PCT = 5.0, 8.0, 35.0
-
-
-def models_folder() -> Path:
-    """Where models lie: in the package as installed, beside it in a checkout."""
-    package = Path(__file__).parent
-    installed = package / "models"
-    return installed if installed.is_dir() else package.parent / "models"
 
 
 def find_models() -> list[Path]:

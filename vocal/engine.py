@@ -73,7 +73,7 @@ class _LiveCall:
         self.call = call
         self.speakers = speakers
         self.conversation = Conversation(config.conversation)
-        self.rules = Rules(book)
+        self.rules = Rules(book, call.metadata)
         self.pending: list[NDArray[np.float32]] = []
         self.pending_samples = 0
         self.pushed_samples = 0

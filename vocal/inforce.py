@@ -8,8 +8,7 @@ from pathlib import Path
 import msgspec
 
 from vocal.config import Config
-from vocal.contract import read_contract
-from vocal.emotion import models_folder
+from vocal.contract import models_folder, read_contract
 from vocal.errors import VocalError
 from vocal.rules import DEFAULT_FILE
 

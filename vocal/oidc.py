@@ -13,14 +13,14 @@ import hashlib
 import hmac
 import json
 import secrets
+import ssl
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit
 
+import httpx
 import msgspec
 from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, InvalidKeyIdError, JoseError
@@ -29,7 +29,7 @@ from joserfc.jwk import KeySet, import_key
 from vocal.access import Principal
 from vocal.config import OidcConfig
 from vocal.errors import ConfigError, LoginError
-from vocal.guard import LOOPBACK
+from vocal.urls import check_url
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 """Of signatures by a key that only the provider has; a token that names another, «none» above all, is refused."""
@@ -55,18 +55,13 @@ class _Pending(msgspec.Struct, frozen=True):
     until_s: float
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
 class Provider:
     """A provider as the settings name it. Raises ConfigError for settings that cannot work."""
 
     def __init__(self, config: OidcConfig, clock: Callable[[], float] = time.time) -> None:
-        _check_url("issuer", config.issuer)
+        check_url("[oidc] issuer", config.issuer)
         if config.redirect_url:
-            _check_url("redirect_url", config.redirect_url)
+            check_url("[oidc] redirect_url", config.redirect_url)
         if not config.client_id:
             raise ConfigError("[oidc]: wanted client_id, as the provider knows this server")
         if not config.groups:
@@ -77,7 +72,7 @@ class Provider:
         self._pending: dict[str, _Pending] = {}
         self._about: tuple[float, dict[str, str]] | None = None
         self._keys: KeySet | None = None
-        self._opener = urllib.request.build_opener(_NoRedirect())
+        self._client = httpx.Client(verify=ssl.create_default_context(), follow_redirects=False, timeout=WAIT_S)
 
     def begin(self, to: str, redirect_url: str) -> tuple[str, str]:
         """The provider's address for a browser, and the secret that the browser is to bring back."""
@@ -147,7 +142,7 @@ class Provider:
         for key in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
             value = found.get(key)
             try:
-                _check_url(key, value if isinstance(value, str) else "")
+                check_url(f"[oidc] {key}", value if isinstance(value, str) else "")
             except ConfigError as error:
                 raise LoginError("provider", f"{issuer}: {error}") from None
             told[key] = str(value)
@@ -216,26 +211,24 @@ class Provider:
         return self._keys
 
     def _ask(self, url: str, form: bytes | None = None, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-        asked = urllib.request.Request(url, form, {"Accept": "application/json", **(headers or {})})
+        headers = {"Accept": "application/json", **(headers or {})}
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        text = bytearray()
         try:
-            with self._opener.open(asked, timeout=WAIT_S) as answer:
-                found = json.loads(answer.read(MOST_BYTES))
-        except urllib.error.HTTPError as error:
-            with error:
-                detail = error.read(300).decode("utf-8", "replace")
-            raise LoginError("provider", f"{url}: {error.code} {detail}") from None
-        except (OSError, ValueError) as error:
-            raise LoginError("provider", f"{url}: {getattr(error, 'reason', error)}") from None
+            with self._client.stream("GET" if form is None else "POST", url, content=form, headers=headers) as answer:
+                for part in answer.iter_bytes():
+                    text += part
+                    if len(text) > MOST_BYTES:
+                        break
+            if answer.status_code != 200:
+                raise LoginError("provider", f"{url}: {answer.status_code} {text[:300].decode('utf-8', 'replace')}")
+            found = json.loads(text)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            raise LoginError("provider", f"{url}: {error}") from None
         if not isinstance(found, dict):
             raise LoginError("provider", f"{url}: wanted a JSON object")
         return found
-
-
-def _check_url(what: str, url: str) -> None:
-    parts = urlsplit(url)
-    if parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)):
-        return
-    raise ConfigError(f"[oidc] {what}: wanted https://HOST..., got {url!r}")
 
 
 def _claim(claims: Mapping[str, Any], path: str) -> Any:

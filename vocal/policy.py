@@ -11,7 +11,21 @@ from typing import TypeVar
 
 import msgspec
 
-from vocal.types import Basis, Cue, EventBase, Metadata, Mood, Role, Utterance
+from vocal.types import (
+    Audience,
+    Basis,
+    ByRole,
+    CallEnded,
+    Conversation,
+    Cue,
+    Event,
+    EventBase,
+    Metadata,
+    Mood,
+    Role,
+    Totals,
+    Utterance,
+)
 
 E = TypeVar("E", bound=EventBase)
 
@@ -46,6 +60,40 @@ def without_inferred(event: E) -> E | None:
     if isinstance(event, Utterance) and event.emotion is not None:
         return msgspec.structs.replace(event, emotion=None)
     return event
+
+
+# The agent's own numbers that a rule may look at. The line's (`agent_snr_db`) are nobody's.
+OWN_MEASURES = frozenset(("agent_tempo_syll_s", "tempo_difference_syll_s", "agent_monologue_s"))
+
+_NO_SIDE = ByRole()
+
+
+def for_others(event: Event, audiences: tuple[Audience, ...], inferred: bool) -> Event | None:
+    """What another system is told of an event; None: nothing.
+
+    The agent's own measures and cues go only to one that speaks for the agent, what was inferred of the customer only
+    to one that is to have it.
+    """
+    seen: Event | None = event if inferred else without_inferred(event)
+    if isinstance(seen, CallEnded) and not inferred:
+        kept = tuple(one for one in seen.moments if not one.why.startswith("customer_"))
+        seen = msgspec.structs.replace(seen, satisfaction=None, moments=kept)
+    if isinstance(seen, Cue):
+        return seen if seen.audience in audiences and ("agent" in audiences or _is_nobodys_own(seen)) else None
+    if seen is None or "agent" in audiences:
+        return seen
+    if isinstance(seen, Conversation) or (isinstance(seen, Utterance) and seen.role != "customer"):
+        return None
+    if isinstance(seen, CallEnded):
+        sides = {
+            name: _NO_SIDE for name in Totals.__struct_fields__ if isinstance(getattr(seen.conversation, name), ByRole)
+        }
+        return msgspec.structs.replace(seen, conversation=msgspec.structs.replace(seen.conversation, **sides))
+    return seen
+
+
+def _is_nobodys_own(cue: Cue) -> bool:
+    return OWN_MEASURES.isdisjoint(cue.evidence)
 
 
 LEAST_AGENTS, LEAST_CALLS = 5, 50

@@ -11,9 +11,11 @@ import msgspec
 
 from vocal.conversation import Snapshot
 from vocal.errors import ConfigError
-from vocal.types import Audience, Cue, Language, Severity
+from vocal.types import Audience, Cue, Language, Metadata, Severity
+from vocal.urls import check_template, filled
 
 DEFAULT_FILE = Path(__file__).with_name("rules.toml")
+LINK_FIELDS = ("queue", "touchpoint", "kind", "cue", "language", "call")
 
 
 class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,6 +32,8 @@ class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """link: an address to read more at, one for all or one for each language, with fields of `LINK_FIELDS`."""
+
     id: str
     audience: Audience
     kind: str
@@ -39,6 +43,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     once: bool = False
     confidence: str | None = None
     least_confidence: float | None = None
+    link: str | dict[Language, str] | None = None
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,10 +81,21 @@ def load_rules(file: str | Path = "") -> RuleBook:
                 ) from None
         if not rule.when or any(c.above is None and c.below is None for c in rule.when):
             raise ConfigError(f"{path}: rule {rule.id!r}: wanted conditions, each with above or below")
+        _check_link(rule, f"{path}: rule {rule.id!r}: link")
     return book
 
 
-def _filled(rule: Rule, evidence: dict[str, float]) -> dict[Language, str]:
+def _check_link(rule: Rule, what: str) -> None:
+    links = rule.link if isinstance(rule.link, dict) else {"de": rule.link, "en": rule.link}
+    for language in ("de", "en"):
+        if language not in links:
+            raise ConfigError(f"{what}: wanted one in {language!r} too, or one for all")
+    for link in links.values():
+        if link is not None:
+            check_template(what, link, LINK_FIELDS)
+
+
+def _said(rule: Rule, evidence: dict[str, float]) -> dict[Language, str]:
     english = {name: f"{value:.1f}" for name, value in evidence.items()}
     german = {name: value.replace(".", ",") for name, value in english.items()}
     return {"de": rule.text["de"].format(**german), "en": rule.text["en"].format(**english)}
@@ -88,13 +104,14 @@ def _filled(rule: Rule, evidence: dict[str, float]) -> dict[Language, str]:
 class Rules:
     """The rules of one call, and what of the budget is spent."""
 
-    def __init__(self, book: RuleBook) -> None:
+    def __init__(self, book: RuleBook, metadata: Metadata = Metadata()) -> None:
         self._book = book
         self._holds_since: dict[tuple[str, int], float] = {}
         self._last_cue_s = float("-inf")
         self._shown = 0
         self._fired: set[str] = set()
         self._kind_last_s: dict[tuple[Audience, str], float] = {}
+        self._metadata = metadata
 
     def push(self, snapshot: Snapshot, call: str) -> list[Cue]:
         """The cues of this second: at most one for the agent, and the coach's alerts."""
@@ -155,6 +172,16 @@ class Rules:
             severity=rule.severity,
             evidence=evidence,
             text_key=f"cue.{rule.id}",
-            text=_filled(rule, evidence),
+            text=_said(rule, evidence),
             expires_s=snapshot.at_s + self._book.budget.visible_s,
+            link=self._link(rule, call),
         )
+
+    def _link(self, rule: Rule, call: str) -> str | None:
+        """For the language of the call: German where it says none, English where it says another."""
+        language = (self._metadata.language or "de").partition("-")[0].lower()
+        link = rule.link.get("de" if language == "de" else "en") if isinstance(rule.link, dict) else rule.link
+        if link is None:
+            return None
+        said = {"kind": rule.kind, "cue": rule.id, "language": language, "call": call}
+        return filled(link, {**said, "queue": self._metadata.queue, "touchpoint": self._metadata.touchpoint})

@@ -12,7 +12,22 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from vocal import __version__
-from vocal.api import API, call_reports, calls, documents, feed, figures, login, own, pages, privacy, store, team
+from vocal.api import (
+    API,
+    call_reports,
+    calls,
+    documents,
+    feed,
+    figures,
+    login,
+    own,
+    pages,
+    papers,
+    privacy,
+    store,
+    team,
+    webhooks,
+)
 from vocal.api.gate import Gate
 from vocal.doors.sip import Telephony
 from vocal.doors.webrtc import Calling, add_routes
@@ -79,6 +94,8 @@ def build_app(service: Service) -> App:
     figures.add_routes(api, service, calling, media, telephony, gate)
     privacy.add_routes(api, service, gate)
     store.add_routes(api, service, gate)
+    webhooks.add_routes(api, service, gate)
+    papers.add_routes(api, service, gate)
     pages.add_routes(api)
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,6 +2,7 @@
 
 media ─► Live ─► (one hand-over a tick) ─► Service ─► Hub ─► WS /v1/live
                                               ├─────► protect ─► Store
+                                              ├─────► Webhooks
                                               └─────► Audit
 """
 
@@ -30,6 +31,7 @@ from vocal.live import Live
 from vocal.oidc import Provider
 from vocal.policy import stated
 from vocal.sinks.hub import Hub
+from vocal.sinks.webhook import Webhooks
 from vocal.store.figures import roll
 from vocal.store.reader import StoreReader
 from vocal.store.retention import keep
@@ -68,6 +70,7 @@ class Service:
         self.provider = Provider(config.oidc) if config.oidc.issuer else None
         self._noting = ThreadPoolExecutor(1, "answers")
         self.hub = Hub()
+        self.webhooks = Webhooks(config.webhooks, self.protect, config.retention.times.calls)
         self.is_tls = is_tls
         self.is_local = is_local
         self.is_ready = False
@@ -107,6 +110,7 @@ class Service:
         vk.warmup()
         self._tell_start()
         self.keeping = self._loop.create_task(self._keep())
+        self.webhooks.start()
         self.live.start()
         if self.store is not None:
             keep(self.store, self.config.retention.times, self.roll_figures, self._tell_pruned)
@@ -124,6 +128,7 @@ class Service:
             except StoreError as error:
                 LOG.error("%s", error)
         self.hub.close()
+        await asyncio.to_thread(self.webhooks.stop)
         self._noting.shutdown()
         self._tell_notices()
         self.audit.note(PROGRAM, "server.stop")
@@ -178,6 +183,7 @@ class Service:
 
     def take(self, events: Sequence[LiveEvent]) -> None:
         self.hub.take(events)
+        self.webhooks.take(events)
         self.live.wants_levels = self.hub.wants_levels
         if self.store is not None:
             self.store.take(events)

@@ -1,4 +1,6 @@
-"""Whether a request is from whom it says: Twilio's signature, and AudioHook's HTTP message signatures (RFC 9421)."""
+"""Whether a request is from whom it says: Twilio's signature, AudioHook's HTTP message signatures (RFC 9421), and ours
+under webhooks, as Standard Webhooks has it.
+"""
 
 import base64
 import binascii
@@ -133,3 +135,27 @@ def check_twilio(tokens: Sequence[str], url: str, given: str | None) -> None:
             fits |= hmac.compare_digest(twilio_signature(token, one).encode(), given.encode())
     if not fits:
         raise AccessError("X-Twilio-Signature: it does not fit")
+
+
+LEAST_KEY, MOST_KEY = 24, 64
+
+
+def webhook_key(what: str, secret: str) -> bytes:
+    """The key in a secret of Standard Webhooks: `whsec_` and base64. Raises ConfigError, which does not tell it."""
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not LEAST_KEY <= len(key) <= MOST_KEY:
+        raise ConfigError(
+            f"{what}: wanted whsec_ and {LEAST_KEY} to {MOST_KEY} bytes in base64; one is made by: "
+            f"python -c 'import base64, os; print(\"whsec_\" + base64.b64encode(os.urandom(32)).decode())'"
+        )
+    return key
+
+
+def webhook_signature(keys: Sequence[bytes], message: str, timestamp: int, body: bytes) -> str:
+    """webhook-signature: one for each key, so that receivers may change theirs at leisure."""
+    signed = f"{message}.{timestamp}.".encode() + body
+    digests = (hmac.new(key, signed, hashlib.sha256).digest() for key in keys)
+    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)

@@ -208,7 +208,10 @@ class Conversation(EventBase, frozen=True, kw_only=True, tag="conversation"):
 
 
 class Cue(EventBase, frozen=True, kw_only=True, tag="cue"):
-    """What a rule says: to the agent (one thing to do) or to the coach (an alert). `cue` is the rule's id."""
+    """What a rule says: to the agent (one thing to do) or to the coach (an alert). `cue` is the rule's id.
+
+    link: where to read more, as the rules say.
+    """
 
     cue: str
     audience: Audience
@@ -218,6 +221,7 @@ class Cue(EventBase, frozen=True, kw_only=True, tag="cue"):
     text_key: str
     text: dict[Language, str]
     expires_s: float
+    link: str | None = None
 
 
 class Notice(EventBase, frozen=True, kw_only=True, tag="notice"):

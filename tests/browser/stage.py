@@ -116,6 +116,7 @@ class Staged:
         severity: Severity = "hint",
         stands_s: float = 8.0,
         evidence: dict[str, float] | None = None,
+        link: str | None = None,
     ) -> int:
         told = Cue(
             **self._next(at_s),
@@ -127,6 +128,7 @@ class Staged:
             text_key="",
             text={"de": text, "en": text},
             expires_s=at_s + stands_s,
+            link=link,
         )
         self.tell(told)
         return told.seq

@@ -146,6 +146,27 @@ def test_one_cue_at_a_time_and_none_longer_than_it_should(open_page: Open, stage
     assert text(page, ".cue-live") == ""
 
 
+def test_a_link_opens_beside_the_call_and_outlasts_its_cue(open_page: Open, staged: Staged) -> None:
+    page = open_page(f"/agent?call={staged.call}", lang="en-GB")
+    staged.cue(20.0, "the first", link="https://wissen.example/Rechnung?zu=tempo", evidence={"customer_stress": 0.6})
+    link = page.get_by_role("link", name="More on this: wissen.example (opens a new tab)")
+    link.wait_for()
+    assert link.get_attribute("href") == "https://wissen.example/Rechnung?zu=tempo"
+    assert (link.get_attribute("target"), link.get_attribute("rel")) == ("_blank", "noopener noreferrer")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if link.evaluate("one => one.matches(':focus-visible')"):
+            break
+    staged.levels(29.5)
+    page.locator(".cue-idle").wait_for()
+    assert link.evaluate("one => one.matches(':focus-visible')")
+    staged.notice(False)
+    link.wait_for(state="detached")
+    staged.cue(80.0, "the second", link="javascript:alert(1)")
+    page.get_by_text("the second").wait_for()
+    assert not page.locator(".more").count()
+
+
 def test_a_reload_shows_the_cue_that_stands(open_page: Open, staged: Staged) -> None:
     page = open_page(f"/agent?call={staged.call}")
     staged.mood(19.0, 0.2, 0.6)

@@ -13,6 +13,8 @@ from vocal.access import Principal
 pytestmark = pytest.mark.flaky(reruns=2)
 
 Open = Callable[..., Any]
+PROOF = {"customer_stress": 0.62, "confidence": 0.9}
+LINK = "https://wissen.example/eskalation"
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def test_what_needs_help_now_is_on_top_under_pseudonyms(served: Served, wall: An
     calm.mood(10.0, 0.7)
     tense.mood(10.0, 0.2, 0.6)
     alarmed.mood(10.0, 0.3, 0.4)
-    alarmed.cue(12.0, "Hilfe anbieten.", "coach", "alert", evidence={"customer_stress": 0.62, "confidence": 0.9})
+    alarmed.cue(12.0, "Hilfe anbieten.", "coach", "alert", evidence=PROOF, link=LINK)
     wanted = [shown["alarmed"], shown["tense"], shown["calm"]]
     for _ in range(60):
         if names(page) == wanted:
@@ -52,6 +54,8 @@ def test_what_needs_help_now_is_on_top_under_pseudonyms(served: Served, wall: An
         page.wait_for_timeout(100)
     assert names(page) == wanted
     assert "Anspannung der Kundenseite (0–1) 0,62" in page.locator(".alert").first.inner_text()
+    link = page.get_by_role("link", name="Mehr dazu: wissen.example (öffnet einen neuen Tab)")
+    assert (link.get_attribute("href"), link.get_attribute("rel")) == (LINK, "noopener noreferrer")
     assert not set(shown) & set(page.locator("vocal-coach").inner_text().split())
 
 

@@ -23,6 +23,7 @@ SIP = SipConfig(
     one_leg="customer",
     informed_by="X-Notice",
     queue_by="X-Queue",
+    touchpoint_by="X-Touchpoint",
     joined_by="X-Call",
     side_by="",
 )

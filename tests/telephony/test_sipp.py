@@ -23,7 +23,8 @@ def test_a_call_with_hold_and_keys_has_the_measures_of_its_recording(
     (events,) = ended_calls(told, 1, since)
     started = next(one for one in events if isinstance(one, CallStarted))
     assert [one.role for one in started.channels] == ["customer"]
-    assert (started.transport, started.metadata.notice, started.metadata.queue) == ("sip", True, "billing")
+    assert (started.transport, started.metadata.notice) == ("sip", True)
+    assert (started.metadata.queue, started.metadata.touchpoint) == ("billing", "claim")
     assert len(expected[1]) >= 2
     same_measures(utterances(events), expected[1])
     assert events[-1].reason == "hangup"
@@ -94,6 +95,7 @@ def test_a_recorder_with_two_voices(
     started = next(one for one in events if isinstance(one, CallStarted))
     assert [one.role for one in started.channels] == ["agent", "customer"]
     assert (started.transport, started.metadata.agent, started.metadata.notice) == ("siprec", "7301", True)
+    assert started.metadata.touchpoint == "renewal"
     for role in ("agent", "customer"):
         same_measures(utterances(events, role), [one for one in together if one.role == role], shift_s=1.5)
     assert all(one.emotion is None for one in utterances(events, "agent"))

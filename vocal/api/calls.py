@@ -21,6 +21,7 @@ E = TypeVar("E", bound=Aside)
 
 class MetadataIn(BaseModel):
     queue: str | None = Field(default=None, max_length=200)
+    touchpoint: str | None = Field(default=None, max_length=200)
     team: str | None = Field(default=None, max_length=200)
     agent: str | None = Field(default=None, max_length=200)
     language: str | None = Field(default=None, max_length=35)

@@ -96,6 +96,7 @@ class Figures:
             lost,
             refused,
             cues,
+            *self._webhooks(),
             *self._webrtc(),
             *self._sip(),
             self._dialects(),
@@ -127,6 +128,17 @@ class Figures:
         found: list[Metric] = [GaugeMetricFamily(name, text, value=value) for name, (text, value) in gauges.items()]
         found += [CounterMetricFamily(name, text, value=value) for name, (text, value) in counters.items()]
         return [*found, lost]
+
+    def _webhooks(self) -> list[Metric]:
+        now = GaugeMetricFamily("vocal_webhooks_waiting", "Events that wait for an endpoint", labels=["endpoint"])
+        open_ = GaugeMetricFamily("vocal_webhooks_open", "0: the endpoint wants no more (410)", labels=["endpoint"])
+        for one in self._service.webhooks.status():
+            now.add_metric([one.name], one.waiting)
+            open_.add_metric([one.name], one.state == "open")
+        since = CounterMetricFamily("vocal_webhooks", "What became of events to endpoints", labels=["endpoint", "what"])
+        for labels, count in sorted(self._service.webhooks.counts.items()):
+            since.add_metric(labels, count)
+        return [now, open_, since]
 
     def _webrtc(self) -> list[Metric]:
         now = GaugeMetricFamily("vocal_webrtc_sessions", "WebRTC connections, by state", labels=["state"])

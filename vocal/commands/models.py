@@ -21,8 +21,8 @@ def add(commands: Commands) -> None:
 
 
 def _ls(given: argparse.Namespace) -> int:
-    from vocal.contract import read_contract
-    from vocal.emotion import find_models, models_folder
+    from vocal.contract import models_folder, read_contract
+    from vocal.emotion import find_models
 
     folders = find_models()
     if not folders:

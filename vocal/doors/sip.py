@@ -336,12 +336,13 @@ class Telephony:
         def said(name: str) -> str | None:
             return fields.get(name.lower()) if name else None
 
-        queue, language = said(config.queue_by), said(config.language_by)
+        queue, language, touchpoint = said(config.queue_by), said(config.language_by), said(config.touchpoint_by)
         return Metadata(
             queue=queue[:200] if queue else None,
             agent=agent or None,
             language=language[:35] if language else None,
             notice=is_given(said(config.informed_by)),
+            touchpoint=touchpoint[:200] if touchpoint else None,
             consent=is_given(said(config.agreed_by)),
         )
 

@@ -94,13 +94,15 @@ class WhipQuery(BaseModel):
     notice: bool = False
     consent: bool = False
     queue: str | None = Field(default=None, max_length=200)
+    touchpoint: str | None = Field(default=None, max_length=200)
     team: str | None = Field(default=None, max_length=200)
     agent: str | None = Field(default=None, max_length=200)
     language: str | None = Field(default=None, max_length=35)
 
     @property
     def metadata(self) -> Metadata:
-        return Metadata(self.queue, self.team, self.agent, self.language, self.notice, consent=self.consent)
+        said = (self.queue, self.team, self.agent, self.language, self.notice, self.touchpoint)
+        return Metadata(*said, consent=self.consent)
 
 
 class OfferIn(BaseModel):
@@ -113,6 +115,7 @@ class OfferIn(BaseModel):
     consent: bool = False
     language: str | None = Field(default=None, max_length=35)
     queue: str | None = Field(default=None, max_length=200)
+    touchpoint: str | None = Field(default=None, max_length=200)
     team: str | None = Field(default=None, max_length=200)
     agent: str | None = Field(default=None, max_length=200)
     invite: str | None = Field(default=None, max_length=100)
@@ -512,7 +515,8 @@ def add_routes(api: fastapi.FastAPI, calling: Calling, service: Service, who: Wh
         """WHIP (RFC 9725): an SDP offer of one or two audio tracks.
 
         ?call=ID joins or begins it; ?role=agent|customer of one track (default agent), ?roles=agent,customer of two;
-        ?notice=true where the customer was informed, ?consent=true where they agreed; ?agent, ?team, ?queue, ?language.
+        ?notice=true where the customer was informed, ?consent=true where they agreed; ?agent, ?team, ?queue,
+        ?touchpoint, ?language.
         """
         principal = who(request)
         limit(service.opens, request)
@@ -597,7 +601,8 @@ def add_routes(api: fastapi.FastAPI, calling: Calling, service: Service, who: Wh
         principal = None if invite is not None else who(request)
         limit(service.opens, request)
         role: Role = "customer" if invite is not None else given.role
-        metadata = Metadata(given.queue, given.team, given.agent, given.language, given.notice, consent=given.consent)
+        whose = (given.queue, given.team, given.agent, given.language, given.notice, given.touchpoint)
+        metadata = Metadata(*whose, consent=given.consent)
         call = given.call
         if invite is not None:
             call = invite.call

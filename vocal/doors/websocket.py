@@ -139,6 +139,7 @@ class AudioSocketIn(BaseModel):
     notice: bool = False
     consent: bool = False
     queue: str | None = Field(default=None, max_length=200)
+    touchpoint: str | None = Field(default=None, max_length=200)
     team: str | None = Field(default=None, max_length=200)
     agent: str | None = Field(default=None, max_length=200)
     language: str | None = Field(default=None, max_length=35)
@@ -339,6 +340,7 @@ class MediaDoors:
             named("agent") or own.agent,
             named("language") or own.language,
             own.notice or (named("notice") or "").lower() in YES,
+            named("touchpoint") or own.touchpoint,
             consent=own.consent or (named("consent") or "").lower() in YES,
         )
 

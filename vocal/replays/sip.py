@@ -260,7 +260,7 @@ async def _replay(
 
 def _headers(metadata: Metadata) -> list[tuple[str, str]]:
     said: dict[str, Any] = {"vocal-notice": "yes" if metadata.notice else None, "vocal-queue": metadata.queue}
-    said["vocal-language"] = metadata.language
+    said |= {"vocal-touchpoint": metadata.touchpoint, "vocal-language": metadata.language}
     said["vocal-consent"] = "yes" if metadata.consent else None
     return [(name, str(value)) for name, value in said.items() if value]
 

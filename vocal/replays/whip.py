@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import heapq
 import random
+import ssl
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
+import httpx
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -91,18 +91,13 @@ class WhipConnection:
 
     async def request(self, method: str, url: str, body: str = "", kind: str = "") -> tuple[int, Any, bytes]:
         headers = {**self._headers, **({"Content-Type": kind} if kind else {})}
-        asked = urllib.request.Request(url, body.encode() if body else None, headers, method=method)
-
-        def ask() -> tuple[int, Any, bytes]:
-            try:
-                with urllib.request.urlopen(asked, timeout=30.0) as answer:
-                    return answer.status, answer.headers, answer.read()
-            except urllib.error.HTTPError as error:
-                return error.code, error.headers, error.read()
-            except (OSError, ValueError) as error:
-                raise InputError(f"{url}: cannot be reached: {getattr(error, 'reason', error)}") from None
-
-        return await asyncio.to_thread(ask)
+        verify = ssl.create_default_context() if url.startswith("https:") else False
+        try:
+            async with httpx.AsyncClient(timeout=30.0, verify=verify) as client:
+                answer = await client.request(method, url, content=body.encode() if body else None, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise InputError(f"{url}: cannot be reached: {error}") from None
+        return answer.status_code, answer.headers, answer.content
 
 
 def whip_url(given: str) -> str:
@@ -181,7 +176,7 @@ async def _replay(
 
 
 def _query(metadata: Metadata, call: str | None, roles: Sequence[str]) -> dict[str, str]:
-    said = {name: getattr(metadata, name) for name in ("queue", "team", "agent", "language")}
+    said = {name: getattr(metadata, name) for name in ("queue", "touchpoint", "team", "agent", "language")}
     found = {name: str(value) for name, value in said.items() if value}
     found |= {"call": call} if call else {}
     found |= {name: "true" for name in ("notice", "consent") if getattr(metadata, name)}

@@ -405,6 +405,64 @@ border-top:1px solid var(--rule)}
 }
 """
 
-STYLE = PAGE_STYLE + SERVED_STYLE + PRIVACY_STYLE + CALL_STYLE + charts.CHART_STYLE + pictures.PICTURE_STYLE
+DOCUMENT_STYLE = """
+.document{font-size:1.02rem;line-height:1.6}
+.document header{font-size:1rem}
+.document :is(h1,h2,h3,p,li){overflow-wrap:break-word}
+.document :is(h1,h2,h3){hyphens:auto}
+.document h2{margin:3rem 0 .8rem;scroll-margin-top:1rem}
+.document h3{font-size:1.08rem;margin:1.9rem 0 .4rem}
+.document p+ul,.document p+ol,.document li>p+p{margin-top:.4rem}
+.document :is(ul,ol){padding-left:1.35rem;margin:.4rem 0 .9rem}
+.document li{margin-top:.3rem}
+.document .contents{margin:2rem 0 0;padding:1.1rem 1.25rem;border:1px solid var(--rule);border-radius:.75rem}
+.document .contents h2{font-size:1rem;margin:0 0 .3rem}
+.document .contents ol{columns:15rem 2;column-gap:2rem;margin:0;padding:0;list-style:none}
+.document .contents+p{margin-top:2rem}
+.papers{grid-template-columns:repeat(auto-fill,minmax(min(100%,20rem),1fr));margin-top:1.5rem}
+.papers b{hyphens:auto;overflow-wrap:break-word}
+.document .contents li{break-inside:avoid;margin:0;padding:.25rem 0}
+.document .wide{margin:1rem 0 1.2rem}
+.document table{font-size:.94rem;line-height:1.45}
+.document :is(th,td){padding:.5rem 1.1rem .5rem 0;border-top:1px solid var(--rule);hyphens:auto}
+.document thead th{border-top:0;padding-bottom:.4rem;white-space:normal}
+.document tbody td:first-child{font-weight:550}
+.document blockquote{margin:1rem 0;padding:.9rem 1.15rem;border-left:3px solid var(--blue);background:var(--blue-wash);
+border-radius:0 .5rem .5rem 0}
+.document blockquote h3{margin-top:0}
+.document mark{background:var(--amber-wash);color:var(--ink);padding:.05em .2em;border-radius:.2em;
+box-decoration-break:clone;-webkit-box-decoration-break:clone}
+.document code{font-size:.92em;overflow-wrap:anywhere}
+.document .private{margin-bottom:.4rem}
+@media (max-width:34rem){
+.document{font-size:1rem}
+.document table{min-width:30rem}
+}
+@media print{
+.document{font-size:10pt;line-height:1.45}
+.document .buttons,.document header .note{display:none}
+.document .problem{display:block;border:1px solid var(--rule)}
+.document .contents{border:0;padding:0}
+.document h2{margin:7mm 0 2mm}
+.document h3{margin:4mm 0 1mm}
+.document :is(h2,h3){break-after:avoid}
+.document li{break-inside:auto}
+.document p{orphans:3;widows:3}
+.document a{color:inherit;text-decoration:none}
+.document .wide{overflow:visible}
+.document table{font-size:9pt}
+.document mark{border-bottom:1px solid #999}
+}
+"""
+
+STYLE = (
+    PAGE_STYLE
+    + SERVED_STYLE
+    + PRIVACY_STYLE
+    + CALL_STYLE
+    + DOCUMENT_STYLE
+    + charts.CHART_STYLE
+    + pictures.PICTURE_STYLE
+)
 STYLE_HASH = f"sha256-{b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}"
 """By which a content security policy allows it, and no other style in a page."""

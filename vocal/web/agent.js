@@ -10,6 +10,7 @@ import { h, put, s, say, show } from "./dom.js";
 import { failed, isOut, sayLine } from "./line.js";
 import { Live } from "./live.js";
 import { MoodLine, Sign, lineFrom, reading, words } from "./mood.js";
+import { more } from "./more.js";
 import { Part } from "./part.js";
 import { reportLink } from "./reports.js";
 import { clock, currentLanguage, number, perCent, quantity, signed, t } from "./texts.js";
@@ -363,13 +364,15 @@ export class VocalAgent extends Part {
     const buttons = h("div", { class: "answers" });
     const thanks = h("p", { class: "thanks" });
     const live = h("div", { class: "cue-live", "aria-live": "polite", "aria-atomic": "true" }, text, thanks);
-    const section = h("section", { class: "cue card", "aria-label": t("web.agent.cue") }, idle, live, buttons);
-    return { section, text, idle, buttons, thanks, shown: null };
+    const link = h("p", { class: "cue-more", hidden: true });
+    const section = h("section", { class: "cue card", "aria-label": t("web.agent.cue") }, idle, live, buttons, link);
+    return { section, text, idle, buttons, thanks, link, linked: null, shown: null };
   }
 
   #showCue(call, nowS) {
     const box = this.cueBox;
     const cue = call.cues.findLast((one) => one.audience === "agent" && one.expires_s > nowS && one.at_s <= nowS + 1) ?? null;
+    this.#showMore(box, cue ?? call.cues.findLast((one) => one.audience === "agent" && one.link) ?? null);
     if (box.shown === (cue?.cursor ?? null)) return;
     box.shown = cue?.cursor ?? null;
     put(box.section, "data-severity", cue?.severity ?? null);
@@ -379,6 +382,15 @@ export class VocalAgent extends Part {
     say(box.thanks, "");
     box.buttons.replaceChildren(...(cue ? this.#answers(call, cue, box.thanks) : []));
     if (cue) this.dispatchEvent(new CustomEvent("vocal-cue", { bubbles: true, composed: true, detail: cue }));
+  }
+
+  /** A cue goes after seconds; where it led to stays until the next one, for when there is time. */
+  #showMore(box, cue) {
+    if (box.linked === (cue?.cursor ?? null)) return;
+    box.linked = cue?.cursor ?? null;
+    const link = more(cue);
+    show(box.link, link !== null);
+    box.link.replaceChildren(...(link ? [h("span", { class: "when" }, clock(cue.at_s)), " ", link] : []));
   }
 
   /** «hilfreich / passt nicht» for a cue. */
@@ -567,7 +579,7 @@ export class VocalAgent extends Part {
       h("h2", {}, t("web.after.cues")),
       h("ul", { class: "past-cues" }, ...cues.map((cue) => {
         const thanks = h("span", { class: "thanks", role: "status" });
-        return h("li", {}, h("span", { class: "when" }, clock(cue.at_s)), h("div", {}, h("p", {}, cue.text[currentLanguage()]), h("div", { class: "answers" }, ...this.#answers(call, cue, thanks), thanks)));
+        return h("li", {}, h("span", { class: "when" }, clock(cue.at_s)), h("div", {}, h("p", {}, cue.text[currentLanguage()]), more(cue) ?? "", h("div", { class: "answers" }, ...this.#answers(call, cue, thanks), thanks)));
       })),
     );
     const done = h("button", { type: "button", class: "first", onclick: () => this.#done() }, t("web.after.done"));

@@ -7,6 +7,7 @@ import { h, put, say, show } from "./dom.js";
 import { failed, sayLine } from "./line.js";
 import { Live } from "./live.js";
 import { MoodLine, Sign, lineFrom, reading, words } from "./mood.js";
+import { more } from "./more.js";
 import { Part } from "./part.js";
 import { reportLink } from "./reports.js";
 import { clock, currentLanguage, evidence, measure, number, perCent, t, timeOfDay } from "./texts.js";
@@ -202,6 +203,7 @@ const valueOf = (name, value) => evidence(name, value).slice(measure(name).lengt
 
 class Card {
   #kind = null;
+  #linked = null;
 
   constructor(call, wall) {
     this.call = call;
@@ -219,7 +221,8 @@ class Card {
     this.alertText = h("p", { class: "alert-text" });
     this.alertProof = h("p", { class: "note" });
     this.seenButton = h("button", { type: "button", onclick: () => wall.act(this, `/cues/${this.alert?.seq}/seen`) }, t("web.coach.seen"));
-    this.alertBox = h("div", { class: "alert" }, h("div", {}, this.alertText, this.alertProof), this.seenButton);
+    this.alertMore = h("p", { class: "alert-more", hidden: true });
+    this.alertBox = h("div", { class: "alert" }, h("div", {}, this.alertText, this.alertProof, this.alertMore), this.seenButton);
     this.past = h("p", { class: "note past" });
     this.muteButton = h("button", { type: "button", onclick: () => wall.act(this, "/mute", { seconds: this.isMuted ? 0 : MUTE_S }) });
     this.helpButton = h("button", { type: "button", onclick: () => wall.offerHelp(call.id, this.who) }, t("web.coach.help"));
@@ -281,6 +284,12 @@ class Card {
       say(this.alertText, `${t(`severity.${severity}`)} · ${text[currentLanguage()]}`);
       const proofs = Object.entries(proof).map(([name, value]) => evidence(name, value));
       say(this.alertProof, `${t("web.coach.evidence")} ${t("web.coach.alert_at", { at: clock(atS) })}: ${proofs.join(", ")}`);
+    }
+    if (this.#linked !== (this.alert?.cursor ?? null)) {
+      this.#linked = this.alert?.cursor ?? null;
+      const link = more(this.alert);
+      show(this.alertMore, link !== null);
+      this.alertMore.replaceChildren(link ?? "");
     }
     const rest = alerts.filter((cue) => cue !== this.alert).slice(-3);
     const { by } = call.seen;
