@@ -55,19 +55,31 @@ def _rows(part: str, asked: Asked, say: Callable[[str], None], drawings: list[Dr
         yield from accuracy.rows(asked, say, drawings)
 
 
+def _heard(asked: Asked) -> list[Path]:
+    """Files of the corpora that the asked parts may read."""
+    from . import accuracy
+
+    assert asked.data is not None
+    wanted = {corpus for topic in asked.topics or accuracy.TOPICS for corpus in accuracy.NEEDS[topic]}
+    if "accuracy" not in asked.parts:
+        wanted = {"calls/staged"}
+    places = [asked.data / corpus for corpus in wanted]
+    return [file for place in places for file in ([place] if place.is_file() else place.rglob("*")) if file.is_file()]
+
+
 class _Keeper:
     """A run as it grows; on disk too, where it is to be saved."""
 
     def __init__(self, asked: Asked, path: Path | None) -> None:
         self._path = path
         self._is_cut = False
-        commit = machine.commit(Path(__file__).parent)
         self.run = Run(
             started_at=results.now(),
             machine=machine.machine(),
             versions=machine.versions(),
-            commit=commit,
+            commit=machine.commit(),
             settings=asked.settings(),
+            data=results.checksums(asked.data, _heard(asked)) if asked.data else {},
         )
 
     def keep(self, **changes: object) -> None:
@@ -119,15 +131,18 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
         keeper.end()
 
     columns = (BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        show(keeping(progress), as_json)
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    try:
+        with bar as progress:
+            show(keeping(progress), as_json)
+    finally:
+        if html is not None:
+            from .page import page
+
+            html.write_text(page(keeper.run, drawings), "utf-8")
     for one in keeper.run.skipped:
         console.print(f"not measured: {one.what}: {one.why}", markup=False)
     for part, share in keeper.run.others.items():
         if share > machine.BUSY_SHARE:
             console.print(f"{part}: others used {100.0 * share:.0f} % of this machine meanwhile; trust ratios only")
-    if html is not None:
-        from .page import page
-
-        html.write_text(page(keeper.run.rows, drawings, asked.with_peers, asked.folds is not None), "utf-8")
     return keeper.run

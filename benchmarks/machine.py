@@ -1,11 +1,12 @@
 """The machine that was measured on, what ran there, and what else it did meanwhile."""
 
+import json
 import os
 import platform
 import subprocess
 import threading
 import time
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 import msgspec
@@ -62,8 +63,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def commit(folder: Path) -> str:
-    """Of a clone in `folder` or above it, with + where files were changed since; empty where there is none."""
+def commit() -> str:
+    """Of the clone that Vocal was installed from, with + where files have changed since; empty where there is none."""
+    told = distribution("vocal").read_text("direct_url.json") or "{}"
+    folder = json.loads(told).get("url", "").removeprefix("file://")
+    if not folder:
+        return ""
     try:
         found = subprocess.run(
             ("git", "describe", "--always", "--dirty=+", "--abbrev=12"), cwd=folder, capture_output=True, text=True

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from signals import line, voice
+from test_bench_compare import a_run
 from vocal.benchmarks import loss
 from vocal.benchmarks.drawings import Course
 from vocal.benchmarks.page import page
@@ -37,6 +38,6 @@ def test_what_is_told_is_what_was_dropped() -> None:
 
 def test_the_page_draws_its_course() -> None:
     course = Course("F0, from the undisturbed", "st", "% lost", {"one by one": [(0.0, 0.0), (5.0, 0.12)]})
-    shown = page([Row("loss", "F0", "5 % lost", "vocal", 0.12, "st")], [course], False, False)
+    shown = page(a_run(Row("loss", "F0", "5 % lost", "vocal", 0.12, "st")), [course])
     assert "F0, from the undisturbed, st against % lost" in shown
     assert "one by one: 0 at 0 % lost, 0.12 at 5 % lost" in shown

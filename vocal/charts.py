@@ -169,8 +169,9 @@ def time_ticks(duration_s: float) -> list[float]:
 
 def value_ticks(low: float, high: float, wanted: int = 4, least: float = 0.5) -> list[float]:
     """About `wanted` round values that enclose `low` and `high`, at least `least` apart."""
-    steps = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 6.0, 10.0, 20.0, 50.0, 1e9)
-    step = next(step for step in steps if step >= least and (high - low) / step <= wanted)
+    steps = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 6.0, 10.0)
+    tens = (digit * 10.0**power for power in range(1, 12) for digit in (2.0, 5.0, 10.0))
+    step = next(step for step in (*steps, *tens) if step >= least and (high - low) / step <= wanted)
     first, last = int(low // step), -int(-high // step)
     return [index * step for index in range(first, max(last, first + 1) + 1)]
 
