@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from html import escape
+from typing import NamedTuple
 
 import msgspec
 
@@ -234,12 +235,26 @@ def _figures(rows: Sequence[Row]) -> str:
         caption = "Nanoseconds for 10 ms of one channel, and the share of what this core could do at most."
         drawn = costs(words, sorted(stages, key=lambda row: -row.value), shares)
         found.append(figure(words.title, [], drawn, caption))
-    latencies = ("last packet to utterance", "last packet to mood or cue", "last packet to the pixel")
-    wanted: list[tuple[str, str, tuple[str, ...]]] = [("Front end", "channels a core", ("channels a core",))]
+    latencies = (
+        "last packet to utterance",
+        "last packet to mood or cue",
+        "last packet to the pixel",
+        "onset to first levels",
+        "emotion's change to mood's",
+    )
+    wanted = [("Front end", "channels a core", ("channels a core",), COUNTED[0])]
     wanted += [
-        (name.capitalize(), "ms", tuple(f"{name}, p{quantile}" for quantile in (50, 95, 99))) for name in latencies
+        (
+            f"{name.capitalize()}, {counted.what}",
+            "ms",
+            tuple(f"{name}, p{quantile}" for quantile in (50, 95, 99)),
+            counted,
+        )
+        for name in latencies
+        for counted in COUNTED[:2]
     ]
-    courses = [_by_count(rows, title, "channels", unit, names) for title, unit, names in wanted]
+    wanted += [("CPU of a channel, by SIP", "µs a second", ("CPU of a channel",), COUNTED[2])]
+    courses = [_by_count(rows, title, counted, unit, names) for title, unit, names, counted in wanted]
     drawn_courses = [course(one) for one in courses if one is not None]
     if drawn_courses:
         found.append(figure("With how many channels at once", [], grid(drawn_courses), ""))
@@ -279,16 +294,30 @@ def _worth(rows: Sequence[Row], part: str, name: str, title: str, up: str) -> st
     return figure(title, [], scatter(words, points, "channels a core", up), caption)
 
 
-def _by_count(rows: Sequence[Row], title: str, done: str, unit: str, names: Sequence[str]) -> Course | None:
-    """A figure against the number of channels that its condition begins with."""
+class Counted(NamedTuple):
+    """How a condition begins that says how many there were."""
+
+    what: str
+    begins: str
+
+
+COUNTED = (
+    Counted("channels", r"(\d+) (?:\w+ )?channels?\b"),
+    Counted("calls", r"(\d+) calls? by RTP"),
+    Counted("calls", r"(\d+) calls? by SIP"),
+)
+
+
+def _by_count(rows: Sequence[Row], title: str, counted: Counted, unit: str, names: Sequence[str]) -> Course | None:
+    """A figure against the number that its condition begins with."""
     lines: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
-        count = re.match(r"(\d+) (?:\w+ )?channels?\b", row.condition)
+        count = re.match(counted.begins, row.condition)
         if row.name in names and count is not None:
             lines.setdefault(row.name.rpartition(", ")[2], []).append((float(count[1]), row.value))
     if max(map(len, lines.values()), default=0) < 2:
         return None
-    return Course(title, unit, done, {name: sorted(points) for name, points in lines.items()})
+    return Course(title, unit, counted.what, {name: sorted(points) for name, points in lines.items()})
 
 
 def _told(rows: Sequence[Row]) -> str:
