@@ -326,6 +326,23 @@ def test_an_own_view_opens_with_the_agents_password_alone(kept: Path) -> None:
         assert said in refused.stderr
 
 
+def test_a_call_that_is_not_shared_opens_with_its_agents_password_alone(kept: Path) -> None:
+    where = ("--store", kept / "store", "--accounts", kept / "accounts.db", "--call", "c0", "--format", "json")
+    closed = vocal("report", *where)
+    assert is_one_line(closed, 2)
+    assert "not shared by its agent" in closed.stderr
+    result = own_report_of(kept, "ann", "a long password\n", "--call", "c0")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["call"] == "c0"
+    others = own_report_of(kept, "ann", "a long password\n", "--call", "c3")
+    assert (others.returncode, others.stdout) == (2, "")
+    assert "no call of agent ann" in others.stderr
+    answers = Answers(kept / "accounts.db")
+    answers.share("c0", "ann", "", False)
+    answers.close()
+    assert vocal("report", *where).returncode == 0
+
+
 def test_an_own_view_as_a_page_and_a_table(kept: Path) -> None:
     page = kept / "own.html"
     result = own_report_of(kept, "ann", "a long password\n", "--format", "html", "--out", str(page), "--lang", "en")

@@ -814,3 +814,11 @@ def test_contrast_is_aa(theme: int) -> None:
     for text_colour, ground in (("blue", "blue-wash"), ("amber", "amber-wash"), ("muted", "blue-wash")):
         assert contrast(colours[text_colour], colours[ground]) >= 4.5, (text_colour, ground)
     assert contrast(colours["slate"], colours["slate-wash"]) >= 3.0
+
+
+def test_a_cue_leads_to_where_one_can_read_more() -> None:
+    link = "https://kb.example/pauses?queue=Rechnung&kind=<x>"
+    events = [msgspec.structs.replace(one, link=link) if isinstance(one, Cue) else one for one in CALLS["recovering"]]
+    page = call_report(events, "en")
+    assert 'href="https://kb.example/pauses?queue=Rechnung&amp;kind=&lt;x&gt;" target="_blank"' in page
+    assert "More on this: kb.example" in page

@@ -632,6 +632,20 @@ def test_a_call_can_be_erased_and_nothing_outstays_its_time(tmp_path: Path) -> N
     outbox.close()
 
 
+def test_an_erased_call_does_not_go_out_any_more(receive: Any, tmp_path: Path) -> None:
+    receiver = receive()
+    receiver.hangs.clear()
+    first, second = Told("call-1"), Told("call-2")
+    with telling(settings(tmp_path, endpoint(receiver))) as hooks:
+        hooks.take([first.started(), second.started(), first.cue(), first.ended(), second.ended()])
+        until(lambda: hooks.status()[0].waiting == 5)
+        assert hooks.erase(["call-1"]) == 3
+        assert hooks.erase(["call-1", "call-3"]) == 0
+        receiver.hangs.set()
+        until(lambda: hooks.status()[0].waiting == 0)
+    assert [one["subject"] for one in receiver.events][-2:] == ["call-2", "call-2"]
+
+
 def test_an_endpoint_that_is_not_in_the_settings_any_more_gets_nothing(receive: Any, tmp_path: Path) -> None:
     receiver = receive()
     outbox = Outbox(tmp_path / "hooks", time.time)

@@ -78,6 +78,9 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
             service.count("call")
             raise HTTPException(404, f"no call {call!r}")
         record = gate.kept().record(call)
+        if record is None and service.store is not None and service.hub.started(call) is not None:
+            service.store.flush()  # it ended this very moment
+            record = gate.kept().record(call)
         is_theirs = record is not None and record.team is not None and record.team == principal.team
         if record is None or (principal.role == "lead" and not is_theirs):
             service.count("call" if record is None else "team")

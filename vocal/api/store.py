@@ -1,6 +1,7 @@
 """What an operator does to a store that this server writes to: erasing, with a proof."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 import fastapi
@@ -40,9 +41,12 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
         if what == "call" and service.live.call(name) is not None:
             raise UsageError(f"call {name!r} is running; wanted one that is over")
 
+        def elsewhere(calls: Collection[str]) -> int:
+            return service.answers.forget_calls(calls) + service.webhooks.erase(calls)
+
         def work() -> dict[str, Any]:
             asked = asked_for(what, name, service.access.pseudonyms, service.answers)
-            proof = erase(store, asked, principal.name, service.audit, service.answers.forget_calls)
+            proof = erase(store, asked, principal.name, service.audit, elsewhere)
             built: dict[str, Any] = msgspec.to_builtins(proof)
             return built
 

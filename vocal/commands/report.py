@@ -26,12 +26,14 @@ def add(commands: Commands) -> None:
     report = commands.add_parser(
         "report",
         help="reports out of the store: of a call, of a team, of the customer journey, an agent's own",
-        description="A call's report is its agent's, who alone shares it. An agent's own view is private: where there "
-        "are accounts, it asks for the agent's password. Figures of teams are sums over at least 5 agents and 50 "
-        "calls; what is smaller is left out. Days are widened to whole weeks; by default they are those of this month "
-        "and the two before.",
+        description="A call's report is its agent's, who alone shares it, and an agent's own view is private: where "
+        "there are accounts, both ask for the agent's password. Figures of teams are sums over at least 5 agents and "
+        "50 calls; what is smaller is left out. Days are widened to whole weeks; by default they are those of this "
+        "month and the two before.",
     )
-    report.add_argument("--call", metavar="ID", help="one call; as csv its course in 24 steps")
+    report.add_argument(
+        "--call", metavar="ID", help="one call; as csv its course in 24 steps. Not shared: with --agent"
+    )
     report.add_argument("--team", metavar="NAME", help="a team's report; with --journey: the journey of its calls")
     report.add_argument("--journey", action="store_true", help="the customer journey by queue and touchpoint")
     report.add_argument("--agent", metavar="ID", help="an agent's own view of up to 31 days, as calls name the agent")
@@ -57,8 +59,8 @@ def _day(text: str) -> date:
 def _report(given: argparse.Namespace) -> int:
     if not (given.call or given.journey or given.team or given.agent):
         raise UsageError("wanted --call ID, --team NAME, --journey or --agent ID")
-    if given.agent and (given.call or given.journey or given.team):
-        raise UsageError("--agent: an agent's own view stands for itself; wanted no --call, --team and --journey")
+    if given.agent and (given.journey or given.team):
+        raise UsageError("--agent: an agent's own view stands for itself; wanted no --team and --journey")
     if given.call and (given.journey or given.team or given.first or given.last):
         raise UsageError(f"--call {given.call}: wanted it alone, without --team, --journey, --from and --to")
     if given.first is not None and given.last is not None and given.last < given.first:
@@ -68,7 +70,7 @@ def _report(given: argparse.Namespace) -> int:
     if not folder:
         raise UsageError("--store: wanted a folder or URL, as the settings name none")
 
-    if given.agent:
+    if given.agent and not given.call:
         written = _own_view(given, config, folder)
         return _put(given, written, f"{given.first} to {given.last}")
 
@@ -78,7 +80,7 @@ def _report(given: argparse.Namespace) -> int:
 
     reader = StoreReader(folder)
     if given.call:
-        _note(given, config, "report.call", given.call)
+        _note(given, config, "report.call", given.call, who=_reader_of(given, config))
         return _put(given, _call(given, reader, config), f"call {given.call}")
     limits = Limits(config.privacy.least_agents, config.privacy.least_calls)
     now = datetime.now(UTC)
@@ -89,10 +91,33 @@ def _report(given: argparse.Namespace) -> int:
     return _put(given, _written(given, reader, span, limits), f"{span.first} to {span.last}")
 
 
-def _note(given: argparse.Namespace, config: Config, act: str, subject: str, **detail: str) -> None:
+def _reader_of(given: argparse.Namespace, config: Config) -> str:
+    """Who reads a call's report: where there are accounts, its agent, whose password that wants, or anybody once it is
+    shared."""
+    accounts = given.accounts or config.server.accounts
+    path = config.server.answers or accounts
+    if not accounts or not Path(accounts).exists() or not path or not Path(path).exists():
+        return me()
+    answers = Answers(path)
+    try:
+        if given.agent is None and not answers.is_shared(given.call):
+            raise UsageError(
+                f"--call {given.call}: not shared by its agent; wanted --agent ID beside it, and a password"
+            )
+        who = _signed_in(given.agent, accounts) if given.agent else me()
+        if given.agent and not answers.owns(given.call, given.agent):
+            raise UsageError(f"--call {given.call}: no call of agent {given.agent}")
+    finally:
+        answers.close()
+    return who
+
+
+def _note(
+    given: argparse.Namespace, config: Config, act: str, subject: str, who: str | None = None, **detail: str
+) -> None:
     """Who looks is written down before there is anything to see."""
     _, audit = open_evidence(config, given.store, given.accounts)
-    audit.append(me(), act, subject, format=given.format, **detail)
+    audit.append(who or me(), act, subject, format=given.format, **detail)
     audit.close()
 
 

@@ -3,8 +3,11 @@
 import argparse
 import os
 import sys
+import time
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -296,6 +299,7 @@ def _erased_by_server(given: argparse.Namespace, what: "What", name: str) -> "Pr
 
 def _erased_here(given: argparse.Namespace, what: "What", name: str) -> "Proof":
     from vocal.answers import Answers
+    from vocal.sinks.outbox import Outbox
     from vocal.store.erasure import asked_for, erase
 
     config = _settings(given)
@@ -308,9 +312,18 @@ def _erased_here(given: argparse.Namespace, what: "What", name: str) -> "Proof":
     path = config.server.answers or given.accounts or config.server.accounts
     answers = Answers(path or ":memory:")
     bars = Bars(given.json)
+
+    def elsewhere(calls: Collection[str]) -> int:
+        waiting = 0
+        if config.webhooks.folder and Path(config.webhooks.folder).is_dir():
+            outbox = Outbox(config.webhooks.folder, time.time)
+            waiting = sum(map(outbox.erase, calls))
+            outbox.close()
+        return answers.forget_calls(calls) + waiting
+
     with store, bars.progress:
         asked = asked_for(what, name, pseudonyms, answers)
-        return erase(store, asked, me(), audit, answers.forget_calls, bars.show)
+        return erase(store, asked, me(), audit, elsewhere, bars.show)
 
 
 def _show_proof(proof: "Proof") -> None:
@@ -322,6 +335,8 @@ def _show_proof(proof: "Proof") -> None:
     OUT.print(f"{len(proof.calls)} calls; stays: {proof.stays}", soft_wrap=True)
     read = proof.reread
     OUT.print(f"read again: {read.files} files, {read.rows:,} rows, {read.found} of erased calls")
+    if proof.elsewhere:
+        OUT.print(f"rows of answers, and of what waited for webhooks: {proof.elsewhere}")
     for folder in proof.gone:
         OUT.print(f"an export that is not there any more: {folder}", markup=False, soft_wrap=True)
     for call in proof.running:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 from vocal import charts
 from vocal.adaptation import LEAST_PAIRS, LEAST_S, Adaptation
@@ -460,6 +461,9 @@ class _Page(Figures):
         proof = f'<p class="note proof">{self.t("report.cues.evidence")}: {escape(evidence)}</p>' if evidence else ""
         after = self._after(shown)
         changed = f'<p class="note">{after}</p>' if after else ""
+        if shown.link:
+            target = f'href="{escape(shown.link)}" target="_blank" rel="noopener noreferrer"'
+            words += f" <a {target}>{self.t('web.more', host=urlsplit(shown.link).netloc)}</a>"
         rated = ""
         if shown.helpful is not None:
             key = "report.cues.helpful" if shown.helpful else "report.cues.not_fitting"

@@ -56,12 +56,13 @@ class Side:
 @dataclass(frozen=True)
 class CueShown:
     """A cue, what became of it, and how the agent rated it (None: not at all). `said` is empty where its text is not
-    kept any more."""
+    kept any more. link: where one can read more; https alone, or http to this machine (`urls`)."""
 
     given: CueGiven
     said: Mapping[Language, str]
     evidence: Mapping[str, float]
     helpful: bool | None
+    link: str | None = None
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,7 @@ def _cues(record: CallRecord, events: Sequence[Event], feedback: Mapping[int, bo
         if record.notice != "given" and not INFERRED_MEASURES.isdisjoint(evidence):
             continue
         said: Mapping[Language, str] = cue.text if cue else {}
-        shown.append(CueShown(given, said, evidence, feedback.get(given.seq)))
+        shown.append(CueShown(given, said, evidence, feedback.get(given.seq), cue.link if cue else None))
     return shown
 
 

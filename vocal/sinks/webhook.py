@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -328,6 +328,16 @@ class Webhooks:
         except (sqlite3.Error, OSError) as error:
             self.counts["", "disk"] += 1
             LOG.error("webhooks: %s: %s", self._config.folder, error)
+
+    def erase(self, calls: Collection[str]) -> int:
+        """What waits or is dead of calls that are over; how many events that were. From any thread."""
+        if not self._lines:
+            return 0
+        outbox = Outbox(self._config.folder, self._clock)
+        try:
+            return sum(map(outbox.erase, calls))
+        finally:
+            outbox.close()
 
     def _look(self, outbox: Outbox) -> None:
         with self._disk():

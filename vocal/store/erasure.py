@@ -62,7 +62,8 @@ class Reread(msgspec.Struct, frozen=True):
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """What an erasure did. removed: from which files, exports among them; gone: exports that are not there any more;
     failed: what could not be rewritten, and why; running: calls of theirs that were not over, and stay.
-    held: sums of too few that they may have been in, dropped whole."""
+    held: sums of too few that they may have been in, dropped whole. elsewhere: rows of what agents answered, and of
+    what waited for webhooks."""
 
     v: int = 1
     at: str
@@ -74,6 +75,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     failed: tuple[str, ...]
     running: tuple[str, ...]
     held: int
+    elsewhere: int = 0
     reread: Reread
     stays: str = STAYS
 
@@ -98,12 +100,13 @@ def erase(
     asked: Asked,
     by: str,
     audit: Audit,
-    also: Callable[[Collection[str]], object] = lambda calls: None,
+    also: Callable[[Collection[str]], int] = lambda calls: 0,
     on_progress: Progress = lambda what, done, whole: None,
 ) -> Proof:
     """Erases, in the store's own thread, so that nothing is written meanwhile of what is read; returns when it is done.
 
-    also(calls): what else is to go with them. Raises UsageError where there is no such call, or it is running.
+    also(calls): takes out what else there is of them, and says how many rows that were. Raises UsageError where there
+    is no such call, or it is running.
     """
     # Whose calls they were is not to be kept by the audit log.
     subject = asked.name if asked.what == "call" else ""
@@ -113,9 +116,7 @@ def erase(
     return proof
 
 
-def _erase(
-    store: Store, asked: Asked, by: str, also: Callable[[Collection[str]], object], on_progress: Progress
-) -> Proof:
+def _erase(store: Store, asked: Asked, by: str, also: Callable[[Collection[str]], int], on_progress: Progress) -> Proof:
     files, log_files = store.files, store.log_files
     with exporting(log_files):
         segments = store.closed_segments()
@@ -126,7 +127,7 @@ def _erase(
         if not wanted:
             raise NothingKeptError(f"{files.where}: no calls of {asked.what} {asked.name!r}")
         calls = wanted - running
-        also(calls)
+        elsewhere = also(calls)
         held = _from_held(store, calls)
         # Exports first and records last: an erasure that was broken off finds the same calls when it is asked again.
         exports = Exports(files).without(calls)
@@ -154,6 +155,7 @@ def _erase(
             failed=tuple(failed),
             running=tuple(sorted(wanted & running)),
             held=held,
+            elsewhere=elsewhere,
             reread=_reread(files, log_files, calls, exports.changed, partial(on_progress, "read again")),
         )
         content = msgspec.json.encode(proof)
