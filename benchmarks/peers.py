@@ -4,6 +4,7 @@ Their packages are imported when first asked for. None of them is part of Vocal:
 education only, Praat's is GPL.
 """
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -152,6 +153,7 @@ def energy(samples: Signal) -> Array:
 
 @cache
 def _silero() -> Any:
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in vocal/emotion.py
     import onnxruntime
 
     # The package itself would import torch.
