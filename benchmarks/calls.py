@@ -191,8 +191,8 @@ def moments(calls: list[Judged], condition: str) -> Iterator[Row]:
         if m.why == EASED
     ]
     if eased:
-        where = f"{condition}, {len(eased)} moments"
-        yield Row("moments", "eased: precision", where, "vocal", float(np.mean(eased)), "share")
+        yield Row("moments", "eased: told", condition, "vocal", len(eased), "moments", better="neither")
+        yield Row("moments", "eased: precision", condition, "vocal", float(np.mean(eased)), "share")
     for kind in ("positive", "pain"):
         judged, chance = np.zeros(4), np.zeros(4)
         for analysis, truth in calls:
@@ -202,9 +202,10 @@ def moments(calls: list[Judged], condition: str) -> Iterator[Row]:
             shifts = [truth["seconds"] * k / (SHIFTS + 1) for k in range(1, SHIFTS + 1)]
             chance += np.mean([known.judge(kind, own, shift) for shift in shifts], axis=0)
         for who, (hits, told, found, wanted) in (("vocal", judged), ("random", chance)):
+            if who == "vocal":
+                yield Row("moments", f"{kind}: told", condition, who, float(told), "moments", better="neither")
             if told:
-                where = f"{condition}, {told:.0f} moments"
-                yield Row("moments", f"{kind}: precision", where, who, float(hits / told), "share")
+                yield Row("moments", f"{kind}: precision", condition, who, float(hits / told), "share")
             if wanted:
                 where = f"{condition}, {wanted:.0f} stretches"
                 yield Row("moments", f"{kind}: recall", where, who, float(found / wanted), "share")

@@ -44,7 +44,7 @@ class Answers(NamedTuple):
 def load(folder: Path | None) -> EmotionModel:
     """A model as the product loads it; None: the one that ships."""
     config = msgspec.structs.replace(Config(), emotion=EmotionConfig(model=str(folder) if folder else ""))
-    model = load_emotion(config, notice=True)
+    model = load_emotion(config, Metadata(notice=True))
     assert model is not None
     return model
 

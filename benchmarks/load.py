@@ -492,7 +492,7 @@ class Load:
 
 @contextmanager
 def loading(settings: Settings) -> Iterator[Load]:
-    command = [sys.executable, "-c", "from vocal.benchmarks.load import main; main()"]
+    command = [sys.executable, "-P", "-c", "from vocal.benchmarks.load import main; main()"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
         try:

@@ -207,7 +207,7 @@ def cpu_s(process: int) -> float:
 
 def measure(contender: str, streams: int) -> tuple[float, float]:
     """Microseconds of the server's CPU for a message, beyond what it takes idle; and the sender's share of a core."""
-    command = [sys.executable, "-c", f"from vocal.benchmarks.media import serve; serve({contender!r})"]
+    command = [sys.executable, "-P", "-c", f"from vocal.benchmarks.media import serve; serve({contender!r})"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None

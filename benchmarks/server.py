@@ -209,7 +209,7 @@ class Server:
 @contextmanager
 def serving(kept_s: float, settings: Mapping[str, str] = {}) -> Iterator[Server]:
     """A server's process with settings of the environment. Raises InputError where it does not start."""
-    command = [sys.executable, "-c", f"from vocal.benchmarks.server import serve; serve({kept_s})"]
+    command = [sys.executable, "-P", "-c", f"from vocal.benchmarks.server import serve; serve({kept_s})"]
     pipe = subprocess.PIPE
     environment = {**os.environ, **GENEROUS, **settings}
     with subprocess.Popen(

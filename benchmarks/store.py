@@ -69,7 +69,7 @@ def command(*arguments: str | Path) -> Cost:
     """What a command takes: wall time, the processor's, and the most memory that it held."""
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", RUN, *map(str, arguments)], capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", RUN, *map(str, arguments)], capture_output=True, text=True, check=False
     )
     seconds = time.perf_counter() - began
     if done.returncode != 0:

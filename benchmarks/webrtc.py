@@ -203,7 +203,7 @@ class Measured(NamedTuple):
 
 
 def measure(contender: str, channels: int, core: int, coding: Coding = "opus") -> Measured:
-    command = [sys.executable, "-c", f"from vocal.benchmarks.webrtc import serve; serve({contender!r}, {core})"]
+    command = [sys.executable, "-P", "-c", f"from vocal.benchmarks.webrtc import serve; serve({contender!r}, {core})"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None

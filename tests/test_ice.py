@@ -146,7 +146,7 @@ def test_audio_goes_through_a_relay(coturn: str) -> None:
         assert candidates(offer)
         status, headers, body = await one.request("POST", f"{url}/v1/whip", offer, "application/sdp")
         assert status == 201
-        links = headers.get_all("Link")
+        links = headers.get_list("Link")
         assert any(coturn in link and 'rel="ice-server"' in link and "credential=" in link for link in links)
         answer = relayed(body.decode())
         assert [told.kind for told in candidates(answer)] == ["relay"]

@@ -43,7 +43,6 @@ CUSTOMERS_OWN = {
     r"texts: (?:team\.(?:good|journey|falls|quality)|journey)\.": "of customers, in the team report",
     r"texts: report\.measured_text_mood": "of the customer",
     r"texts: terminal\.(?:stress|satisfaction)": "of the customer",
-    r"texts: own\.terms\.demanding_text": "of the customer: `such stress` is the sentence before",
     r"web: agent\.js: mood card": "a class of the style, of the card with the customer's mood",
     r"document: docs/live-pages\.md: (?:\| (?:very )?tense|then a mood)": "the customer's mood, and its shapes",
     r"document: docs/models\.md": "how to bring a model, which runs on the customer's channel alone, and its labels",

@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from storing import KillAgain
 
@@ -19,7 +20,7 @@ from vocal.store.reader import StoreReader
 from vocal.store.schema import EVENTS
 from vocal.store.store import Store
 from vocal.transports.files import open_call
-from vocal.types import CallStarted, LiveEvent, Metadata
+from vocal.types import CallStarted, Event, LiveEvent, Metadata
 
 LAST_S = 1.0
 
@@ -44,6 +45,11 @@ def test_killed_a_few_times(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_killed_two_hundred_times(tmp_path: Path) -> None:
     kill(tmp_path / "store", 200)
+
+
+def without_source(event: Event) -> Event:
+    """What is kept of a peer's address is a mark."""
+    return msgspec.structs.replace(event, source="") if isinstance(event, CallStarted) else event
 
 
 def test_a_server_killed_in_mid_call(tmp_path: Path) -> None:
@@ -81,7 +87,7 @@ def test_a_server_killed_in_mid_call(tmp_path: Path) -> None:
     for is_recovered in (False, True):
         reader = StoreReader(tmp_path / "store")
         kept = {event.call: reader.events(event.call) for event in told}
-        assert all(event in kept[event.call] for event in told)
+        assert all(without_source(event) in map(without_source, kept[event.call]) for event in told)
         records = reader.records()
         assert [record.interrupted for record in records] == [True] * 3
         assert {record.team for record in records} == {"blue"}

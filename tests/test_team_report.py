@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -425,7 +426,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([], "wanted --team NAME or --journey"),
+        ([], "wanted --call ID, --team NAME, --journey or --agent ID"),
         (["--team", "Nord"], "--store"),
         (["--team", "Nord", "--from", "2026-10-01", "--to", "2026-09-01"], "2026-10-01 and 2026-09-01"),
         (["--team", "Nord", "--from", "yesterday"], "wanted a day as 2026-11-22"),
@@ -440,8 +441,12 @@ def test_wrong_use_says_what_was_wanted(given: list[str], said: str, capsys: pyt
 def test_a_store_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     filled(tmp_path / "store", NOW_MONDAY)
 
-    def refused(*_: Any) -> None:
-        raise OSError(30, "Read-only file system")
+    replace = os.replace
+
+    def refused(source: Any, target: Any) -> None:
+        if Path(target).is_relative_to(tmp_path / "store"):
+            raise OSError(30, "Read-only file system")
+        replace(source, target)
 
     (tmp_path / "store/held/cells.parquet").unlink()
     monkeypatch.setattr("vocal.store.files.os.replace", refused)

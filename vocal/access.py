@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import argon2
 import msgspec
@@ -33,6 +33,7 @@ from vocal.types import (
 )
 
 AccountRole = PersonRole | Literal["ingest", "local"]
+ACCOUNT_ROLES: tuple[AccountRole, ...] = (*get_args(PersonRole), "ingest", "local")
 Kind = Literal["session", "token", "link"]
 
 SESSION_S = 12 * 3600.0

@@ -98,7 +98,10 @@ def test_what_is_said_arrives(
     call(served, tmp_path, pcm[: round(8000 * (wanted.end_s + 1.0)), 1], transport, codec, rate, srtp)
     (events,) = ended_calls(told, 1, since)
     started = next(one for one in events if isinstance(one, CallStarted))
-    assert started.source.startswith(f"{transport}:127.0.0.1:")
+    assert started.source.startswith("S-")  # as it is kept
+    heard = served.service.hub.started(started.call)
+    assert heard is not None
+    assert heard.source.startswith(f"{transport}:127.0.0.1:")
     assert events[-1].reason == "hangup"
     found = utterances(events)[0]
     assert found.level_dbov is not None

@@ -94,7 +94,11 @@ def test_a_recorder_with_two_voices(
     (events,) = ended_calls(told, 1, since)
     started = next(one for one in events if isinstance(one, CallStarted))
     assert [one.role for one in started.channels] == ["agent", "customer"]
-    assert (started.transport, started.metadata.agent, started.metadata.notice) == ("siprec", "7301", True)
+    assert (started.transport, started.metadata.agent, started.metadata.notice) == (
+        "siprec",
+        served.service.access.pseudonym("7301"),
+        True,
+    )
     assert started.metadata.touchpoint == "renewal"
     for role in ("agent", "customer"):
         same_measures(utterances(events, role), [one for one in together if one.role == role], shift_s=1.5)

@@ -1,12 +1,11 @@
 """The documents in the box, for everybody who is signed in."""
 
 import asyncio
-from typing import get_args
 
 import fastapi
 from fastapi import Depends, HTTPException, Request, Response
 
-from vocal.access import AccountRole, Principal
+from vocal.access import ACCOUNT_ROLES, Principal
 from vocal.api.gate import Gate
 from vocal.api.pages import language_of, private
 from vocal.documents import NAMES, Document, as_markdown, document
@@ -18,7 +17,7 @@ SUFFIX = ".md"
 
 
 def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
-    anybody = Depends(gate.reader(*get_args(AccountRole)))
+    anybody = Depends(gate.reader(*ACCOUNT_ROLES))
 
     def found(name: str, language: Language) -> Document:
         return document(name, language, service.config)
