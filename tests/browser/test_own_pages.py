@@ -24,7 +24,8 @@ Read = Callable[..., Any]
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Two weeks of an agent's calls, by their events."""
-    with serving(server=ServerConfig(closed=True), store=Store(tmp_path_factory.mktemp("store"))) as running:
+    server = ServerConfig(closed=True, logins_burst=1000.0)
+    with serving(server=server, store=Store(tmp_path_factory.mktemp("store"))) as running:
         service = running.service
         records = month_of_calls(datetime.now(UTC).date(), 14, 12)
         events: list[Any] = []
