@@ -100,11 +100,11 @@ def add_routes(api: fastapi.FastAPI, service: Service, gate: Gate) -> None:
 
     def listed(principal: Principal, page: int, size: int) -> tuple[list[Listed], bool]:
         """A page of the calls that are somebody's to read the report of, and whether there are older ones."""
-        log(principal, "report.calls", page=page)
-        shares = answers.shares()
         store = service.reader
         if store is None or principal.role not in ("agent", "lead", "local"):
             return [], False
+        log(principal, "report.calls", page=page)
+        shares = answers.shares()
         start, end = page * size, (page + 1) * size
         if principal.role == "agent":
             own = answers.own_calls(principal.agent)
