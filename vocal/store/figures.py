@@ -8,7 +8,7 @@ takes what it holds out of what waits. So a run may be repeated, cut short, or d
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -21,12 +21,13 @@ import pyarrow.parquet as pq
 from vocal.errors import StoreError
 from vocal.figures import BINS, Block, Cell, Family, Limits, close, span_of, week_of
 from vocal.record import QUARTERS, RECOVERED_BELOW, CallRecord
-from vocal.store.files import PART, Files, GoneError
+from vocal.store.files import PART, Files, GoneError, day_of
 from vocal.store.reader import StoreReader
-from vocal.store.schema import rows_of, table_of
+from vocal.store.schema import kind_name, rows_of, table_of
 
 HELD = "held/cells.parquet"
 FIGURES = "figures"
+STRETCH = timedelta(days=31)
 GRACE = timedelta(hours=1)
 """Until a day's calls are all filed."""
 
@@ -57,15 +58,18 @@ def roll(reader: StoreReader, now: datetime, said: Said, limits: Limits) -> None
     cells, added = _held(files)
     if added is not None and added >= until:
         return
-    table = _records(reader, added, until)
-    if table.num_rows:
-        # No further than calls reach: a clock that was far ahead for a while costs none that are filed after it.
-        added = date.fromisoformat(pc.max(_days(table)).as_py())
-        cells += cells_of(table, said)
+    newest: list[date] = []
+    for first, last in _stretches(files):
+        table = _records(reader, added, until, first, last)
+        if table.num_rows:
+            newest.append(date.fromisoformat(pc.max(_days(table)).as_py()))
+            cells += cells_of(table, said)
+    # No further than calls reach: a clock that was far ahead for a while costs none that are filed after it.
+    added = max(newest, default=added)
     closed = close(cells, until, limits, _published(files, {cell.week for cell in cells}))
     for period, blocks in sorted(closed.periods.items()):
         files.write_table(f"{FIGURES}/{period}{PART}", table_of(Block, blocks))
-    if added is not None and (table.num_rows or closed.periods):
+    if added is not None and (newest or closed.periods):
         _hold(files, closed.held, added)
 
 
@@ -156,17 +160,31 @@ def _read(files: Files, name: str) -> Any:
 # Records -> cells
 
 
-def _records(reader: StoreReader, after: date | None, until: date) -> Any:
-    """The columns of the records that were filed after the one day and until the other, each call once."""
-    table = reader.table(CallRecord, columns=COLUMNS)
+def _stretches(files: Files) -> list[tuple[date | None, date | None]]:
+    """Days on which calls began, a month at a time: a year of records would take much memory. The first has no
+    beginning and the last no end."""
+    days = [day for entry in files.parts(kind_name(CallRecord)) if (day := day_of(entry.name)) is not None]
+    ends = list(_each(min(days), max(days))) if days else []
+    return list(zip([None, *ends], [*(end - timedelta(days=1) for end in ends), None], strict=True))
+
+
+def _each(first: date, last: date) -> Iterator[date]:
+    while (first := first + STRETCH) <= last:
+        yield first
+
+
+def _records(reader: StoreReader, after: date | None, until: date, first: date | None, last: date | None) -> Any:
+    """The columns of the records that were filed after the one day and until the other, of calls that began from
+    `first` to `last`, each call once."""
+    table = reader.table(CallRecord, first, last, columns=COLUMNS)
     day = _days(table)
     wanted = pc.less_equal(day, until.isoformat())
     if after is not None:
         wanted = pc.and_(wanted, pc.greater(day, after.isoformat()))
     table = table.filter(wanted)
     names = pc.binary_join_element_wise(table["call"], table["started_at"], "/")
-    _, first = np.unique(names.to_numpy(zero_copy_only=False).astype(str), return_index=True)
-    return table.take(pa.array(np.sort(first))) if len(first) < table.num_rows else table
+    _, once = np.unique(names.to_numpy(zero_copy_only=False).astype(str), return_index=True)
+    return table.take(pa.array(np.sort(once))) if len(once) < table.num_rows else table
 
 
 def _days(table: Any) -> Any:
