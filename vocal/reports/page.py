@@ -347,6 +347,7 @@ blockquote{margin-top:1mm;display:-webkit-box;-webkit-line-clamp:3;-webkit-box-o
 .call .question{font-size:1.1rem;margin-bottom:2mm}
 .call .lines i{height:5.5mm}
 .call .ways,.call form:not(.reflection form),.call .share,.call .reflection :is(textarea,button,.words){display:none}
+.call .reflection form{display:block}
 :root:has(.call) footer{margin-top:3mm;font-size:.74rem;line-height:1.3}
 :root:has(.call) footer h2{padding-top:2mm;font-size:.95rem;margin-bottom:1mm}
 :root:has(.call) footer p+p{margin-top:.5mm}
