@@ -60,9 +60,10 @@ def _heard(asked: Asked) -> list[Path]:
     from . import accuracy
 
     assert asked.data is not None
-    wanted = {corpus for topic in asked.topics or accuracy.TOPICS for corpus in accuracy.NEEDS[topic]}
-    if "accuracy" not in asked.parts:
-        wanted = {"calls/staged"}
+    topics = asked.topics or accuracy.TOPICS
+    wanted = {"calls/staged"}
+    if "accuracy" in asked.parts:
+        wanted = {corpus for topic in topics for corpus in accuracy.NEEDS[topic]}
     places = [asked.data / corpus for corpus in wanted]
     return [file for place in places for file in ([place] if place.is_file() else place.rglob("*")) if file.is_file()]
 
