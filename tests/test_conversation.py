@@ -202,7 +202,8 @@ def test_an_unfinished_estimate_is_replaced() -> None:
     spoken = utterance("customer", 0, 3)
     for second in (1.0, 2.0):
         twice.feel(utterance("customer", 0, second), emotion(0.9), ended=False)
-    assert once.feel(spoken, emotion(0.2), True)[1:4] == twice.feel(spoken, emotion(0.2), True)[1:4]
+    one, two = (it.feel(spoken, emotion(0.2), True) for it in (once, twice))
+    assert (one.valence, one.arousal, one.stress) == (two.valence, two.arousal, two.stress)
 
 
 def test_unsure_estimates_weigh_less() -> None:

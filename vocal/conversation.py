@@ -55,16 +55,18 @@ LEVEL_FALL_DB = 1.0  # an utterance
 ROLES: tuple[Role, ...] = ("agent", "customer", "unknown")
 SIDES: tuple[Role, ...] = ("agent", "customer")
 
-# Speech is told of once it has lasted for a moment: what may begin earlier than this is known.
-UNHEARD_S = 2.0
+# Overlaps so old are looked at by the rules.
+RECENT_S = 2.0
+# Speech is told of once it has lasted for a moment: what began earlier than this is known.
+UNHEARD_S = RECENT_S + 1.0
 
 
-class Speech(NamedTuple):
+class Speech(msgspec.Struct, frozen=True, order=True, gc=False):
     start_s: float
     end_s: float
 
 
-class MoodPoint(NamedTuple):
+class MoodPoint(msgspec.Struct, frozen=True, gc=False):
     at_s: float
     valence: float
     arousal: float
@@ -73,7 +75,7 @@ class MoodPoint(NamedTuple):
     confidence: float
 
 
-class Judged(NamedTuple):
+class Judged(msgspec.Struct, frozen=True, gc=False):
     """A customer's utterance with what was inferred of it."""
 
     speech: Speech
@@ -103,7 +105,7 @@ def union(spans: Sequence[Speech]) -> list[Speech]:
     return merged
 
 
-class Turn(NamedTuple):
+class Turn(msgspec.Struct, frozen=True, gc=False):
     role: Role
     start_s: float
     end_s: float
@@ -335,7 +337,7 @@ class Conversation:
         if is_held and not lasts:
             self._holds.append(Speech(at_s, math.inf))
         elif lasts and not is_held:
-            self._holds[-1] = self._holds[-1]._replace(end_s=at_s)
+            self._holds[-1] = Speech(self._holds[-1].start_s, at_s)
 
     def _holds_until(self, at_s: float) -> list[Speech]:
         return [Speech(one.start_s, min(one.end_s, at_s)) for one in self._holds if one.start_s < at_s]
@@ -412,7 +414,7 @@ class Conversation:
         if all(start_s is None for start_s in self._open.values()):
             ends = [spans[-1].end_s for spans in (*self._speech.values(), self._holds_until(at_s)) if spans]
             values["silence_s"] = at_s - max(ends, default=0.0)
-        recent = [span for span, _ in overlaps_of(kept) if at_s - span.end_s <= 2.0]
+        recent = [span for span, _ in overlaps_of(kept) if at_s - span.end_s <= RECENT_S]
         if recent:
             values["overlap_s"] = max(span.end_s - span.start_s for span in recent)
         for role, (snr_db, clipped) in self._line.items():
@@ -470,7 +472,7 @@ class Conversation:
         rated = self._rated_moments()
         for quiet in self._sums(at_s).quiet:
             weight = (quiet.end_s - quiet.start_s) / DEAD_AIR_AS_LOW_S
-            rated.append((weight, Moment("pain", *quiet, "dead_air")))
+            rated.append((weight, Moment("pain", quiet.start_s, quiet.end_s, "dead_air")))
         found: list[Moment] = []
         for kind in ("positive", "pain"):
             best = sorted((m for m in rated if m[1].kind == kind), key=lambda m: -m[0])[:MOMENTS_KEPT]
@@ -481,16 +483,21 @@ class Conversation:
         """Utterances that stand out, neighbours of one reason made one, each with its weight."""
         marks: list[tuple[float, Moment]] = []
         was_low = False
-        for number, (speech, emotion) in enumerate(self.judged):
+        for number, judged in enumerate(self.judged):
+            speech, emotion = judged.speech, judged.emotion
             weight = abs(emotion.valence - NEUTRAL) * emotion.confidence * math.sqrt(speech.end_s - speech.start_s)
             if emotion.valence >= MOMENT_HIGH:
-                found = Moment("positive", *speech, "customer_recovered" if was_low else "customer_mood_high")
+                found = Moment(
+                    "positive", speech.start_s, speech.end_s, "customer_recovered" if was_low else "customer_mood_high"
+                )
             elif self._calms(number):
                 found = Moment("positive", speech.start_s, self.judged[number + 1].speech.end_s, "customer_calmed")
                 weight = LEAST_HIGH
             elif emotion.valence <= MOMENT_LOW:
                 rose = max(emotion.stress_terms["f0_rise"], emotion.stress_terms["level_rise"]) >= ROSE
-                found = Moment("pain", *speech, "customer_escalated" if rose else "customer_mood_low")
+                found = Moment(
+                    "pain", speech.start_s, speech.end_s, "customer_escalated" if rose else "customer_mood_low"
+                )
             else:
                 continue
             was_low = was_low or emotion.valence < MOMENT_LOW
