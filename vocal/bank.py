@@ -339,9 +339,8 @@ class Bank:
 
     def mel(self, slot: Slot, start_step: int, end_step: int) -> tuple[NDArray[np.float32], float]:
         """Band levels over steps of the channel, (steps, MEL_BANDS) in dBov, and the mean level of its speech, dBov."""
-        rows = (slot.origin + np.arange(start_step, end_step)) % vk.RING_ROWS
-        ring = self._blocks[slot.block].state.features.reshape(vk.RING_ROWS, vk.FEATURES, vk.LANES)
-        heard = ring[rows, :, slot.lane]
+        origin = slot.origin
+        heard = vk.rows_of(self._blocks[slot.block].state, slot.lane, origin + start_step, origin + end_step)
         power = 10.0 ** (heard[heard[:, vk.SPEECH] >= SPEECH_FROM, vk.POWER_DB].astype(np.float64) / 10.0)
         mean_db = 10.0 * np.log10((power.mean() if len(power) else 0.0) + 1e-12)
         return np.ascontiguousarray(heard[:, vk.MEL : vk.MEL + vk.MEL_BANDS]), float(mean_db)

@@ -100,6 +100,7 @@ from .measures import (
     momentary,
     tempo_window,
 )
+from .ring import rows_of
 from .spectrum import mel_centres_hz, mel_filters
 
 __all__ = [
@@ -202,6 +203,7 @@ __all__ = [
     "momentary",
     "new_state",
     "reset_lane",
+    "rows_of",
     "speech_score",
     "speech_tempo",
     "tempo_window",

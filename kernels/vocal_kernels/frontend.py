@@ -14,6 +14,7 @@ from .layout import (
     COUNTS,
     FEATURES,
     FFT_SIZE,
+    FRESH_ROWS,
     HISTORY_SAMPLES,
     HNR_DB,
     HOP_SAMPLES,
@@ -49,6 +50,7 @@ from .loss import all_arrived, conceal
 from .measures import measure, momentary, tempo_window
 from .pitch import FIRST_BIN, LAST_BIN, track
 from .quality import voice_quality
+from .ring import gather, keep
 from .seen import see
 from .spectrum import mel_levels, two_autocorrelations, two_spectra
 from .speech import boundaries, noise_floor, score
@@ -149,14 +151,24 @@ def measure_stretches(
 
 
 @jit
+def _rings(places, block):
+    """A block's features, what it keeps, and its clock."""
+    features = carray(pointer(places[block, 3]), (FRESH_ROWS * FEATURES, LANES), np.float32)
+    kept = carray(pointer(places[block, 4]), (LANES, RING_ROWS, FEATURES), np.float32)
+    return features, kept, carray(pointer(places[block, 8]), (1,), np.int64)[0]
+
+
+@jit
 def _measure_stretches(places, stretches, first, stride, measures, of_voice, counts):
     for n in range(first, len(stretches), stride):
         block, lane, start, end, since, tempo_start, tempo_end = stretches[n]
-        features = carray(pointer(places[block, 3]), (RING_ROWS * FEATURES, LANES), np.float32)
-        measure(features, lane, start, end, measures[n])
+        features, kept, clock = _rings(places, block)
+        earliest = start if since < 0 else min(start, since)
+        rows = gather(features, kept, clock, lane, earliest, end)
+        measure(rows[start - earliest :], measures[n])
         if since >= 0:
-            counts[n, 0] = functionals(features, lane, since, end, of_voice[n])
-        counts[n, 1], counts[n, 2] = tempo_window(features, lane, tempo_start, tempo_end)
+            counts[n, 0] = functionals(rows[since - earliest :], of_voice[n])
+        counts[n, 1], counts[n, 2] = tempo_window(kept[lane], tempo_start, tempo_end)
 
 
 def measure_now(table: Table, channels: NDArray[np.int64], out: NDArray[np.float64]) -> None:
@@ -172,9 +184,8 @@ def measure_now(table: Table, channels: NDArray[np.int64], out: NDArray[np.float
 def _measure_now(places, channels, out):
     for n in range(len(channels)):
         block, lane, origin = channels[n]
-        features = carray(pointer(places[block, 3]), (RING_ROWS * FEATURES, LANES), np.float32)
-        now = carray(pointer(places[block, 7]), (1,), np.int64)[0]
-        momentary(features, lane, now, now - origin, out[n])
+        features, kept, now = _rings(places, block)
+        momentary(features, kept[lane], lane, now, now - origin, out[n])
 
 
 @jit
@@ -188,22 +199,23 @@ def _advance_blocks(places, wanted, records, first, stride, boundary, weights, s
             carray(pointer(at[0]), (HISTORY_SAMPLES, LANES), np.float32),
             carray(pointer(at[1]), (ROWS, LANES), np.float32),
             carray(pointer(at[2]), (COUNTS, LANES), np.int64),
-            carray(pointer(at[3]), (RING_ROWS * FEATURES, LANES), np.float32),
-            carray(pointer(at[4]), ((PITCH_DELAY + 1) * LAG_ROWS, LANES), np.float32),
-            carray(pointer(at[5]), (MEMORY_ROWS, LANES), np.float32),
-            carray(pointer(at[6]), (MAX_RECORDS, RECORD_COLUMNS), np.int64),
-            carray(pointer(at[7]), (1,), np.int64),
+            carray(pointer(at[3]), (FRESH_ROWS * FEATURES, LANES), np.float32),
+            carray(pointer(at[4]), (LANES, RING_ROWS, FEATURES), np.float32),
+            carray(pointer(at[5]), ((PITCH_DELAY + 1) * LAG_ROWS, LANES), np.float32),
+            carray(pointer(at[6]), (MEMORY_ROWS, LANES), np.float32),
+            carray(pointer(at[7]), (MAX_RECORDS, RECORD_COLUMNS), np.int64),
+            carray(pointer(at[8]), (1,), np.int64),
             weights,
-            carray(pointer(at[9]), (FFT_SIZE, LANES), np.float32),
             carray(pointer(at[10]), (FFT_SIZE, LANES), np.float32),
-            carray(pointer(at[11]), (2 * BINS, LANES), np.float32),
-            carray(pointer(at[12]), (NET_ROWS, LANES), np.float32),
-            carray(pointer(at[13]), (TICK_SAMPLES, LANES), np.float32),
-            carray(pointer(at[14]), (WINDOW_SAMPLES,), np.float32),
-            carray(pointer(at[15]), (2, MOST_CYCLES), np.float64),
+            carray(pointer(at[11]), (FFT_SIZE, LANES), np.float32),
+            carray(pointer(at[12]), (2 * BINS, LANES), np.float32),
+            carray(pointer(at[13]), (NET_ROWS, LANES), np.float32),
+            carray(pointer(at[14]), (TICK_SAMPLES, LANES), np.float32),
+            carray(pointer(at[15]), (WINDOW_SAMPLES,), np.float32),
+            carray(pointer(at[16]), (2, MOST_CYCLES), np.float64),
         )
-        pcm = carray(pointer(at[16]), (TICK_SAMPLES, LANES), np.float32)
-        until = carray(pointer(at[17]), (LANES,), np.int64)
+        pcm = carray(pointer(at[17]), (TICK_SAMPLES, LANES), np.float32)
+        until = carray(pointer(at[18]), (LANES,), np.int64)
         _, records[n] = _advance(pcm, until, boundary, state, scores)
 
 
@@ -216,7 +228,7 @@ def _advance(pcm, until, boundary, state, scores):
             store(state.history, n, load(state.history, n + TICK_SAMPLES))
         source, first = pcm, tick * TICK_SAMPLES
         for hop in range(HOPS):
-            store(state.features, ((step + hop) % RING_ROWS) * FEATURES + LOST, splat(0.0))
+            store(state.features, ((step + hop) % FRESH_ROWS) * FEATURES + LOST, splat(0.0))
         if not all_arrived(pcm, first, state.filled):
             conceal(pcm, first, step, state)
             source, first = state.filled, 0
@@ -228,11 +240,11 @@ def _advance(pcm, until, boundary, state, scores):
         two_autocorrelations(state.power, FIRST_BIN, LAST_BIN, state.real, state.imag)
         for hop in range(HOPS):
             now = step + hop - SPECTRAL_DELAY
-            row = ((now + RING_ROWS) % RING_ROWS) * FEATURES
+            row = ((now + FRESH_ROWS) % FRESH_ROWS) * FEATURES
             store(state.features, row + NUCLEUS, splat(0.0))
             mel_levels(state.power, hop * BINS, state.features, row + MEL)
             track(state.real if hop == 0 else state.imag, hop, now, state)
-            late = ((now - PITCH_DELAY + RING_ROWS) % RING_ROWS) * FEATURES
+            late = ((now - PITCH_DELAY + FRESH_ROWS) % FRESH_ROWS) * FEATURES
             if hop == 0:
                 # The history reaches back to the window of that step.
                 voice_quality(state.history, state.features, late, state.rows, state.window, state.cycles)
@@ -240,20 +252,21 @@ def _advance(pcm, until, boundary, state, scores):
                 for measure in (JITTER, SHIMMER, HNR_DB):
                     store(state.features, late + measure, splat(math.nan))
             see(state.features, row, state.rows, state.net, SEEN + hop * SEEN_PER_STEP)
-        known = (step - TEMPO_DELAY + RING_ROWS) % RING_ROWS
-        syllables(state, step // HOPS, known * FEATURES, (known + 1) % RING_ROWS * FEATURES)
-        known = (step - SPEECH_DELAY + RING_ROWS) % RING_ROWS
-        next_known = (known + 1) % RING_ROWS
+        known = (step - TEMPO_DELAY + FRESH_ROWS) % FRESH_ROWS
+        syllables(state, step // HOPS, known * FEATURES, (known + 1) % FRESH_ROWS * FEATURES)
+        known = (step - SPEECH_DELAY + FRESH_ROWS) % FRESH_ROWS
+        next_known = (known + 1) % FRESH_ROWS
         if len(scores) == 0:
             score(state, known * FEATURES, next_known * FEATURES)
         else:
             for hop in range(HOPS):
                 given = load(scores, tick * HOPS + hop)
-                store(state.features, ((step + hop) % RING_ROWS) * FEATURES + SPEECH, given)
+                store(state.features, ((step + hop) % FRESH_ROWS) * FEATURES + SPEECH, given)
         noise_floor(state.features, known * FEATURES, state.rows)
         noise_floor(state.features, next_known * FEATURES, state.rows)
         for now in range(step - SPEECH_DELAY, step - SPEECH_DELAY + HOPS):
             n_records = boundaries(state.features, now, boundary, state.counts, until, state.records, n_records)
+        keep(state.features, step, state.kept)
         state.clock[0] = step + HOPS
         tick += 1
     return tick, n_records
