@@ -379,11 +379,12 @@ def test_blocks_that_share_their_working_arrays_are_as_alone() -> None:
         np.testing.assert_array_equal(one.features, other.features)
 
 
-def test_a_table_of_blocks_is_as_each_alone() -> None:
-    table, boundary, until = vk.Table(), BOUNDARY, np.full(vk.LANES, FOREVER)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_table_of_blocks_is_as_each_alone(threads: int) -> None:
+    crew, table, boundary, until = vk.Crew(threads), vk.Table(), BOUNDARY, np.full(vk.LANES, FOREVER)
     pcms = [np.zeros((vk.TICK_SAMPLES, vk.LANES), np.float32) for _ in range(4)]
-    first, second = vk.new_state(), vk.new_state()
-    states = [first, second, vk.new_state(first), vk.new_state(second)]
+    first, second, third = (vk.new_state() for _ in range(3))
+    states = [first, second, third, vk.new_state(second)]
     alone = [vk.new_state() for _ in range(4)]
     for state, pcm in zip(states, pcms, strict=True):
         table.append(state, pcm, until)
@@ -393,8 +394,7 @@ def test_a_table_of_blocks_is_as_each_alone() -> None:
     for tick in range(100):
         for block, pcm in enumerate(pcms):
             pcm[:] = speech[block][tick]
-        for share in range(2):
-            vk.advance_blocks(table, share, 2, boundary)
+        crew.advance(table, boundary)
         for block in (0, 1, 3):
             _, count = vk.advance(pcms[block], until, boundary, alone[block])
             assert table.records[block] == count

@@ -12,7 +12,8 @@ Many channels, live: `new_state` and `advance`, in ticks of 20 ms; then `measure
 from ._jit import CACHE_DIR, is_compiled
 from .arrays import Pitch, Tempo, active_level, extract, f0, speech_score, speech_tempo, warmup
 from .baseline import READY_S, Baseline
-from .frontend import Table, advance, advance_blocks, measure_now, measure_stretches
+from .crew import Crew, measure_now
+from .frontend import Table, advance
 from .functionals import (
     FUNCTIONALS,
     IS_POSITION,
@@ -179,6 +180,7 @@ __all__ = [
     "VOICING_CONTRAST",
     "Baseline",
     "Boundary",
+    "Crew",
     "Loudness",
     "Pitch",
     "State",
@@ -187,7 +189,6 @@ __all__ = [
     "active_level",
     "active_level_db",
     "advance",
-    "advance_blocks",
     "extract",
     "f0",
     "functionals",
@@ -197,7 +198,6 @@ __all__ = [
     "loudness",
     "measure",
     "measure_now",
-    "measure_stretches",
     "mel_centres_hz",
     "mel_filters",
     "momentary",

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .frontend import Table, advance, advance_blocks, measure_now, measure_stretches
+from .crew import STRETCH_COLUMNS, Crew, measure_now
+from .frontend import Table, advance
 from .functionals import FUNCTIONALS, functionals
 from .lanes import LANES
 from .layout import (
@@ -81,9 +82,9 @@ def warmup() -> None:
     rows = extract([np.zeros(RATE_HZ, np.float32)])[0]
     table = Table()
     table.append(new_state(), np.zeros((TICK_SAMPLES, LANES), np.float32), _NO_DECISIONS)
-    advance_blocks(table, 0, 1, Boundary())
-    stretch, out = np.zeros((1, 7), np.int64), np.zeros((1, FUNCTIONALS))
-    measure_stretches(table, stretch, 0, 1, np.empty((1, MEASURES)), out, np.zeros((1, 3)))
+    crew = Crew()
+    crew.advance(table, Boundary())
+    crew.measure(table, np.zeros((1, STRETCH_COLUMNS), np.int64))
     measure_now(table, np.zeros((1, 3), np.int64), np.empty((1, MOMENTARY)))
     measure(rows, np.empty(MEASURES))
     functionals(rows, np.empty(FUNCTIONALS))

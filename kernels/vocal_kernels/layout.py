@@ -192,6 +192,7 @@ WORKED_IN = ("real", "imag", "power", "net", "filled", "window", "cycles")
 
 _LAYERS = {"pitch": PITCH_LAYERS, "tempo": TEMPO_LAYERS, "speech": SPEECH_LAYERS}
 WEIGHTS = np.concatenate([load_weights(name, layers) for name, layers in _LAYERS.items()])
+WEIGHTS_SHAPE = WEIGHTS.shape
 PITCH_WEIGHTS = 0  # where each network's begin
 TEMPO_WEIGHTS = sum(blocked_size(*shape) for shape in PITCH_LAYERS.values())
 SPEECH_WEIGHTS = TEMPO_WEIGHTS + sum(blocked_size(*shape) for shape in TEMPO_LAYERS.values())
