@@ -262,6 +262,14 @@ def test_stun_and_other_things_at_the_port(plane: MediaPlane, telephones: Teleph
     until(lambda: stream.counts.stun == 1 and stream.counts.malformed == 3)
 
 
+def test_what_came_at_once_is_taken_to_the_last_packet(plane: MediaPlane, telephones: Telephones) -> None:
+    """More than a turn takes, and nothing behind it that would tell of the rest."""
+    stream, sender = opened(plane), telephones()
+    for number in range(80):
+        sender.raw(packet(number, number * 160, bytes(160)), stream.port)
+    until(lambda: stream.counts.packets == 80)
+
+
 def test_a_flood_at_one_port_does_not_hold_up_another(plane: MediaPlane, telephones: Telephones) -> None:
     flooded, other = opened(plane), opened(plane)
     owner, stranger, telephone = telephones(), telephones(), telephones()
