@@ -26,13 +26,13 @@ from vocal.transports.files import open_call
 from vocal.transports.rtp import PCMA, MediaPlane, RtpStream
 
 from .rows import Better, Row
+from .targets import target
 
 WHO = ("vocal", "uvloop", "asyncio")
 STREAMS = 400
 SECONDS = 4.0
 ROUNDS = 3
 PACKETS_S = 50
-TARGET_RATIO = 5.0
 
 
 def sides() -> list[list[bytes]]:
@@ -168,9 +168,10 @@ def receivers(coded: list[bytes], rounds: int) -> Iterator[Row]:
         seconds = [PACKETS_S * us for us in costs[who]]
         yield _measured("second of a stream", condition, who, seconds, "µs CPU", "lower")
         yield _measured("packets that came", condition, who, came[who], "share")
-    for other, target in (("asyncio", TARGET_RATIO), ("uvloop", 1.0)):
+    for other in ("asyncio", "uvloop"):
         ratios = [theirs / ours for theirs, ours in zip(costs[other], costs["vocal"], strict=True)]
-        yield _measured(f"cheaper than {other}", condition, "vocal", ratios, "x", target=target)
+        name = f"cheaper than {other}"
+        yield _measured(name, condition, "vocal", ratios, "x", target=target("capacity", name))
 
 
 def rows(quick: bool = False) -> Iterator[Row]:
