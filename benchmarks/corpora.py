@@ -212,11 +212,11 @@ def timit(data: Path) -> list[Utterance]:
             start = number(where, "its first sample", first, 0, len(wide))
             end = number(where, "its last sample", last, start, len(wide) + AFTER_S * rate_hz)
             phones.append((start / rate_hz, end / rate_hz, one_of(where, "a phone", phone, PHONES)))
-        unclear = {"h#": 0.0, "pau": 0.0, "epi": np.nan}
-        speech = _per_step([(start, unclear.get(phone, 1.0)) for start, _, phone in phones], len(wide), rate_hz)
         spoken = [phone for phone in phones if phone[2] != "h#"]
         if not spoken:
             raise InputError(f"{path.with_suffix('.phn')}: wanted phones that are spoken, got none")
+        unclear = {"h#": 0.0, "pau": 0.0, "epi": np.nan}
+        speech = _per_step([(start, unclear.get(phone, 1.0)) for start, _, phone in phones], len(wide), rate_hz)
         pauses = [end - start for start, end, phone in spoken if phone in ("pau", "epi") and end - start > PAUSE_S]
         syllables = sum(phone[0] in "aeiou" and phone != "epi" for _, _, phone in spoken)
         name = f"{path.parent.name}-{path.stem}"

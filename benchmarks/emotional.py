@@ -55,15 +55,16 @@ def read_table(data: Path) -> Table:
     path = data / "emotion.csv"
     if not path.is_file():
         raise InputError(f"{data}: emotion needs emotion.csv in it: {', '.join(NEEDED)}, ...")
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        lacking = [name for name in NEEDED if name not in (reader.fieldnames or ())]
-        if lacking:
-            raise InputError(f"{path}: wanted columns {', '.join(NEEDED)}; missing: {', '.join(lacking)}")
-        try:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or ()
             lines = [(f"{path}, line {reader.line_num}", line) for line in reader]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: wanted a table with commas, in UTF-8: {error}") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: wanted a table with commas, in UTF-8: {error}") from None
+    lacking = [name for name in NEEDED if name not in columns]
+    if lacking:
+        raise InputError(f"{path}: wanted columns {', '.join(NEEDED)}; missing: {', '.join(lacking)}")
 
     def plane(where: str, line: dict[str, str], what: str) -> float:
         given = line.get(what)

@@ -7,6 +7,7 @@ voiced and of the unvoiced frames. Each method has one constant offset in time, 
 voiced always, at the median of the corpus.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -149,10 +150,13 @@ def rows(data: Path, peers: bool) -> Iterator[Row | Skipped]:
                 yield from _rows(f"{subset}, {condition.name}", judged)
 
 
-def _rows(condition: str, judged: dict[str, Wrong]) -> Iterator[Row]:
+def _rows(condition: str, judged: dict[str, Wrong]) -> Iterator[Row | Skipped]:
     for who, wrong in judged.items():
         for i, (name, value) in enumerate(zip(NAMES, wrong, strict=True)):
             peers = [other[i] for peer, other in judged.items() if peer not in ("vocal", *FLOORS)]
             aim = others.best(peers, target("pitch", name, condition) if name == "FFE" else None, "lower")
             unit = "cents" if name == "cents" else "%"
+            if math.isnan(value):
+                yield Skipped(f"pitch: {name}, {condition}, {who}", "no step that both call voiced and nearly alike")
+                continue
             yield Row("pitch", name, condition, who, value, unit, aim if who == "vocal" else None, "lower")

@@ -124,5 +124,16 @@ def test_bench_names_the_corpora_that_are_missing(tmp_path: Path) -> None:
     (tmp_path / "emodb").mkdir()
     result = vocal("bench", "accuracy", "--data", tmp_path)
     assert result.returncode == 1
-    assert "missing in it: timit_nltk, fda_ue," in result.stderr
+    for topic, missing in (("pitch", "fda_ue"), ("tempo", "timit_nltk"), ("calls", "calls/staged")):
+        said = f"not measured: accuracy {topic}: {tmp_path}: wanted a folder of corpora with "
+        (line,) = (line for line in result.stderr.splitlines() if line.startswith(said))
+        assert line.endswith(f"missing in it: {missing}")
     assert "Traceback" not in result.stderr
+
+
+def test_bench_without_corpora_says_which_topics_want_some() -> None:
+    result = vocal("bench", "accuracy", "emotion", "level", "calls", "--json")
+    assert result.returncode == 0, result.stderr
+    assert "not measured: accuracy emotion: wanted --data DIR, a folder of corpora with emotion.csv" in result.stderr
+    assert "not measured: accuracy level: wanted --data DIR" in result.stderr
+    assert {json.loads(line)["part"] for line in result.stdout.splitlines()} >= {"boundaries", "satisfaction"}
