@@ -46,9 +46,9 @@ def end_to_end(folder: Path | None, quick: bool) -> Iterator[Row | Skipped]:
     sets = [("one call", [call_path()])]
     paths = sorted(folder.glob("*.flac")) if folder is not None else []
     if not paths:
-        yield Skipped("speed: recordings of real voices", f"wanted --data DIR with calls/staged in it, got {folder}")
+        yield Skipped("speed: recordings of real voices", "wanted --data DIR, with calls/staged in it")
     else:
-        sets += [("one call, real voices", paths[:1]), (f"{len(paths)} calls at once", paths)][: 1 if quick else 2]
+        sets += [("one call, real voices", paths[:1]), (f"{len(paths)} calls, at once", paths)][: 1 if quick else 2]
     for name, paths in sets:
         rate = partial(truediv, seconds_of(paths))
         for notice in (True, False):

@@ -270,6 +270,28 @@ def test_an_interrupted_run_keeps_what_was_done(whole: Path, tmp_path: Path, to_
     assert not list(tmp_path.glob("*.half"))
 
 
+def test_contenders_leave_an_interrupt_to_the_run(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np\n"
+        "from vocal.benchmarks.contenders import contest\n"
+        "if __name__ == '__main__':\n"
+        "    print('begun', flush=True)\n"
+        "    contest(('vocal', 'webrtcvad'), np.zeros(80_000, np.float32), 100_000)\n"
+    )
+    (tmp_path / "contest.py").write_text(code)
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "contest.py")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(4.0)
+        os.killpg(process.pid, signal.SIGINT)
+        _, stderr = process.communicate(timeout=60.0)
+    assert stderr.count("Traceback") == 1, stderr  # the run's own
+    assert stderr.rstrip().endswith("KeyboardInterrupt")
+
+
 def test_one_core_is_enough_and_is_said(tmp_path: Path) -> None:
     saved, page = tmp_path / "run.json", tmp_path / "run.html"
     core = str(min(os.sched_getaffinity(0)))
