@@ -175,7 +175,8 @@ def _targets(rows: Sequence[Row]) -> str:
         else ""
     )
     said = (
-        f"{met} of {len(aimed)} targets are reached. A target is what the better peer of this run has, or a fixed aim."
+        f"{met} of {len(aimed)} targets are reached. A target is what the better peer of this run has, or a number of "
+        "targets.yaml."
     )
     return _section("targets", "Targets", f"<p>{said}</p>{table}")
 
