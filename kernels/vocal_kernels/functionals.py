@@ -10,9 +10,9 @@ import math
 import numpy as np
 
 from ._jit import inlined, jit
+from .lanes import LANES, exp2, load, store
 from .layout import (
     F0_HZ,
-    FEATURES,
     HNR_DB,
     HOP_S,
     JITTER,
@@ -21,7 +21,6 @@ from .layout import (
     MEL_BANDS,
     NUCLEUS,
     POWER_DB,
-    RING_ROWS,
     SHIMMER,
     SPEECH,
     SPEECH_FROM,
@@ -61,12 +60,14 @@ IS_POSITION = np.zeros(FUNCTIONALS, np.bool_)
 say how it is spread and how it moves."""
 IS_POSITION[(np.arange(TRACKS)[:, None] * PER_TRACK + np.array([0, 4, 5, 6, 7, 8, SHAPE])).ravel()] = True
 FLOOR_UNDER_MEAN_DB = 35.0
+LOG2_A_DB = LN_A_DB / math.log(2.0)
 SHORT, LONG = 2, 8
 CELLS = 256
 """Quantiles are read off a histogram of so many cells between the least and the largest value."""
 
 _BAND = np.arange(MEL_BANDS)
 COSINES = np.cos(np.pi / MEL_BANDS * np.outer(np.arange(COEFFICIENTS), _BAND + 0.5)) * math.sqrt(2.0 / MEL_BANDS)
+_COSINES_BY_BAND = np.ascontiguousarray(COSINES.T)
 OCTAVES = np.log2(mel_centres_hz())
 _AWAY = OCTAVES - OCTAVES.mean()
 _AWAY_SQUARE = float((_AWAY**2).sum())
@@ -126,14 +127,20 @@ def _shape(values, n, cells, out, at):
 
 
 @inlined
-def _differences(values, counts, steps, lag, picked):
-    """Of a track between steps that both count, `lag` apart: into picked; returns how many."""
-    m = 0
-    for i in range(lag, steps):
-        if counts[i] and counts[i - lag]:
-            picked[m] = values[i] - values[i - lag]
-            m += 1
-    return m
+def _steps_where(counts, lag, chosen):
+    """Steps that count and that one `lag` before does, too, into chosen; returns how many."""
+    n = 0
+    for i in range(lag, len(counts)):
+        chosen[n] = i
+        n += counts[i] and counts[i - lag]
+    return n
+
+
+@inlined
+def _differences(values, chosen, m, lag, picked):
+    """Of a track between the chosen steps and those `lag` before, into picked."""
+    for i in range(m):
+        picked[i] = values[chosen[i]] - values[chosen[i] - lag]
 
 
 @inlined
@@ -154,41 +161,58 @@ def _changes(picked, m, out, at):
 
 
 @inlined
-def _track(values, said, counts, steps, picked, cells, out, at):
-    """One track's PER_TRACK numbers: over steps that count, and again where there is a voice."""
-    n = 0
-    for i in range(steps):
-        if counts[i]:
-            picked[n] = values[i]
-            n += 1
+def _track(values, chosen, many, picked, cells, out, at):
+    """One track's PER_TRACK numbers. chosen, many: the steps that count, those of them with a voice, and those that
+    count as did the one SHORT, or LONG, before; and how many each."""
+    n = many[0]
+    for i in range(n):
+        picked[i] = values[chosen[0, i]]
     _shape(picked, n, cells, out, at)
-    n = 0
-    for i in range(steps):
-        if counts[i] and said[i]:
-            picked[n] = values[i]
-            n += 1
+    n = many[1]
     if n >= 5:
+        for i in range(n):
+            picked[i] = values[chosen[1, i]]
         _moments(picked, n, out, at + SHAPE)
     at += SHAPE + VOICED_SHAPE
-    m = _differences(values, counts, steps, SHORT, picked)
+    m = many[2]
     if m >= 5:
+        _differences(values, chosen[2], m, SHORT, picked)
         rising = _changes(picked, m, out, at)
         _quantiles(picked, m, cells, out, at + 3, 0.05, 0.25, 0.75, 0.95, 0.95)
         out[at + 7] = rising  # in place of the fifth quantile
-    m = _differences(values, counts, steps, LONG, picked)
+    m = many[3]
     if m >= 5:
+        _differences(values, chosen[3], m, LONG, picked)
         _changes(picked, m, out, at + CHANGES)
 
 
 @inlined
-def _describe_step(features, row, lane, mean_db, tracks, i):
-    """All tracks but F0 at one step."""
-    total, weighted, squared, slope, below, above = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    low_peak, high_peak, flux = -99.0, -99.0, 0.0
+def _choose(counts, spoken, chosen, many):
+    many[0] = _steps_where(counts, 0, chosen[0])
+    many[1] = _steps_where(spoken, 0, chosen[1])
+    many[2] = _steps_where(counts, SHORT, chosen[2])
+    many[3] = _steps_where(counts, LONG, chosen[3])
+
+
+@inlined
+def _describe_step(row, mean_db, levels, powers, cepstrum, tracks, i):
+    """All tracks but F0 at one step. row: its features; levels, powers: (2, 16), worked in, the step before's levels in
+    it; cepstrum: (COEFFICIENTS,), worked in."""
+    flux = 0.0
+    cepstrum[:] = 0.0
     for b in range(MEL_BANDS):
-        level = max(features[row + MEL + b, lane] - mean_db, -FLOOR_UNDER_MEAN_DB)
+        level = max(row[MEL + b] - mean_db, -FLOOR_UNDER_MEAN_DB)
+        flux += abs(level - levels[b // LANES, b % LANES])
+        levels[b // LANES, b % LANES] = level
         tracks[COEFFICIENTS + b, i] = level
-        power = math.exp(level * LN_A_DB)
+        for c in range(COEFFICIENTS):
+            cepstrum[c] += _COSINES_BY_BAND[b, c] * level
+    for half in range(2):
+        store(powers, half, exp2(load(levels, half) * LOG2_A_DB))
+    total, weighted, squared, slope, below, above = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    low_peak, high_peak = -99.0, -99.0
+    for b in range(MEL_BANDS):
+        level, power = levels[b // LANES, b % LANES], powers[b // LANES, b % LANES]
         total += power
         weighted += power * OCTAVES[b]
         squared += power * OCTAVES[b] * OCTAVES[b]
@@ -201,38 +225,33 @@ def _describe_step(features, row, lane, mean_db, tracks, i):
             low_peak = max(low_peak, level)
         else:
             high_peak = max(high_peak, level)
-        if i > 0:
-            flux += abs(level - tracks[COEFFICIENTS + b, i - 1])
     for c in range(COEFFICIENTS):
-        value = 0.0
-        for b in range(MEL_BANDS):
-            value += COSINES[c, b] * tracks[COEFFICIENTS + b, i]
-        tracks[c, i] = value
-    tracks[LEVEL_TRACK, i] = max(features[row + POWER_DB, lane] - mean_db, -FLOOR_UNDER_MEAN_DB)
-    tracks[VOICING_TRACK, i] = features[row + VOICING, lane]
-    tracks[VOICED_TRACK, i] = features[row + VOICED, lane]
-    tracks[NUCLEUS_TRACK, i] = 10.0 * features[row + NUCLEUS, lane]
+        tracks[c, i] = cepstrum[c]
+    tracks[LEVEL_TRACK, i] = max(row[POWER_DB] - mean_db, -FLOOR_UNDER_MEAN_DB)
+    tracks[VOICING_TRACK, i] = row[VOICING]
+    tracks[VOICED_TRACK, i] = row[VOICED]
+    tracks[NUCLEUS_TRACK, i] = 10.0 * row[NUCLEUS]
     centroid = weighted / total
     tracks[CENTROID, i] = centroid
     tracks[WIDTH, i] = math.sqrt(max(squared / total - centroid * centroid, 0.0))
     tracks[SLOPE, i] = slope / _AWAY_SQUARE
     tracks[ALPHA, i] = 10.0 * math.log10(above / below)
     tracks[PEAKS, i] = low_peak - high_peak
-    tracks[FLUX, i] = flux / MEL_BANDS
+    tracks[FLUX, i] = flux / MEL_BANDS if i > 0 else 0.0
 
 
 @jit
-def functionals(features, lane, start, end, out):
-    """Functionals of steps start..end-1 of a lane into out (FUNCTIONALS,); returns the count of speech steps.
+def functionals(rows, out):
+    """Functionals of some steps' feature rows (steps, FEATURES) into out (FUNCTIONALS,); returns the count of speech
+    steps.
 
     With fewer than LEAST_STEPS speech steps nothing is written: there is too little to tell from.
     """
     n, total = 0, 0.0
-    first, last = end, start
-    for i in range(start, end):
-        row = (i % RING_ROWS) * FEATURES
-        if features[row + SPEECH, lane] >= SPEECH_FROM:
-            total += math.exp(features[row + POWER_DB, lane] * LN_A_DB)
+    first, last = len(rows), 0
+    for i in range(len(rows)):
+        if rows[i, SPEECH] >= SPEECH_FROM:
+            total += math.exp(rows[i, POWER_DB] * LN_A_DB)
             n += 1
             first, last = min(first, i), i + 1
     if n < LEAST_STEPS:
@@ -242,18 +261,24 @@ def functionals(features, lane, start, end, out):
     tracks = np.empty((TRACKS, steps))
     said, voiced, spoken = np.empty(steps, np.bool_), np.empty(steps, np.bool_), np.empty(steps, np.bool_)
     picked, cells = np.empty(steps), np.empty(CELLS, np.int64)
+    levels, powers, cepstrum = (
+        np.zeros((2, LANES), np.float32),
+        np.zeros((2, LANES), np.float32),
+        np.empty(COEFFICIENTS),
+    )
+    chosen, many = np.empty((4, steps), np.int64), np.empty(4, np.int64)
     syllables, with_f0 = 0.0, 0
     runs, run, run_sum, run_square = 0, 0, 0.0, 0.0
     for i in range(steps):
-        row = ((first + i) % RING_ROWS) * FEATURES
-        _describe_step(features, row, lane, mean_db, tracks, i)
-        f0_hz = features[row + F0_HZ, lane]
-        said[i] = features[row + SPEECH, lane] >= SPEECH_FROM
+        row = rows[first + i]
+        _describe_step(row, mean_db, levels, powers, cepstrum, tracks, i)
+        f0_hz = row[F0_HZ]
+        said[i] = row[SPEECH] >= SPEECH_FROM
         voiced[i] = f0_hz > 0.0
         spoken[i] = said[i] and voiced[i]
         with_f0 += spoken[i]
         tracks[F0_TRACK, i] = 12.0 * math.log2(f0_hz / 100.0) if f0_hz > 0.0 else 0.0
-        syllables += features[row + NUCLEUS, lane]
+        syllables += row[NUCLEUS]
         if voiced[i]:
             run += 1
         if run > 0 and (not voiced[i] or i == steps - 1):
@@ -262,13 +287,16 @@ def functionals(features, lane, start, end, out):
             run_square += run * run
             run = 0
     out[:] = 0.0
-    for t in range(TRACKS):
-        _track(tracks[t], spoken, voiced if t == F0_TRACK else said, steps, picked, cells, out, t * PER_TRACK)
+    _choose(said, spoken, chosen, many)
+    for t in range(F0_TRACK):
+        _track(tracks[t], chosen, many, picked, cells, out, t * PER_TRACK)
+    _choose(voiced, spoken, chosen, many)
+    _track(tracks[F0_TRACK], chosen, many, picked, cells, out, F0_TRACK * PER_TRACK)
     at = TRACKS * PER_TRACK
     for quality in QUALITIES:
         m = 0
         for i in range(steps):
-            value = features[((first + i) % RING_ROWS) * FEATURES + quality, lane]
+            value = rows[first + i, quality]
             if math.isfinite(value):
                 picked[m] = value
                 m += 1
