@@ -259,3 +259,8 @@ def test_the_command_takes_other_numbers(tmp_path: Path) -> None:
     assert {row["target"] for row in rows if row["who"] == "vocal" and row["unit"] == "LU"} == {0.002}
     assert {row["target"] for row in rows if row["who"] == "vocal" and row["unit"] == "dB"} == {0.1}
     assert {row["target"] for row in rows if row["who"] != "vocal"} == {None}
+
+
+def test_the_help_names_the_file() -> None:
+    said = "".join(vocal("bench", "--help", COLUMNS="400").stdout.split())
+    assert "".join(str(targets.SHIPPED).split()) in said

@@ -7,6 +7,8 @@ from pathlib import Path
 from vocal.commands.screen import ERR, Commands, announce_compiling
 from vocal.errors import UsageError
 
+TARGETS = Path(__file__).parents[1] / "benchmarks" / "targets.yaml"
+
 
 def add(commands: Commands) -> None:
     bench = commands.add_parser(
@@ -28,9 +30,7 @@ def add(commands: Commands) -> None:
     bench.add_argument("--folds", metavar="DIR", help="emotion models by held-out speaker, for emotion and the calls")
     bench.add_argument("--model", metavar="DIR", help="judge an emotion model of your own")
     bench.add_argument(
-        "--targets",
-        metavar="FILE",
-        help="other numbers to reach, in YAML, in place of those in benchmarks/targets.yaml",
+        "--targets", metavar="FILE", help=f"other numbers to reach, in place of some of {TARGETS}".replace("%", "%%")
     )
     bench.add_argument("--quick", action="store_true", help="less of everything: about two minutes")
     bench.add_argument("--calls", type=int, metavar="N", help="capacity: N calls, not as many as are carried")
