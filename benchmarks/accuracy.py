@@ -8,6 +8,7 @@ from vocal.errors import InputError, UsageError
 from . import calls, clarity, emotion, level, loss, pitch, speech, tempo
 from .asked import Asked
 from .drawings import Drawing
+from .results import Skipped
 from .rows import Row
 
 NEEDS = {
@@ -21,39 +22,61 @@ NEEDS = {
     "loss": ("calls/staged",),
 }
 TOPICS = tuple(NEEDS)
+OF_THE_DEMO = ("calls", "loss")
+"""Without corpora these have the demo call."""
 
-CORPORA = ("emodb", "timit_nltk", "fda_ue", "upc_vad", "noise", "itu_stl", "loudness", "calls/staged", "emotion.csv")
 
-
-def check(topics: Sequence[str], data: Path | None) -> None:
-    """Raises UsageError for a topic that there is not, and InputError for one whose corpora are not there: no row may
-    be missing silently."""
+def check(topics: Sequence[str]) -> None:
     for topic in topics:
         if topic not in NEEDS:
             raise UsageError(f"{topic}: wanted a topic of {', '.join(TOPICS)}")
-        if data is None and topic not in ("calls", "loss"):
-            wanted = " with emotion.csv" if topic == "emotion" else ""
-            raise InputError(f"{topic} needs --data DIR, a folder of corpora{wanted}")
-    if data is not None:
-        needed = {corpus for topic in topics or TOPICS for corpus in NEEDS[topic]}
-        missing = [corpus for corpus in CORPORA if corpus in needed and not (data / corpus).exists()]
-        if missing:
-            raise InputError(f"{data}: wanted a folder of corpora, missing in it: {', '.join(missing)}")
 
 
-def rows(asked: Asked, say: Callable[[str], None], drawings: list[Drawing]) -> Iterator[Row]:
-    """say: what is being done, for a reader who waits. drawings: filled for a page."""
-    data = asked.data
-    check(asked.topics, data)
-    parts = {"pitch": pitch, "speech": speech, "tempo": tempo, "level": level, "clarity": clarity}
+def lacking(topic: str, data: Path | None) -> str:
+    """What a topic needs and has not; empty where it can be measured."""
+    needed = ", ".join(NEEDS[topic])
+    if data is None:
+        return "" if topic in OF_THE_DEMO else f"wanted --data DIR, a folder of corpora with {needed} in it"
+    missing = ", ".join(name for name in NEEDS[topic] if not (data / name).exists())
+    return f"{data}: wanted a folder of corpora with {needed}; missing in it: {missing}" if missing else ""
+
+
+def rows(asked: Asked, say: Callable[[str], None], drawings: list[Drawing]) -> Iterator[Row | Skipped]:
+    """say: what is being done, for a reader who waits. drawings: filled for a page.
+
+    A topic whose data cannot be measured is skipped, and says why; the others go on.
+    """
     for topic in asked.topics or TOPICS:
-        if topic == "calls":
-            yield from calls.rows(data, asked.folds, asked.model)
-        elif topic == "loss":
-            yield from loss.rows(data, drawings, asked.model)
-        elif data is None:
+        if why := lacking(topic, asked.data):
+            yield Skipped(f"accuracy {topic}", why)
             continue
-        elif topic == "emotion":
-            yield from emotion.rows(data, asked, say, drawings)
-        else:
-            yield from parts[topic].rows(data, asked.with_peers)
+        has_begun = False
+        try:
+            for row in _topic(topic, asked, say, drawings):
+                has_begun = has_begun or isinstance(row, Row)
+                yield row
+        except (InputError, OSError) as error:
+            yield Skipped(f"{'rest of ' * has_begun}accuracy {topic}", str(error))
+
+
+def _topic(topic: str, asked: Asked, say: Callable[[str], None], drawings: list[Drawing]) -> Iterator[Row | Skipped]:
+    data = asked.data
+    if topic == "calls":
+        yield from calls.rows(data, asked.folds, asked.model)
+    elif topic == "loss":
+        yield from loss.rows(data, drawings, asked.model)
+    elif data is None:
+        raise AssertionError(topic)
+    elif topic == "emotion":
+        yield from emotion.rows(data, asked, say, drawings)
+    else:
+        yield from PARTS[topic](data, asked.with_peers)
+
+
+PARTS: dict[str, Callable[[Path, bool], Iterator[Row | Skipped]]] = {
+    "pitch": pitch.rows,
+    "speech": speech.rows,
+    "tempo": tempo.rows,
+    "level": level.rows,
+    "clarity": clarity.rows,
+}

@@ -12,7 +12,7 @@ class Asked(NamedTuple):
     Vocal makes itself. folds: of models that never heard a speaker, or a corpus. model: a folder; None: the one that
     ships. quick: less of everything, two minutes in all. budget_s: no part of the work is begun after it, None: no such
     limit.
-    calls, minutes: of capacity, so many for so long, in place of a search; 0: a search.
+    calls, minutes: of capacity, so many for so long, in place of a search; 0: a search. targets: a file with others.
     """
 
     parts: Sequence[str]
@@ -25,6 +25,7 @@ class Asked(NamedTuple):
     budget_s: float | None = None
     calls: int = 0
     minutes: float = 10.0
+    targets: Path | None = None
 
     def settings(self) -> dict[str, str]:
         """As a run keeps them; no folder's name, which differs from machine to machine."""
@@ -37,5 +38,6 @@ class Asked(NamedTuple):
             "model": self.model.name if self.model else "shipped",
             "quick": "yes" if self.quick else "no",
             "budget_s": "none" if self.budget_s is None else f"{self.budget_s:g}",
+            "targets": self.targets.name if self.targets else "shipped",
             "calls": f"{self.calls} for {self.minutes:g} min" if self.calls else "searched",
         }

@@ -13,7 +13,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import machine, results
+from . import machine, results, targets
 from .asked import Asked
 from .drawings import Drawing
 from .results import Run, Skipped
@@ -23,9 +23,12 @@ PARTS = ("speed", "capacity", "latency", "accuracy")
 MACHINE = ("capacity", "latency")
 """Parts that are measured on all cores."""
 
+SPENT, INTERRUPTED = "the budget was spent", "interrupted"
 
-def check(part: str, topics: Sequence[str], data: Path | None) -> None:
-    """Raises before anything is measured, where a part has no such topic, or a topic lacks its data."""
+
+def check(part: str, topics: Sequence[str], others: Path | None) -> None:
+    """Raises before anything is measured, where a part has no such topic, or a file no such targets."""
+    targets.use(others)
     if part == "capacity":
         from . import capacity
 
@@ -33,7 +36,7 @@ def check(part: str, topics: Sequence[str], data: Path | None) -> None:
     elif topics:
         from . import accuracy
 
-        accuracy.check(topics, data)
+        accuracy.check(topics)
 
 
 def _rows(part: str, asked: Asked, say: Callable[[str], None], drawings: list[Drawing]) -> Iterator[Row | Skipped]:
@@ -74,6 +77,7 @@ class _Keeper:
     def __init__(self, asked: Asked, path: Path | None) -> None:
         self._path = path
         self._is_cut = False
+        self.is_interrupted = False
         self.run = Run(
             started_at=results.now(),
             machine=machine.machine(),
@@ -88,17 +92,25 @@ class _Keeper:
         if self._path is not None:
             results.write(self.run, self._path)
 
-    def cut(self, what: str) -> None:
+    def skip(self, one: Skipped) -> None:
+        self.keep(skipped=(*self.run.skipped, one))
+
+    def cut(self, what: str, why: str) -> None:
         self._is_cut = True
-        self.keep(skipped=(*self.run.skipped, Skipped(what, "the budget was spent")))
+        self.skip(Skipped(what, why))
 
     def end(self) -> None:
         self.keep(is_whole=not self._is_cut)
 
 
 def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None) -> Run:
-    """Measure and show. html: where the page goes; save: where the run goes, row by row."""
+    """Measure and show. html: where the page goes; save: where the run goes, row by row.
+
+    Raises KeyboardInterrupt where it was interrupted, once all that was measured till then is kept and shown.
+    """
     from .clock import one_core
+
+    targets.use(asked.targets)
 
     keeper = _Keeper(asked, save)
     drawings: list[Drawing] = []
@@ -108,8 +120,11 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
     def keeping(progress: Progress) -> Iterator[Row]:
         whole = progress.add_task("vocal bench", total=len(asked.parts))
         for number, part in enumerate(asked.parts):
+            if keeper.is_interrupted:
+                keeper.cut(part, INTERRUPTED)
+                continue
             if until_s is not None and time.monotonic() > until_s:
-                keeper.cut(part)
+                keeper.cut(part, SPENT)
                 continue
 
             def say(what: str, part: str = part) -> None:
@@ -117,16 +132,20 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
 
             say("begins")
             with one_core() if part not in MACHINE else contextlib.nullcontext(), machine.Others() as others:
-                for count, row in enumerate(_rows(part, asked, say, drawings), 1):
-                    if isinstance(row, Skipped):
-                        keeper.keep(skipped=(*keeper.run.skipped, row))
-                    else:
-                        say(f"{count} figures, last: {row.name}, {row.condition}, {row.who}")
-                        keeper.keep(rows=(*keeper.run.rows, row))
-                        yield row
-                    if until_s is not None and time.monotonic() > until_s:
-                        keeper.cut(f"rest of {part}")
-                        break
+                try:
+                    for count, row in enumerate(_rows(part, asked, say, drawings), 1):
+                        if isinstance(row, Skipped):
+                            keeper.skip(row)
+                        else:
+                            say(f"{count} figures, last: {row.name}, {row.condition}, {row.who}")
+                            keeper.keep(rows=(*keeper.run.rows, row))
+                            yield row
+                        if until_s is not None and time.monotonic() > until_s:
+                            keeper.cut(f"rest of {part}", SPENT)
+                            break
+                except KeyboardInterrupt:
+                    keeper.is_interrupted = True
+                    keeper.cut(f"rest of {part}", INTERRUPTED)
             keeper.keep(others={**keeper.run.others, part: round(others.share, 4)})
             progress.update(whole, completed=number + 1)
         keeper.end()
@@ -142,8 +161,10 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
 
             html.write_text(page(keeper.run, drawings), "utf-8")
     for one in keeper.run.skipped:
-        console.print(f"not measured: {one.what}: {one.why}", markup=False)
+        console.print(f"not measured: {one.what}: {one.why}", markup=False, soft_wrap=True)
     for part, share in keeper.run.others.items():
         if share > machine.BUSY_SHARE:
             console.print(f"{part}: others used {100.0 * share:.0f} % of this machine meanwhile; trust ratios only")
+    if keeper.is_interrupted:
+        raise KeyboardInterrupt
     return keeper.run

@@ -5,10 +5,9 @@ The shipped emotion model was trained on the voices of the staged calls. With fo
 """
 
 import itertools
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -16,19 +15,89 @@ import numpy as np
 import vocal
 from vocal.analysis import Analysis
 from vocal.config import Config, EmotionConfig
+from vocal.conversation import TURN_PAUSE_S
 from vocal.demo import call_path
 from vocal.errors import InputError
 
+from .reading import AFTER_S, files, read_exactly
+from .results import Skipped
 from .rows import Row
+from .targets import target
 
 Truth = dict[str, Any]
 Judged = tuple[Analysis, Truth]
 
 ROLES = ("agent", "customer")
+MEASURES = {
+    "talk_share": "share",
+    "overlap_s": "s",
+    "interruptions": "count",
+    "non_talk_s": "s",
+    "longest_monologue_s": "s",
+    "median_gap_s": "s",
+}
+MOST_OF_ONE = 2
+"""Figures that one call gives at most, a side each: nothing to correlate."""
+
+LEAST_CHANGE = 0.5
+"""Of the truth's mood, from which on a call has a direction."""
+
+
+class _Stretch(msgspec.Struct):
+    start: Annotated[float, msgspec.Meta(ge=0.0)]
+    end: float
+
+
+class _Taken(_Stretch):
+    by: Literal[0, 1]
+
+
+class _Span(_Stretch):
+    channel: Literal[0, 1]
+    mood: Annotated[float, msgspec.Meta(ge=-1.0, le=1.0)]
+    syllables: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class _Truth(msgspec.Struct):
+    """What must stand in the truth of a call; mood from -1 to 1."""
+
+    customer: str
+    seconds: Annotated[float, msgspec.Meta(gt=0.0)]
+    spans: Annotated[list[_Span], msgspec.Meta(min_length=2)]
+    talkover: list[_Taken]
+    dead_air: list[_Stretch]
+    mood_start: Annotated[float, msgspec.Meta(ge=-1.0, le=1.0)]
+    mood_end: Annotated[float, msgspec.Meta(ge=-1.0, le=1.0)]
 
 
 def truths(folder: Path) -> list[tuple[Path, Truth]]:
-    return [(file.with_suffix(".flac"), json.loads(file.read_text())) for file in sorted(folder.glob("*.json"))]
+    """Recordings with their truth. Raises InputError where that cannot be right, or a recording is not there."""
+    return [(file.with_suffix(".flac"), _truth(file)) for file in files(folder, "*.json")]
+
+
+def _truth(file: Path) -> Truth:
+    try:
+        given: Truth = msgspec.json.decode(file.read_bytes())
+        read = msgspec.convert(given, _Truth)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise InputError(f"{file}: wanted the truth of a call, in JSON: {error}") from None
+    recording = file.with_suffix(".flac")
+    if not recording.is_file():
+        raise InputError(f"{file}: wanted its recording, {recording.name}, which is not there")
+    samples, rate_hz = read_exactly(recording)
+    seconds = len(samples) / rate_hz
+    if abs(seconds - read.seconds) > AFTER_S:
+        raise InputError(f"{file}: wanted {read.seconds:g} s of {recording.name}, got {seconds:.2f}")
+    for what, stretches in (("span", read.spans), ("talkover", read.talkover), ("dead_air", read.dead_air)):
+        for number, one in enumerate(stretches, 1):
+            if not one.start < one.end <= seconds + AFTER_S:
+                given_s = f"{one.start:g} to {one.end:g}"
+                raise InputError(f"{file}: wanted {what} {number} within {seconds:.2f} s, got {given_s}")
+    if {span.channel for span in read.spans} != {0, 1}:
+        raise InputError(f"{file}: wanted spans of channels 0 and 1, got one side's only")
+    return given
 
 
 def mask(spans: list[tuple[float, float]], seconds: float) -> np.ndarray:
@@ -39,33 +108,83 @@ def mask(spans: list[tuple[float, float]], seconds: float) -> np.ndarray:
     return inside
 
 
-def boundaries(calls: list[Judged], name: str) -> list[Row]:
+def boundaries(calls: list[Judged], name: str) -> Iterator[Row]:
+    """The floor is who always hears speech."""
     found, false = [], []
     for analysis, truth in calls:
         for channel, role in enumerate(ROLES):
             spoken = mask([(s["start"], s["end"]) for s in truth["spans"] if s["channel"] == channel], truth["seconds"])
             heard = mask([(u.start_s, u.end_s) for u in analysis.utterances if u.role == role], truth["seconds"])
-            found.append((spoken & heard).sum() / spoken.sum())
-            false.append((heard & ~spoken).sum() / (~spoken).sum())
-    return [
-        Row("boundaries", "speech time found", name, "vocal", float(np.mean(found)), "share"),
-        Row("boundaries", "silence taken for speech", name, "vocal", float(np.mean(false)), "share", better="lower"),
-    ]
+            every = np.ones(len(spoken), bool)
+            found.append([(spoken & one).sum() / spoken.sum() for one in (heard, every)])
+            false.append([(one & ~spoken).sum() / max(1, (~spoken).sum()) for one in (heard, every)])
+    for i, who in enumerate(("vocal", "constant")):
+        yield Row("boundaries", "speech time found", name, who, float(np.mean(found, axis=0)[i]), "share")
+        silence = float(np.mean(false, axis=0)[i])
+        yield Row("boundaries", "silence taken for speech", name, who, silence, "share", better="lower")
 
 
-def turns(calls: list[Judged], call: str) -> list[Row]:
-    rows = []
-    for name, key in (("overlap_s", "talkover"), ("non_talk_s", "dead_air")):
-        wanted = np.array([sum(o["end"] - o["start"] for o in truth[key]) for _, truth in calls])
-        got = np.array([getattr(analysis.ended.conversation, name) for analysis, _ in calls])
-        rows.append(Row("conversation", name, call, "vocal", float(np.corrcoef(wanted, got)[0, 1]), "r"))
-        rows.append(
-            Row("conversation", name, call, "vocal", float(np.abs(wanted - got).mean()), "s error", better="lower")
-        )
-    return rows
+def _against(
+    part: str, name: str, condition: str, wanted: Sequence[float], got: Sequence[float], unit: str
+) -> Iterator[Row]:
+    """Mean error, and correlation, where there is more than one call; the floor is their mean."""
+    right, said = np.array(wanted, np.float64), np.array(got, np.float64)
+    if not len(right):
+        return
+    is_many = len(right) > MOST_OF_ONE
+    if is_many and right.std() > 0.0 and said.std() > 0.0:
+        yield Row(part, name, condition, "vocal", float(np.corrcoef(right, said)[0, 1]), "r")
+    yield Row(part, name, condition, "vocal", float(np.abs(right - said).mean()), f"{unit} error", better="lower")
+    if is_many:
+        floor = float(np.abs(right - right.mean()).mean())
+        yield Row(part, name, condition, "always the mean", floor, f"{unit} error", better="lower")
 
 
-def tempo(calls: list[Judged], name: str) -> list[Row]:
+def measured(truth: Truth) -> dict[str, dict[str, float]]:
+    """The conversation's measures by the definitions of the report, from the truth's spans: by name and role, "" where
+    they are both sides'."""
+    short = {one["start"] for one in truth.get("backchannels", ())}
+    spans = sorted((s["start"], s["end"], ROLES[s["channel"]]) for s in truth["spans"])
+    spoken = {role: sum(end - start for start, end, own in spans if own == role) for role in ROLES}
+    runs: list[tuple[float, float, str]] = []
+    for start, end, role in spans:
+        if start in short:
+            continue
+        if runs and runs[-1][2] == role and start - runs[-1][1] <= TURN_PAUSE_S:
+            runs[-1] = (runs[-1][0], max(end, runs[-1][1]), role)
+        else:
+            runs.append((start, end, role))
+    gaps: dict[str, list[float]] = {role: [] for role in ROLES}
+    for before, after in itertools.pairwise(runs):
+        if before[2] != after[2]:
+            gaps[after[2]].append(after[0] - before[1])
+    return {
+        "talk_share": {role: spoken[role] / sum(spoken.values()) for role in ROLES},
+        "overlap_s": {"": sum(one["end"] - one["start"] for one in truth["talkover"])},
+        "interruptions": {role: sum(one["by"] == n for one in truth["talkover"]) for n, role in enumerate(ROLES)},
+        "non_talk_s": {"": sum(one["end"] - one["start"] for one in truth["dead_air"])},
+        "longest_monologue_s": {
+            role: max((end - start for start, end, own in runs if own == role), default=0.0) for role in ROLES
+        },
+        "median_gap_s": {role: float(np.median(some)) for role, some in gaps.items() if some},
+    }
+
+
+def conversation(calls: list[Judged], condition: str) -> Iterator[Row]:
+    wanted: dict[str, list[float]] = {name: [] for name in MEASURES}
+    got: dict[str, list[float]] = {name: [] for name in MEASURES}
+    for analysis, truth in calls:
+        for name, by_role in measured(truth).items():
+            for role, value in by_role.items():
+                said = getattr(analysis.ended.conversation, name)
+                said = getattr(said, role) if role else said
+                wanted[name].append(value)
+                got[name].append(0.0 if said is None else said)  # a side that was not heard
+    for name, unit in MEASURES.items():
+        yield from _against("conversation", name, condition, wanted[name], got[name], unit)
+
+
+def tempo(calls: list[Judged], name: str) -> Iterator[Row | Skipped]:
     """Speech rate of utterances that cover one span of the truth and little more."""
     wanted, got = [], []
     for analysis, truth in calls:
@@ -81,34 +200,43 @@ def tempo(calls: list[Judged], name: str) -> list[Row]:
             if len(near) == 1 and span.get("syllables") and near[0].speech_rate_syll_s is not None:
                 wanted.append(span["syllables"] / length)
                 got.append(near[0].speech_rate_syll_s)
-    error = float(np.abs(np.array(wanted) - np.array(got)).mean())
-    return [
-        Row("tempo", "speech rate", f"{name}, {len(got)} spans", "vocal", float(np.corrcoef(wanted, got)[0, 1]), "r"),
-        Row("tempo", "speech rate", f"{name}, {len(got)} spans", "vocal", error, "syll/s error", better="lower"),
-    ]
+    if not got:
+        yield Skipped(f"tempo of {name}", "wanted an utterance that is one span with syllables, got none")
+    yield from _against("tempo", "speech rate", f"{name}, {len(got)} spans", wanted, got, "syll/s")
 
 
-def mood(calls: list[Judged], condition: str) -> list[Row]:
-    wanted, got, right = [], [], []
+def satisfaction(calls: list[Judged], condition: str) -> Iterator[Row | Skipped]:
+    """At start and end. The truth's -1 to 1 stands on the journey's 1 to 10."""
+    wanted, got, within, changes = [], [], [], []
     for analysis, truth in calls:
-        satisfaction = analysis.ended.satisfaction
-        if satisfaction is None:
+        said = analysis.ended.satisfaction
+        if said is None:
             continue
-        wanted += [truth["mood_start"], truth["mood_end"]]
-        got += [satisfaction.start, satisfaction.end]
+        for value, (low, high), mood in (
+            (said.start, said.interval["start"], truth["mood_start"]),
+            (said.end, said.interval["end"], truth["mood_end"]),
+        ):
+            wanted.append(5.5 + 4.5 * mood)
+            got.append(value)
+            within.append(low <= wanted[-1] <= high)
         change = truth["mood_end"] - truth["mood_start"]
-        if abs(change) > 0.5:
-            right.append(np.sign(satisfaction.change) == np.sign(change))
-    # The truth's -1 to 1 on the journey's 1 to 10.
-    error = float(np.abs(5.5 + 4.5 * np.array(wanted) - np.array(got)).mean())
-    rows = [Row("mood", "start and end", condition, "vocal", error, "points error", better="lower")]
-    if len(calls) <= 2:
-        return rows
-    return [
-        *rows,
-        Row("mood", "start and end", condition, "vocal", float(np.corrcoef(wanted, got)[0, 1]), "r"),
-        Row("mood", "direction of change", f"{condition}, {len(right)} calls", "vocal", float(np.mean(right)), "share"),
-    ]
+        if abs(change) > LEAST_CHANGE:
+            changes.append((np.sign(change), np.sign(said.change)))
+    if len(got) < 2 * len(calls):
+        what = f"satisfaction of {len(calls) - len(got) // 2} of {len(calls)} calls, {condition}"
+        yield Skipped(what, "nothing was inferred of the customer")
+    yield from _against("satisfaction", "start and end", condition, wanted, got, "points")
+    if len(got) <= MOST_OF_ONE:
+        return
+    aim = target("satisfaction", "in its interval")
+    yield Row("satisfaction", "in its interval", condition, "vocal", float(np.mean(within)), "share", aim)
+    if changes:
+        right, said_so = np.array(changes).T
+        usual = 1.0 if (right > 0).mean() >= 0.5 else -1.0
+        told = f"{condition}, {len(changes)} calls"
+        for who, answer in (("vocal", said_so), ("constant", usual)):
+            share = float(np.mean(right == answer))
+            yield Row("satisfaction", "direction of change", told, who, share, "share")
 
 
 # --- moments ---------------------------------------------------------------------------------------------------------
@@ -211,27 +339,30 @@ def moments(calls: list[Judged], condition: str) -> Iterator[Row]:
                 yield Row("moments", f"{kind}: recall", where, who, float(found / wanted), "share")
 
 
-def rows(data: Path | None, folds: Path | None, model: Path | None) -> Iterator[Row]:
+def rows(data: Path | None, folds: Path | None, model: Path | None) -> Iterator[Row | Skipped]:
     config = _with(model)
-    files = truths(data / "calls" / "staged" if data else call_path().parent)
-    calls = [(vocal.analyze(path, notice=True, config=config), truth) for path, truth in files]
+    known = truths(data / "calls" / "staged" if data else call_path().parent)
+    calls = [(vocal.analyze(path, notice=True, config=config), truth) for path, truth in known]
     name = "staged" if data else "demo call"
     yield from boundaries(calls, name)
     yield from tempo(calls, name)
-    if len(calls) > 2:
-        yield from turns(calls, name)
+    yield from conversation(calls, name)
     condition = f"{name}, voices trained on" if data else name
-    yield from mood(calls, condition)
+    yield from satisfaction(calls, condition)
     yield from moments(calls, condition)
-    if folds is None or data is None:
+    if data is None:
+        yield Skipped("calls: correlations", "one call has none: wanted --data DIR with calls/staged in it")
+        return
+    if folds is None:
+        yield Skipped("calls: customer held out", "wanted --folds DIR, models that never heard the customer")
         return
     held = []
-    for path, truth in files:
+    for path, truth in known:
         models = list(folds.glob(f"*-{truth['customer']}"))
         if len(models) != 1:
             raise InputError(f"{folds}: wanted one model named *-{truth['customer']}, got {len(models)}")
         held.append((vocal.analyze(path, notice=True, config=_with(models[0])), truth))
-    yield from mood(held, f"{name}, customer held out")
+    yield from satisfaction(held, f"{name}, customer held out")
     yield from moments(held, f"{name}, customer held out")
 
 

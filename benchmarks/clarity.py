@@ -3,7 +3,8 @@
 The same telephone speech (EMO-DB, every tenth utterance, ten to a call, 0.4-4 s between) with white noise or babble,
 with clipping at the codec's limit or before the line, and with lost packets of 20 ms. Clarity is the
 mean over the utterances that Vocal hears, weighted by their length. "falls": the share of the steps, each worse than
-the one before, at which it falls; all of them should. "fall in all": from the first to the last.
+the one before, at which it falls; all of them should. "fall in all": from the first to the last. "random" knows nothing
+of the line; the mean of DRAWS of it.
 """
 
 import math
@@ -19,12 +20,14 @@ from vocal.utterance import Speaker
 
 from .corpora import Array, Condition, Signal, alaw, babble, emodb, generator, heard, stream
 from .rows import Row
+from .targets import target
 
 QUIET = Condition("white 40 dB", "white", 40.0)
 SNRS_DB = (40, 30, 25, 20, 15, 10, 5, 0)
 DRIVES_DB = (0, 8, 12, 16, 20, 24)
 LOST_PCT = (0, 1, 2, 5, 10, 20)
 PER_CALL = 10
+DRAWS = 1000
 
 
 def rows(data: Path, peers: bool) -> Iterator[Row]:
@@ -98,5 +101,8 @@ def _fall(fault: str, steps: dict[str, list[Signal]]) -> Iterator[Row]:
             value = float(np.average([u.clarity_terms[term] for u in utterances], weights=lengths))
             yield Row("clarity", f"its {term} term", name, "vocal", value, "")
     falls = (np.diff(means) < 0) | (np.array(means[1:]) == 0.0)  # from nothing there is no further fall
-    yield Row("clarity", "falls", fault, "vocal", float(falls.mean()), "share", 1.0)
+    drawn = generator(f"random clarity {fault}").random((DRAWS, len(means)))
+    yield Row("clarity", "falls", fault, "vocal", float(falls.mean()), "share", target("clarity", "falls"))
+    yield Row("clarity", "falls", fault, "random", float((np.diff(drawn) < 0).mean()), "share")
     yield Row("clarity", "fall in all", fault, "vocal", means[0] - means[-1], "")
+    yield Row("clarity", "fall in all", fault, "random", float((drawn[:, 0] - drawn[:, -1]).mean()), "")

@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from .machine import Machine
 from .results import Run
 from .rows import WIDE, Row
 
@@ -77,7 +76,7 @@ def doubts(old: Run, new: Run) -> list[str]:
     """Why the two runs may differ for other reasons than the code's."""
     found: list[str] = []
     if old.machine != new.machine:
-        found.append(f"another machine: {_machine(old.machine)}; {_machine(new.machine)}")
+        found.append(f"another machine: {old.machine.told}; {new.machine.told}")
     for name in sorted({*old.versions, *new.versions} - {"vocal"}):
         before, after = old.versions.get(name, "none"), new.versions.get(name, "none")
         if before != after:
@@ -92,10 +91,6 @@ def doubts(old: Run, new: Run) -> list[str]:
         if new.settings.get(name) != asked:
             found.append(f"asked for differently: {name} {asked} -> {new.settings.get(name)}")
     return found
-
-
-def _machine(one: Machine) -> str:
-    return f"{one.processor}, {one.cores} cores, {one.memory_gb:g} GB"
 
 
 def show(changes: Sequence[Change], why: Sequence[str], console: Console) -> None:

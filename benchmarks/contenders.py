@@ -1,10 +1,12 @@
 """Contenders on the same audio: each in a process of its own, all on one core, in turns, so that what the machine does
 meanwhile falls on all of them alike."""
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
@@ -22,6 +24,16 @@ class Contest(NamedTuple):
     missing: dict[str, str]
 
 
+@contextlib.contextmanager
+def parent_is_interrupted() -> Iterator[None]:
+    """Processes that are started meanwhile leave Ctrl-C to this one, which ends them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def contest(names: Sequence[str], audio: np.ndarray, repeats: int) -> Contest:
     """names: `vocal`, or peers of F0 and speech; audio: (n,) at 8 kHz. In each round everybody has a turn."""
     spawn = multiprocessing.get_context("spawn")
@@ -34,7 +46,8 @@ def contest(names: Sequence[str], audio: np.ndarray, repeats: int) -> Contest:
         for who in names:
             ours, theirs = spawn.Pipe()
             child = spawn.Process(target=_work, args=(who, audio, core, theirs), daemon=True)
-            child.start()
+            with parent_is_interrupted():
+                child.start()
             theirs.close()
             running[who] = child, ours
             if (why := _answer(ours)) != "":

@@ -1,7 +1,8 @@
 """What the accuracy benchmarks hear: corpora with labels, and the line they are heard over.
 
 The telephone condition: 8 kHz, Butterworth 300-3400 Hz, active speech at -26 dBov, noise so many dB below it inside the
-band, A-law. Every number comes from a seed. Times are in seconds, steps are 10 ms.
+band, A-law. Every number comes from a seed. Times are in seconds, steps are 10 ms. Labels that cannot be right raise
+InputError.
 """
 
 import math
@@ -12,9 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
+
+from vocal.errors import InputError
+
+from .reading import AFTER_S, fields, files, number, one_of, read, text
 
 Signal = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -28,6 +32,75 @@ HELD_OUT = ("03", "08")
 """EMO-DB speakers, a man and a woman, that the shipped networks behind F0 and syllables never heard."""
 
 PAUSE_S = 0.2
+PHONES = frozenset(
+    [
+        "aa",
+        "ae",
+        "ah",
+        "ao",
+        "aw",
+        "ax",
+        "ax-h",
+        "axr",
+        "ay",
+        "b",
+        "bcl",
+        "ch",
+        "d",
+        "dcl",
+        "dh",
+        "dx",
+        "eh",
+        "el",
+        "em",
+        "en",
+        "eng",
+        "epi",
+        "er",
+        "ey",
+        "f",
+        "g",
+        "gcl",
+        "h#",
+        "hh",
+        "hv",
+        "ih",
+        "ix",
+        "iy",
+        "jh",
+        "k",
+        "kcl",
+        "l",
+        "m",
+        "n",
+        "ng",
+        "nx",
+        "ow",
+        "oy",
+        "p",
+        "pau",
+        "pcl",
+        "q",
+        "r",
+        "s",
+        "sh",
+        "t",
+        "tcl",
+        "th",
+        "uh",
+        "uw",
+        "ux",
+        "v",
+        "w",
+        "y",
+        "z",
+        "zh",
+    ]
+)
+"""TIMIT's."""
+
+MOST_HZ = 1000.0
+"""Of a voice's F0."""
 
 
 class Utterance(NamedTuple):
@@ -68,22 +141,25 @@ class Condition(NamedTuple):
 # --- corpora ---------------------------------------------------------------------------------------------------------
 
 
-def read(path: Path) -> tuple[Signal, int]:
-    samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    return samples.mean(axis=1), rate_hz
-
-
 def narrow(wide: Signal, rate_hz: int) -> Signal:
     """At 8 kHz."""
     return wide if rate_hz == RATE_HZ else soxr.resample(wide, rate_hz, RATE_HZ).astype(np.float32)
 
 
-def _labels(path: Path, pattern: str) -> list[tuple[float, str]]:
-    """(start, label) of each line that matches."""
+def _labels(path: Path, pattern: str, most_s: float) -> list[tuple[float, str]]:
+    """(start, label) of each line that matches; before a line of # there is a header. None where there is no file."""
     if not path.exists():
         return []
-    found = [re.match(pattern, line) for line in path.read_text("latin-1").splitlines()]
-    return sorted(((float(m[1].replace(",", ".")), m[2]) for m in found if m), key=lambda pair: pair[0])
+    lines = text(path).splitlines()
+    head = next((at + 1 for at, line in enumerate(lines) if line.strip() == "#"), 0)
+    found = []
+    for at, line in enumerate(lines[head:], head + 1):
+        if line.strip() and not re.match(r"\s*\d+[.,]\d+\s", line):
+            raise InputError(f"{path}, line {at}: wanted SECONDS and a label, got {line.strip()!r}")
+        if (m := re.match(pattern, line)) is not None:
+            start_s = number(f"{path}, line {at}", "seconds", m[1].replace(",", "."), 0.0, most_s + AFTER_S)
+            found.append((start_s, m[2]))
+    return sorted(found, key=lambda pair: pair[0])
 
 
 def _per_step(labels: Iterable[tuple[float, float]], n: int, rate_hz: int) -> Signal:
@@ -97,16 +173,19 @@ def _per_step(labels: Iterable[tuple[float, float]], n: int, rate_hz: int) -> Si
 def emodb(data: Path) -> list[Utterance]:
     """535 German utterances with phones (speech) and syllables; labels tell where something starts."""
     found = []
-    for path in sorted((data / "emodb" / "wav").glob("*")):
+    for path in files(data / "emodb" / "wav", "*"):
         wide, rate_hz = read(path)
-        phones = _labels(data / "emodb" / "lablaut" / f"{path.stem}xx.lablaut", r"\s*(\d+[.,]\d+)\s+-?\d+ (\S*)")
+        most_s = len(wide) / rate_hz
+        phones = _labels(
+            data / "emodb" / "lablaut" / f"{path.stem}xx.lablaut", r"\s*(\d+[.,]\d+)\s+-?\d+ (\S*)", most_s
+        )
         values = []
         for start, label in phones:
             # A breath, a filled pause and the closure before the first burst are neither speech nor silence.
             unclear = label.startswith(("(gef", "_"))
             values.append((start, np.nan if unclear else float(not label.startswith((".", "(")))))
         speech = _per_step(values, len(wide), rate_hz) if len(phones) >= 5 else np.empty(0, np.float32)
-        syllables = _labels(data / "emodb" / "silb" / f"{path.stem}.silb", r"\s*(\d+[.,]\d+)\s+(\S+)")
+        syllables = _labels(data / "emodb" / "silb" / f"{path.stem}.silb", r"\s*(\d+[.,]\d+)\s+(\S+)", most_s)
         counted = [start for start, label in syllables if not label.startswith((".", "("))]
         starts = [start for start, _ in syllables]
         pauses = [
@@ -116,6 +195,9 @@ def emodb(data: Path) -> list[Utterance]:
         first_s = counted[0] if counted else 0.0
         paused_s = sum(pause for pause in pauses if pause > PAUSE_S)
         found.append(Utterance(path.stem, path.stem[:2], wide, rate_hz, speech, len(counted), first_s, end_s, paused_s))
+    for folder, labels in (("lablaut", [u.speech for u in found]), ("silb", [u.syllables for u in found])):
+        if not any(np.size(one) and np.any(one) for one in labels):
+            raise InputError(f"{data / 'emodb' / folder}: wanted labels of the recordings in emodb/wav, got none")
     return found
 
 
@@ -123,13 +205,18 @@ def emodb(data: Path) -> list[Utterance]:
 def timit(data: Path) -> list[Utterance]:
     """80 English sentences; syllables are the vowels and syllabic consonants among the phones. Nothing learnt of it."""
     found = []
-    for path in sorted((data / "timit_nltk").glob("*/*.flac")):
+    for path in files(data / "timit_nltk", "*/*.flac"):
         wide, rate_hz = read(path)
-        lines = [line.split() for line in path.with_suffix(".phn").read_text().splitlines()]
-        phones = [(int(start) / rate_hz, int(end) / rate_hz, phone) for start, end, phone in lines]
+        phones = []
+        for where, (first, last, phone) in fields(path.with_suffix(".phn"), ("FIRST", "LAST", "PHONE")):
+            start = number(where, "its first sample", first, 0, len(wide))
+            end = number(where, "its last sample", last, start, len(wide) + AFTER_S * rate_hz)
+            phones.append((start / rate_hz, end / rate_hz, one_of(where, "a phone", phone, PHONES)))
+        spoken = [phone for phone in phones if phone[2] != "h#"]
+        if not spoken:
+            raise InputError(f"{path.with_suffix('.phn')}: wanted phones that are spoken, got none")
         unclear = {"h#": 0.0, "pau": 0.0, "epi": np.nan}
         speech = _per_step([(start, unclear.get(phone, 1.0)) for start, _, phone in phones], len(wide), rate_hz)
-        spoken = [phone for phone in phones if phone[2] != "h#"]
         pauses = [end - start for start, end, phone in spoken if phone in ("pau", "epi") and end - start > PAUSE_S]
         syllables = sum(phone[0] in "aeiou" and phone != "epi" for _, _, phone in spoken)
         name = f"{path.parent.name}-{path.stem}"
@@ -144,20 +231,30 @@ def timit(data: Path) -> list[Utterance]:
 def laryngograph(data: Path) -> list[Tracked]:
     """50 English sentences of a man and a woman; F0 each 15 ms from the laryngograph, not from the recording."""
     found = []
-    for path in sorted((data / "fda_ue").glob("*.flac")):
-        f0_hz = np.loadtxt(path.with_suffix(".f0ref"), np.float64)
-        found.append(Tracked(path.stem, *read(path), 0.015 * np.arange(len(f0_hz), dtype=np.float64), f0_hz))
+    for path in files(data / "fda_ue", "*.flac"):
+        wide, rate_hz = read(path)
+        track = path.with_suffix(".f0ref")
+        f0_hz = np.array([number(where, "Hz", f0, 0.0, MOST_HZ) for where, (f0,) in fields(track, ("HZ",))])
+        times_s = 0.015 * np.arange(len(f0_hz), dtype=np.float64)
+        if len(f0_hz) < 2 or times_s[-1] > len(wide) / rate_hz + AFTER_S:
+            raise InputError(f"{track}: wanted F0 each 15 ms of {len(wide) / rate_hz:.2f} s, got {len(f0_hz)} of them")
+        found.append(Tracked(path.stem, wide, rate_hz, times_s, f0_hz))
+    if not any(one.f0_hz.any() for one in found):
+        raise InputError(f"{data / 'fda_ue'}: wanted F0 of voices, got none above 0")
     return found
 
 
 def hand_labelled(data: Path) -> list[tuple[Signal, Signal]]:
     """26 Spanish and Catalan recordings at 8 kHz, speech and silence by hand; per step 1, 0, NaN after the last."""
     found = []
-    for path in sorted((data / "upc_vad").rglob("*.flac")):
-        labels = [line.split() for line in path.with_suffix(".lab").read_text().splitlines() if line.strip()]
-        values = [(float(start), float(kind == "V")) for start, _, kind in labels]
-        values.append((float(labels[-1][1]), np.nan))
+    for path in files(data / "upc_vad", "**/*.flac"):
         wide, rate_hz = read(path)
+        most_s, values, end_s = len(wide) / rate_hz + AFTER_S, [], 0.0
+        for where, (first, last, kind) in fields(path.with_suffix(".lab"), ("START", "END", "V-OR-S")):
+            start_s = number(where, "its start in seconds", first, 0.0, most_s)
+            end_s = number(where, "its end in seconds", last, start_s, most_s)
+            values.append((start_s, float(one_of(where, "voice or silence", kind, frozenset("VS")) == "V")))
+        values.append((end_s, np.nan))
         found.append((narrow(wide, rate_hz), _per_step(values, len(wide), rate_hz)))
     return found
 
@@ -166,7 +263,7 @@ def sounds(data: Path) -> dict[str, list[Signal]]:
     """What is not speech, at 8 kHz, by origin; the speech network was trained with eight of ESC-10's ten classes."""
     voices = ("004", "006")
     clips: dict[str, list[Signal]] = {"ESC-10, trained on": [], "ESC-10, baby and sneeze": [], "Hu, non-speech": []}
-    for path in sorted((data / "noise").rglob("*.flac")):
+    for path in files(data / "noise", "**/*.flac"):
         if path.parent.parent.name == "esc10":
             kind = "ESC-10, baby and sneeze" if path.parent.name.startswith(voices) else "ESC-10, trained on"
         elif path.parent.name == "Nonspeech":

@@ -13,6 +13,7 @@ from .emotion_peers import SETS, Functionals, Indices, functionals
 from .emotional import FOUR, Line, babbles, lines, plain, voice
 from .hearing import Told, answers, emotions, judge, running, tell
 from .judging import Material, PeerSaid, Said, VocalSaid, joined, of_answers, said_by
+from .results import Skipped
 from .rows import Row
 from .scores import Words, auc, calibration_error, reliability, uar
 
@@ -29,7 +30,9 @@ ANGRY = (0.5, 0.7)
 STRESSED = 0.6
 
 
-def rows(m: Material, vocal: dict[str, VocalSaid], peers: Sequence[PeerSaid], drawings: list[Drawing]) -> Iterator[Row]:
+def rows(
+    m: Material, vocal: dict[str, VocalSaid], peers: Sequence[PeerSaid], drawings: list[Drawing]
+) -> Iterator[Row | Skipped]:
     yield from over_lines(m, vocal, peers)
     yield from fairness(m, vocal, peers)
     yield from calibration(m, vocal, drawings)
@@ -54,9 +57,11 @@ def _four(truth: Words, said: Words) -> float | None:
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
-def over_lines(m: Material, vocal: dict[str, VocalSaid], peers: Sequence[PeerSaid]) -> Iterator[Row]:
+def over_lines(m: Material, vocal: dict[str, VocalSaid], peers: Sequence[PeerSaid]) -> Iterator[Row | Skipped]:
     """The peers learnt the plain line only; Vocal hears of lost audio, the peers hear silence instead."""
     esc = sounds(m.data)["ESC-10, trained on"] if (m.data / "noise").is_dir() else []
+    usable = lines(esc)
+    yield from usable.missing
     for corpus in _chosen(m, vocal):
         four = m.corpora[corpus][np.isin(m.truth[m.corpora[corpus]], FOUR)]
         rows = np.sort(generator(f"lines {corpus}").permutation(four)[::EVERY])
@@ -66,7 +71,7 @@ def over_lines(m: Material, vocal: dict[str, VocalSaid], peers: Sequence[PeerSai
             continue
         noise = babbles(m.items, m.voices)
         among = Line("babble 10 dB", lambda x, rng: x)
-        for line in (*lines(esc), among):
+        for line in (*usable.kept, among):
             m.say(f"{corpus} over {line.name}")
             signals = []
             for i, item in zip(rows, items, strict=True):

@@ -4,7 +4,6 @@ Class-balanced, functionals as z-scores over the training set, C chosen inside i
 normalisation the z-scores are first of all that speaker's recordings: unlabelled, but more than a live engine has.
 """
 
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -14,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .corpora import RATE_HZ, Array, Signal
+from .peers import not_installed
+from .results import Skipped
 from .scores import Words, uar
 
 Indices = NDArray[np.int64]
@@ -31,15 +32,14 @@ class FeatureSet(NamedTuple):
 SETS = (FeatureSet("eGeMAPS + SVM", "eGeMAPSv02"), FeatureSet("ComParE + SVM", "ComParE_2016"))
 
 
-def installed() -> bool:
-    """Whether both packages are; if not, one line on stderr says what to install."""
+def missing() -> list[Skipped]:
+    """What there is to install; nothing where both packages are."""
     try:
         import opensmile  # noqa: F401
         import sklearn  # noqa: F401
-    except ImportError as error:
-        print(f"openSMILE + SVM is left out ({error}): pip install opensmile scikit-learn", file=sys.stderr)
-        return False
-    return True
+    except ImportError:
+        return [not_installed("emotion: openSMILE + SVM", "opensmile scikit-learn")]
+    return []
 
 
 @cache

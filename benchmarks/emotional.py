@@ -5,7 +5,6 @@ judged them intensity, arousal and valence (-1..1). The plain line is 8 kHz, 300
 """
 
 import csv
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +15,9 @@ from numpy.typing import NDArray
 
 from vocal.errors import InputError
 
-from .corpora import RATE_HZ, Array, Condition, Signal, alaw, at_level, band, generator, narrow, noise_of, read
+from .corpora import RATE_HZ, Array, Condition, Signal, alaw, at_level, band, generator, narrow, noise_of
+from .reading import number, read
+from .results import Skipped
 
 LOW, HIGH = ("boredom", "neutral", "sadness", "calm"), ("anger", "fear", "happiness", "surprise")
 FOUR = ("anger", "happiness", "neutral", "sadness")
@@ -41,55 +42,57 @@ class Item(NamedTuple):
     valence: float
 
 
-def read_table(data: Path) -> list[Item]:
-    """Raises InputError where there is no table, where columns lack, and for lines whose recordings are not there.
+class Table(NamedTuple):
+    """left_out: lines with a label of no known meaning."""
 
-    Lines with a label of no known meaning are left out, with a word on stderr.
-    """
+    items: list[Item]
+    left_out: list[Skipped]
+
+
+def read_table(data: Path) -> Table:
+    """Raises InputError where there is no table, where columns lack, for what cannot be right in a line, and for lines
+    whose recordings are not there."""
     path = data / "emotion.csv"
     if not path.is_file():
         raise InputError(f"{data}: emotion needs emotion.csv in it: {', '.join(NEEDED)}, ...")
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        lacking = [name for name in NEEDED if name not in (reader.fieldnames or ())]
-        if lacking:
-            raise InputError(f"{path}: wanted columns {', '.join(NEEDED)}; missing: {', '.join(lacking)}")
-        lines = list(reader)
-
-    def plane(value: str | None) -> float:
-        return (float(value) + 1.0) / 2.0 if value else np.nan
-
     try:
-        items = [
-            Item(
-                line["corpus"],
-                line["language"],
-                data / line["path"],
-                line["speaker"],
-                line["gender"],
-                line["emotion"],
-                line.get("intensity") or "",
-                plane(line.get("arousal")),
-                plane(line.get("valence")),
-            )
-            for line in lines
-        ]
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: {error}") from None
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or ()
+            lines = [(f"{path}, line {reader.line_num}", line) for line in reader]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: wanted a table with commas, in UTF-8: {error}") from None
+    lacking = [name for name in NEEDED if name not in columns]
+    if lacking:
+        raise InputError(f"{path}: wanted columns {', '.join(NEEDED)}; missing: {', '.join(lacking)}")
+
+    def plane(where: str, line: dict[str, str], what: str) -> float:
+        given = line.get(what)
+        return (number(where, what, given, -1.0, 1.0) + 1.0) / 2.0 if given else np.nan
+
+    items = []
+    for where, line in lines:
+        lacking = [name for name in NEEDED if line.get(name) is None]
+        if lacking:
+            raise InputError(f"{where}: wanted {', '.join(NEEDED)}; missing: {', '.join(lacking)}")
+        known, judged = [line[name] for name in NEEDED], [plane(where, line, what) for what in ("arousal", "valence")]
+        corpus, language, name, speaker, gender, emotion = known
+        intensity = line.get("intensity") or ""
+        items.append(Item(corpus, language, data / name, speaker, gender, emotion, intensity, *judged))
     gone = [item.path for item in items if not item.path.is_file()]
     if gone:
         some = ", ".join(str(one.relative_to(data)) for one in gone[:5])
         raise InputError(
             f"{path}: {len(gone)} of {len(items)} recordings are not there: {some}{', ...' * (len(gone) > 5)}"
         )
+    wanted = f"{path}: wanted an emotion of {', '.join(sorted(KNOWN))}; got"
     unknown = Counter(item.emotion for item in items if item.emotion not in KNOWN)
-    if unknown:
-        told = ", ".join(f"{label or 'none'} ({count})" for label, count in unknown.most_common())
-        print(f"{path}: labels of no known meaning, left out: {told}", file=sys.stderr)
+    told = ", ".join(f"{label or 'none'} ({count})" for label, count in unknown.most_common())
     items = [item for item in items if item.emotion in KNOWN]
     if not items:
-        raise InputError(f"{path}: wanted recordings with one of {', '.join(sorted(KNOWN))}, got none")
-    return items
+        raise InputError(f"{wanted} {told or 'no line'}")
+    what = f"emotion: {unknown.total()} recordings"
+    return Table(items, [Skipped(what, f"{wanted} {told}")] if unknown else [])
 
 
 def voice(path: Path) -> Signal:
@@ -204,8 +207,13 @@ def plain(signal: Signal, rng: np.random.Generator | None = None) -> Signal:
     return alaw(signal)
 
 
-def lines(everyday: Sequence[Signal]) -> list[Line]:
-    """The plain line first. everyday: noises; without them their line is left out, as is a codec that is not there."""
+class Lines(NamedTuple):
+    kept: list[Line]
+    missing: list[Skipped]
+
+
+def lines(everyday: Sequence[Signal]) -> Lines:
+    """The plain line first. everyday: noises; without them their line is missing, as is a codec that is not there."""
 
     def noisy(snr_db: float) -> Send:
         return lambda x, rng: alaw(x + noise_of(Condition("", "white", snr_db), len(x), np.zeros(1), rng))
@@ -244,11 +252,11 @@ def lines(everyday: Sequence[Signal]) -> list[Line]:
     ]
     if not everyday:
         found = [line for line in found if line.send is not heard_in]
-    kept = []
+    usable = Lines([], [])
     for line in found:
         try:
             line.send(np.zeros(RATE_HZ, np.float32) + 1e-3, np.random.default_rng(0))
-            kept.append(line)
+            usable.kept.append(line)
         except LookupError as error:
-            print(f"emotion: {line.name} is left out: FFmpeg has no {error} here", file=sys.stderr)
-    return kept
+            usable.missing.append(Skipped(f"emotion: lines, {line.name}", f"FFmpeg has no {error} here"))
+    return usable

@@ -28,6 +28,7 @@ from .load import MOOD_S, PACKET_MS, PACKET_SAMPLES, Begun, Settings, said
 from .results import Skipped
 from .rows import Row
 from .running import Running, running
+from .targets import limit
 
 RTP_CALLS = (1, 100, 500, 1000)
 QUICK_RTP_CALLS = (1, 50)
@@ -46,7 +47,6 @@ LEVELS_OF = 5
 
 HEARD_SPEECH = 0.5
 LEAST_MOODS_APART = 0.15
-TARGET_P95_MS = 450.0
 QUANTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("worst", 1.0))
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 PACKET_S = PACKET_MS / 1000.0
@@ -312,7 +312,9 @@ def by_rtp(calls: int, seconds: float) -> Iterator[Row | Skipped]:
     some = late(heard, levels, begun, window.begun_s, window.ended_s)
     change = changes(heard, begun, window.begun_s, window.ended_s)
     yield from _told("last packet to utterance", some.event, condition)
-    yield from _told("last packet to mood or cue", some.mood, condition, TARGET_P95_MS)
+    yield from _told(
+        "last packet to mood or cue", some.mood, condition, limit("latency", "last packet to mood or cue, p95")
+    )
     yield from _told("onset to first levels", some.levels, condition)
     yield from _told("emotion's change to mood's", change, condition)
     for what, its in (("utterances", some.event), ("levels", some.levels), ("changes of mood", change)):
@@ -363,8 +365,10 @@ def by_webrtc(wanted: int, seconds: float) -> Iterator[Row | Skipped]:
     if not wanted:
         yield Row("latency", "WebRTC channels", condition, "vocal", found.calls, "channels", repeats=(found.calls,))
     yield from _told("last packet to utterance", some.event, condition)
-    yield from _told("last packet to mood or cue", some.mood, condition, TARGET_P95_MS)
-    yield from _told("last packet to the pixel", pixel, condition, TARGET_P95_MS)
+    yield from _told(
+        "last packet to mood or cue", some.mood, condition, limit("latency", "last packet to mood or cue, p95")
+    )
+    yield from _told("last packet to the pixel", pixel, condition, limit("latency", "last packet to the pixel, p95"))
     yield from _terms(some, condition)
 
 

@@ -3,13 +3,14 @@
 Whole calls with truth, as G.711 packets of 20 ms through the live engine: its playouts, its clock, as fast as it can.
 Lost one by one or in bursts of three in the mean; jitter is each packet's own delay, even from 0 on; drift is of the
 sender's clock. "from the undisturbed": against the same calls with nothing on the way. "lost, told": what share of the
-calls the events call lost, less the share that was dropped.
+calls the events call lost, less the share that was dropped; "constant" tells of none.
 """
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import vocal_kernels as vk
 
@@ -73,6 +74,8 @@ def rows(data: Path | None, drawings: list[Drawing], folder: Path | None) -> Ite
         figures[way] = list(_figures(way, travel(signals, way, model), plain, truths))
         yield from figures[way]
     for name in dict.fromkeys(row.name for some in figures.values() for row in some):
+        if any(name not in [row.name for row in some] for some in figures.values()):
+            continue
         unit = next(row.unit for row in figures[UNDISTURBED] if row.name == name)
         lines = {
             who: [(100 * way.lost, _value(figures[way], name)) for way in (UNDISTURBED, *ways)]
@@ -151,35 +154,43 @@ def _figures(
     way: Way, got: Sequence[Travelled], plain: Sequence[Travelled], truths: Sequence[calls.Truth]
 ) -> Iterator[Row]:
     judged = [(one.analysis, truth) for one, truth in zip(got, truths, strict=True)]
-    boundaries = calls.boundaries(judged, way.name)
-    yield Row("loss", "speech time found", way.name, "vocal", boundaries[0].value, "share")
-    correlation, error = calls.tempo(judged, way.name)
-    yield Row("loss", "tempo, r to the truth", way.name, "vocal", correlation.value, "r")
-    yield Row("loss", "tempo, error to the truth", way.name, "vocal", error.value, "syll/s", better="lower")
+    for name, known, found in (
+        ("speech time found", "speech time found", calls.boundaries(judged, way.name)),
+        ("tempo, {} to the truth", "speech rate", calls.tempo(judged, way.name)),
+        ("mood, {} to the truth", "start and end", calls.satisfaction(judged, way.name)),
+    ):
+        for row in found:
+            if isinstance(row, Row) and row.name == known:
+                what = name.format("r" if row.unit == "r" else "error")
+                unit = row.unit.removesuffix(" error")
+                yield msgspec.structs.replace(row, part="loss", name=what, condition=way.name, unit=unit)
     pairs = [pair for one, other in zip(got, plain, strict=True) for pair in _pairs(one.analysis, other.analysis)]
     f0 = [
-        12.0 * abs(float(np.log2(a.f0_median_hz / b.f0_median_hz)))
+        (12.0 * np.log2(a.f0_median_hz), 12.0 * np.log2(b.f0_median_hz))
         for a, b in pairs
         if a.f0_median_hz and b.f0_median_hz
     ]
     tempo = [
-        abs(a.articulation_rate_syll_s - b.articulation_rate_syll_s)
+        (a.articulation_rate_syll_s, b.articulation_rate_syll_s)
         for a, b in pairs
         if a.articulation_rate_syll_s and b.articulation_rate_syll_s
     ]
-    yield Row("loss", "F0, from the undisturbed", way.name, "vocal", float(np.mean(f0)), "st", better="lower")
-    yield Row("loss", "tempo, from the undisturbed", way.name, "vocal", float(np.mean(tempo)), "syll/s", better="lower")
     moods = [
-        abs(getattr(mine, end) - getattr(theirs, end))
+        (getattr(mine, end), getattr(theirs, end))
         for one, other in zip(got, plain, strict=True)
         if (mine := one.analysis.ended.satisfaction) and (theirs := other.analysis.ended.satisfaction)
         for end in ("start", "end")
     ]
-    yield Row("loss", "mood, from the undisturbed", way.name, "vocal", float(np.mean(moods)), "of 1-10", better="lower")
-    if len(truths) > 2:
-        yield Row("loss", "mood, r to the truth", way.name, "vocal", calls.mood(judged, way.name)[0].value, "r")
-    told = [one.analysis.ended.lost_share - one.dropped for one in got]
-    yield Row("loss", "lost, told", way.name, "vocal", float(100 * np.mean(told)), "points")
+    for what, both, unit in (("F0", f0, "st"), ("tempo", tempo, "syll/s"), ("mood", moods, "of 1-10")):
+        if both:
+            mine, theirs = np.array(both).T
+            for who, value in (("vocal", mine), ("always the mean", theirs.mean())):
+                apart = float(np.abs(value - theirs).mean())
+                yield Row("loss", f"{what}, from the undisturbed", way.name, who, apart, unit, better="lower")
+    dropped = np.array([one.dropped for one in got])
+    said = np.array([one.analysis.ended.lost_share for one in got])
+    for who, share in (("vocal", said), ("constant", np.zeros(len(got)))):
+        yield Row("loss", "lost, told", way.name, who, float(100 * np.mean(share - dropped)), "points")
 
 
 def _pairs(one: Analysis, other: Analysis) -> Iterator[tuple[Utterance, Utterance]]:

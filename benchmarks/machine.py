@@ -38,6 +38,11 @@ class Machine(msgspec.Struct, frozen=True):
     system: str
     python: str
 
+    @property
+    def told(self) -> str:
+        cores = "one core" if self.cores == 1 else f"{self.cores} cores"
+        return f"{self.processor}, {cores}, {self.memory_gb:g} GB"
+
 
 def machine() -> Machine:
     try:

@@ -25,14 +25,15 @@ from vocal.replays.rtp import RtpSender, coded_packets
 from vocal.transports.files import open_call
 from vocal.transports.rtp import PCMA, MediaPlane, RtpStream
 
+from .contenders import parent_is_interrupted
 from .rows import Better, Row
+from .targets import target
 
 WHO = ("vocal", "uvloop", "asyncio")
 STREAMS = 400
 SECONDS = 4.0
 ROUNDS = 3
 PACKETS_S = 50
-TARGET_RATIO = 5.0
 
 
 def sides() -> list[list[bytes]]:
@@ -116,26 +117,30 @@ def cost_us(who: str, coded: list[bytes]) -> tuple[float, float]:
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     child = spawn.Process(target=_receive, args=(who, STREAMS, theirs), daemon=True)
-    child.start()
+    with parent_is_interrupted():
+        child.start()
     theirs.close()  # so that its end is noticed here
-    ports = ours.recv()
-    sender = RtpSender("127.0.0.1", own_ports=False, report_s=0.0)
-    count = int(PACKETS_S * (2.0 * SECONDS + 2.0))  # a receiver that is behind answers late
-    for n, port in enumerate(ports):
-        start_ms = 20.0 * n / len(ports)
-        sender.add(coded, ("127.0.0.1", port), 8, first_packet=37 * n, count=count, start_ms=start_ms, seed=n + 1)
-    sender.start()
-    time.sleep(0.5)
-    found = []
-    for _ in range(2):
-        ours.send("now")
-        found.append(ours.recv())
-        if len(found) == 1:
-            sent = sender.counts.packets
-            time.sleep(SECONDS)
-            sent = sender.counts.packets - sent
-    sender.stop()
-    child.join(10.0)
+    try:
+        ports = ours.recv()
+        sender = RtpSender("127.0.0.1", own_ports=False, report_s=0.0)
+        count = int(PACKETS_S * (2.0 * SECONDS + 2.0))  # a receiver that is behind answers late
+        for n, port in enumerate(ports):
+            start_ms = 20.0 * n / len(ports)
+            sender.add(coded, ("127.0.0.1", port), 8, first_packet=37 * n, count=count, start_ms=start_ms, seed=n + 1)
+        sender.start()
+        time.sleep(0.5)
+        found = []
+        for _ in range(2):
+            ours.send("now")
+            found.append(ours.recv())
+            if len(found) == 1:
+                sent = sender.counts.packets
+                time.sleep(SECONDS)
+                sent = sender.counts.packets - sent
+        sender.stop()
+        child.join(10.0)
+    finally:
+        child.terminate()
     (before, before_s), (after, after_s) = found
     return 1e6 * (after_s - before_s) / max(1, after - before), (after - before) / max(1, sent)
 
@@ -168,9 +173,10 @@ def receivers(coded: list[bytes], rounds: int) -> Iterator[Row]:
         seconds = [PACKETS_S * us for us in costs[who]]
         yield _measured("second of a stream", condition, who, seconds, "µs CPU", "lower")
         yield _measured("packets that came", condition, who, came[who], "share")
-    for other, target in (("asyncio", TARGET_RATIO), ("uvloop", 1.0)):
+    for other in ("asyncio", "uvloop"):
         ratios = [theirs / ours for theirs, ours in zip(costs[other], costs["vocal"], strict=True)]
-        yield _measured(f"cheaper than {other}", condition, "vocal", ratios, "x", target=target)
+        name = f"cheaper than {other}"
+        yield _measured(name, condition, "vocal", ratios, "x", target=target("capacity", name))
 
 
 def rows(quick: bool = False) -> Iterator[Row]:

@@ -94,7 +94,7 @@ def page(run: Run, drawings: Sequence[Drawing]) -> str:
 def _header(run: Run) -> str:
     machine = run.machine
     facts = [
-        ("Machine", f"{machine.processor}, {machine.cores} cores, {machine.memory_gb:g} GB, {machine.system}"),
+        ("Machine", f"{machine.told}, {machine.system}"),
         ("Date", run.started_at[:10]),
         ("Commit", run.commit or "not known"),
         ("Figures", str(len(run.rows))),
@@ -113,8 +113,8 @@ def _header(run: Run) -> str:
         for part, share in run.others.items()
         if share > BUSY_SHARE
     ]
-    if not run.is_whole and not run.skipped:
-        said.append("The run was interrupted; what was measured until then is here.")
+    if not run.is_whole:
+        said.append("The run did not come to its end; what was measured until then is here.")
     notes = "".join(f'<p class="told">{escape(one)}</p>' for one in said)
     return f'<header><h1>Vocal, measured</h1><dl class="facts">{items}</dl>{notes}</header>'
 
@@ -175,7 +175,8 @@ def _targets(rows: Sequence[Row]) -> str:
         else ""
     )
     said = (
-        f"{met} of {len(aimed)} targets are reached. A target is what the better peer of this run has, or a fixed aim."
+        f"{met} of {len(aimed)} targets are reached. A target is what the better peer of this run has, or a number of "
+        "targets.yaml."
     )
     return _section("targets", "Targets", f"<p>{said}</p>{table}")
 

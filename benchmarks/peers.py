@@ -5,7 +5,6 @@ education only, Praat's is GPL.
 """
 
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -19,6 +18,7 @@ import soxr
 from numpy.typing import NDArray
 
 from .corpora import RATE_HZ, STEP_SAMPLES, STEPS_PER_S, Array, Signal
+from .results import Skipped
 
 
 class Peer(NamedTuple):
@@ -29,15 +29,24 @@ class Peer(NamedTuple):
     install: str
 
 
-def installed(peers: Iterable[Peer]) -> list[Peer]:
-    """Those that answer; of each other one line on stderr says what to install."""
-    answering = []
+class Installed(NamedTuple):
+    answering: list[Peer]
+    missing: list[Skipped]
+
+
+def installed(peers: Iterable[Peer], topic: str) -> Installed:
+    """Those that answer; and of each other what to install."""
+    found = Installed([], [])
     for peer in peers:
         if peer.hear(np.zeros(RATE_HZ, np.float32)) is None:
-            print(f"{peer.who} is left out: pip install {peer.install}", file=sys.stderr)
+            found.missing.append(not_installed(f"{topic}: {peer.who}", peer.install))
         else:
-            answering.append(peer)
-    return answering
+            found.answering.append(peer)
+    return found
+
+
+def not_installed(what: str, install: str) -> Skipped:
+    return Skipped(what, f"not installed: pip install {install}")
 
 
 def _middles(steps: int) -> Array:
@@ -146,7 +155,7 @@ F0 = (
 
 
 def energy(samples: Signal) -> Array:
-    """The floor, no peer: level in dB smoothed over 50 ms."""
+    """What level alone tells, no peer: in dB, smoothed over 50 ms."""
     power = (samples[: len(samples) // STEP_SAMPLES * STEP_SAMPLES].reshape(-1, STEP_SAMPLES).astype(np.float64)) ** 2
     return 10 * np.log10(np.convolve(power.mean(axis=1), np.full(5, 0.2), "same") + 1e-10)
 
@@ -252,8 +261,8 @@ def _sounding_s(above: NDArray[np.bool_], step_s: float) -> float:
 # --- targets ---------------------------------------------------------------------------------------------------------
 
 
-def target(found: Sequence[float], stored: float | None, better: str) -> float | None:
-    """The best peer of this run; without one, what was measured before."""
+def best(found: Sequence[float], stored: float | None, better: str) -> float | None:
+    """What is to be beaten: the best peer of this run; without one, what was measured before."""
     if not found:
         return stored
     return max(found) if better == "higher" else min(found)

@@ -3,9 +3,11 @@
 EMO-DB against Praat AC 75-500 Hz on the clean recording at 16 kHz, and fda_ue against its laryngograph, each 10 ms.
 FFE: voicing errors and gross errors over all frames, which nobody wins by leaving hard frames out. GPE20: over 20 %
 wrong, of the frames that both call voiced. Cents: median over those that are not gross. Miss and false voiced: of the
-voiced and of the unvoiced frames. Each method has one constant offset in time, fitted on the clean line.
+voiced and of the unvoiced frames. Each method has one constant offset in time, fitted on the clean line. "constant":
+voiced always, at the median of the corpus.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +30,9 @@ from .corpora import (
     narrow,
     telephone,
 )
-from .rows import Row
+from .results import Skipped
+from .rows import FLOORS, Row
+from .targets import target
 
 CONDITIONS = (
     Condition("clean", "none", 0.0),
@@ -39,11 +43,6 @@ CONDITIONS = (
 )
 OFFSETS_S = np.arange(-6, 7) * 0.005
 THIRD, PAIR = "EMO-DB, every third file", "EMO-DB, two speakers held out"
-KNOWN_FFE = dict(
-    zip(((THIRD, condition.name) for condition in CONDITIONS), (10.0, 10.2, 12.3, 26.1, 34.0), strict=True)
-)
-"""swift-f0 on every third file, the best of the peers when they were measured first."""
-
 SLOW = {"librosa pYIN": ("fda_ue", ["clean", "white 10 dB", "babble 10 dB"])}
 """pYIN takes two minutes of CPU time for a quarter of an hour: only there."""
 
@@ -109,11 +108,14 @@ def judge(tracked: Sequence[Tracked], found: Sequence[Array], offset_s: float) -
     return compare(wanted[there], np.concatenate(found)[there])
 
 
-def rows(data: Path, peers: bool) -> Iterator[Row]:
-    methods = others.installed(others.F0) if peers else []
+def rows(data: Path, peers: bool) -> Iterator[Row | Skipped]:
+    methods, missing = others.installed(others.F0 if peers else (), "pitch")
+    yield from missing
     corpora = {"fda_ue": laryngograph(data)}
     if emotional := references(data):
         corpora = {"EMO-DB": emotional} | corpora
+    else:
+        yield others.not_installed("pitch: EMO-DB, whose reference is Praat's", others.PRAAT.install)
     for corpus, tracked in corpora.items():
         subsets = {corpus: list(range(len(tracked)))}
         if corpus == "EMO-DB":
@@ -123,6 +125,7 @@ def rows(data: Path, peers: bool) -> Iterator[Row]:
                 PAIR: [i for i, t in enumerate(tracked) if t.name.startswith(HELD_OUT)],
             }
         clean = [narrow(t.wide, t.rate_hz) for t in tracked]
+        usual_hz = float(np.median(np.concatenate([t.f0_hz[t.f0_hz > 0] for t in tracked])))
         offsets: dict[str, float] = {}
         for condition in CONDITIONS:
             lines = [
@@ -130,6 +133,7 @@ def rows(data: Path, peers: bool) -> Iterator[Row]:
                 for t, x in zip(tracked, clean, strict=True)
             ]
             answers = {"vocal": ours(lines)}
+            answers["constant"] = [np.full(len(found), usual_hz) for found in answers["vocal"]]
             for peer in methods:
                 where, when = SLOW.get(peer.who, (corpus, [condition.name]))
                 if corpus == where and condition.name in when:
@@ -143,13 +147,16 @@ def rows(data: Path, peers: bool) -> Iterator[Row]:
                     who: judge([tracked[i] for i in chosen], [found[i] for i in chosen], offsets[who])
                     for who, found in answers.items()
                 }
-                yield from _rows(f"{subset}, {condition.name}", KNOWN_FFE.get((subset, condition.name)), judged)
+                yield from _rows(f"{subset}, {condition.name}", judged)
 
 
-def _rows(condition: str, known_ffe: float | None, judged: dict[str, Wrong]) -> Iterator[Row]:
+def _rows(condition: str, judged: dict[str, Wrong]) -> Iterator[Row | Skipped]:
     for who, wrong in judged.items():
         for i, (name, value) in enumerate(zip(NAMES, wrong, strict=True)):
-            peers = [other[i] for peer, other in judged.items() if peer != "vocal"]
-            aim = others.target(peers, known_ffe if name == "FFE" else None, "lower")
+            peers = [other[i] for peer, other in judged.items() if peer not in ("vocal", *FLOORS)]
+            aim = others.best(peers, target("pitch", name, condition) if name == "FFE" else None, "lower")
             unit = "cents" if name == "cents" else "%"
+            if math.isnan(value):
+                yield Skipped(f"pitch: {name}, {condition}, {who}", "no step that both call voiced and nearly alike")
+                continue
             yield Row("pitch", name, condition, who, value, unit, aim if who == "vocal" else None, "lower")

@@ -14,6 +14,9 @@ from .clock import Timed
 
 Better = Literal["higher", "lower", "neither"]
 
+FLOORS = ("constant", "random", "always the mean")
+"""Who knows nothing of a signal and answers all the same: what a figure is worth is how far it is from theirs."""
+
 LEAST_REPEATS = 3
 WIDE = 150
 """Columns of a table that goes into a file."""

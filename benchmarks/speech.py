@@ -4,8 +4,8 @@ Streams of labelled utterances with 0.4-4 s of nothing between, noise so many dB
 the same level, or within 30 dB of each other. EMO-DB and TIMIT by their phones: pauses are no speech; breaths, filled
 pauses and the closure at the beginning are not judged. upc_vad is judged as it is labelled by hand. No smoothing, no
 hangover, nobody's delay is taken back. AUC: how often a step of speech scores above one without; best F1 over all
-thresholds. False utterances: what the boundary machine, with its defaults, makes of an hour without speech; the peers'
-scores go through the same machine.
+thresholds. "constant" says speech always. False utterances: what the boundary machine, with its defaults, makes of an
+hour without speech; the peers' scores go through the same machine.
 
 The shipped network was trained on all speakers of EMO-DB, the two of the smaller stream too, and on eight classes of
 ESC-10: `models/train/speech.py --judge` has the figures on speakers left out. TIMIT, upc_vad and Hu's sounds are new to
@@ -46,7 +46,9 @@ from .corpora import (
     stream,
     timit,
 )
+from .results import Skipped
 from .rows import Row
+from .targets import target
 
 CONDITIONS = (
     Condition("clean40", "white", 40.0),
@@ -59,11 +61,6 @@ HAND_CONDITIONS = (
     Condition("babble10", "babble", 10.0),
 )
 ALL = "EMO-DB, all speakers"
-KNOWN_AUC = (0.995, 0.989, 0.979, 0.957, 0.880, 0.982, 0.941, 0.844, 0.696)
-KNOWN_F1 = (0.977, 0.965, 0.950, 0.921, 0.836, 0.953, 0.877, 0.764, 0.673)
-KNOWN = {(ALL, condition.name): figures for condition, *figures in zip(CONDITIONS, KNOWN_AUC, KNOWN_F1, strict=True)}
-"""silero at 16 kHz at one level, the best of the peers when they were measured first."""
-
 VARIED_DB = 30.0
 BOUNDARY = vk.Boundary()
 
@@ -84,8 +81,9 @@ def tell(speech: NDArray[np.floating], score: NDArray[np.floating]) -> Told:
     return Told(float(np.trapezoid(found, false)), float((2 * hits / (hits + alarms + hits[-1])).max()))
 
 
-def rows(data: Path, peers: bool) -> Iterator[Row]:
-    methods = others.installed(others.SPEECH) if peers else []
+def rows(data: Path, peers: bool) -> Iterator[Row | Skipped]:
+    methods, missing = others.installed(others.SPEECH if peers else (), "speech")
+    yield from missing
     yield from _scores(data, methods)
     yield from _false_utterances(data, methods)
 
@@ -121,12 +119,13 @@ def _judge(
             if (answer := peer.hear(line)) is not None:
                 told[peer.who] = tell(made.speech, answer)
         best = [max((told[peer.who][i] for peer in methods), default=None) for i in range(2)]
-        told["energy, the floor"] = tell(made.speech, others.energy(line))
-        known = KNOWN.get((name, condition.name), [None, None])
+        told["energy alone"] = tell(made.speech, others.energy(line))
+        told["constant"] = tell(made.speech, np.ones(len(made.speech)))
+        where = f"{name}, {condition.name}"
         for who, figures in told.items():
             for i, (what, value) in enumerate(zip(("AUC", "best F1"), figures, strict=True)):
-                aim = known[i] if best[i] is None else best[i]
-                yield Row("speech", what, f"{name}, {condition.name}", who, value, "", aim if who == "vocal" else None)
+                aim = target("speech", what, where) if best[i] is None else best[i]
+                yield Row("speech", what, where, who, value, "", aim if who == "vocal" else None)
 
 
 # --- what nobody said ------------------------------------------------------------------------------------------------
@@ -263,14 +262,18 @@ def utterances(score: NDArray[np.floating], boundary: vk.Boundary = BOUNDARY) ->
     return found
 
 
-def _false_utterances(data: Path, methods: Sequence[others.Peer]) -> Iterator[Row]:
+def _false_utterances(data: Path, methods: Sequence[others.Peer]) -> Iterator[Row | Skipped]:
     for kind, lines in quiet_lines(data).items():
+        if not lines:
+            yield Skipped(f"speech: false utterances, {kind}", f"{data / 'noise'} has none")
+            continue
         hours = sum(len(line) for line in lines) / RATE_HZ / 3600
         found = {"vocal": count(lines)}
         for peer in methods:
             scores = [score for line in lines if (score := peer.hear(line)) is not None]
             found[peer.who] = sum(utterances(score) for score in scores)
+        found["constant"] = sum(utterances(np.ones(len(line) // STEP_SAMPLES)) for line in lines)
         best = [found[peer.who] / hours for peer in methods]
         for who, number in found.items():
-            aim = others.target(best, None, "lower") if who == "vocal" else None
+            aim = others.best(best, None, "lower") if who == "vocal" else None
             yield Row("speech", "false utterances", kind, who, number / hours, "1/h", aim, "lower")

@@ -20,9 +20,8 @@ from .clock import REPEATS, timed_cpu
 from .contenders import contest
 from .results import Skipped
 from .rows import Row, timed
+from .targets import target
 
-TARGET_CHANNELS = 3500.0
-TARGET_RATIO = 50.0
 CHANNELS = (208, 1008, 2000, 4000)
 QUICK_CHANNELS = (208, 2000)
 QUICK_REPEATS = 3
@@ -43,17 +42,20 @@ def seconds_of(paths: list[Path]) -> float:
     return total
 
 
-def end_to_end(folder: Path | None, quick: bool) -> Iterator[Row]:
+def end_to_end(folder: Path | None, quick: bool) -> Iterator[Row | Skipped]:
     sets = [("one call", [call_path()])]
-    if folder is not None:
-        paths = sorted(folder.glob("*.flac"))
-        sets += [("one call, real voices", paths[:1]), (f"{len(paths)} calls at once", paths)][: 1 if quick else 2]
+    paths = sorted(folder.glob("*.flac")) if folder is not None else []
+    if not paths:
+        yield Skipped("speed: recordings of real voices", "wanted --data DIR, with calls/staged in it")
+    else:
+        sets += [("one call, real voices", paths[:1]), (f"{len(paths)} calls, at once", paths)][: 1 if quick else 2]
     for name, paths in sets:
         rate = partial(truediv, seconds_of(paths))
         for notice in (True, False):
             condition = f"{name}, {'with' if notice else 'without'} emotion"
             found = timed_cpu(partial(recordings, paths, notice), QUICK_REPEATS if quick else REPEATS)
-            yield timed("end to end", "two-channel recordings", condition, "vocal", found, rate, "x real time")
+            aim = target("end to end", "two-channel recordings", condition)
+            yield timed("end to end", "two-channel recordings", condition, "vocal", found, rate, "x real time", aim)
 
 
 def many_channels(speech: np.ndarray, counts: Sequence[int]) -> Iterator[Row]:
@@ -77,13 +79,16 @@ def many_channels(speech: np.ndarray, counts: Sequence[int]) -> Iterator[Row]:
         audio_s = LIVE_TICKS * vk.TICK_S * channels
         each.append([time_s / audio_s for time_s in found.times_s])
         condition, rate = f"{channels} channels, tick by tick", partial(truediv, audio_s)
-        yield timed("front end", "channels a core", condition, "vocal", found, rate, "channels", TARGET_CHANNELS)
+        aim = target("front end", "channels a core", condition)
+        yield timed("front end", "channels a core", condition, "vocal", found, rate, "channels", aim)
     condition = f"{counts[-1]} channels against {counts[0]}"
     ratio = min(each[-1]) / min(each[0])
     ratios = tuple(many / few for many, few in zip(each[-1], each[0], strict=True))
-    yield Row("front end", "cost of a channel", condition, "vocal", ratio, "ratio", 1.1, "lower", ratios)
+    most = target("front end", "cost of a channel")
+    yield Row("front end", "cost of a channel", condition, "vocal", ratio, "ratio", most, "lower", ratios)
     size_kb = sum(getattr(blocks[0], name).nbytes for name in blocks[0]._fields if name != "weights") / vk.LANES / 1e3
-    yield Row("front end", "memory of a channel", "its share of a block", "vocal", size_kb, "kB", 300.0, "lower")
+    most = target("front end", "memory of a channel")
+    yield Row("front end", "memory of a channel", "its share of a block", "vocal", size_kb, "kB", most, "lower")
 
 
 def beside_peers(speech: np.ndarray, with_peers: bool, repeats: int = REPEATS) -> Iterator[Row | Skipped]:
@@ -105,12 +110,12 @@ def beside_peers(speech: np.ndarray, with_peers: bool, repeats: int = REPEATS) -
         yield timed("front end", "channels a core", condition, f"{peer.who} alone", theirs, own, "channels")
         if ours is None:
             continue
-        target = TARGET_RATIO if peer.hear is peers.egemaps_f0 else None
         ratio = rate(ours.least_s) / own(theirs.least_s)
         # Of one round: what slowed one down slowed both.
         ratios = tuple(rate(mine) / own(time_s) for mine, time_s in zip(ours.times_s, theirs.times_s, strict=True))
         name = "vocal's channels to theirs"
-        yield Row("front end", name, condition, peer.who, ratio, "ratio", target, repeats=ratios)
+        aim = target("front end", name, peer.who)
+        yield Row("front end", name, condition, peer.who, ratio, "ratio", aim, repeats=ratios)
 
 
 def rows(data: Path | None, with_peers: bool, quick: bool = False) -> Iterator[Row | Skipped]:

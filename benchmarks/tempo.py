@@ -30,7 +30,9 @@ from .corpora import (
     telephone,
     timit,
 )
-from .rows import Row
+from .results import Skipped
+from .rows import Better, Row
+from .targets import target
 
 CONDITIONS = (
     Condition("clean", "white", 40.0),
@@ -39,16 +41,14 @@ CONDITIONS = (
     Condition("babble 10 dB", "babble", 10.0),
 )
 AROUND_S = 0.5
-TARGETS: dict[str, tuple[float | None, float | None]] = {"clean": (0.88, 0.45), "white 10 dB": (0.80, None)}
-"""r and error; the peer of the same run where there is none."""
-
-PEER, FLOOR = "de Jong & Wempe", "their mean, the floor"
+PEER, FLOOR = "de Jong & Wempe", "always the mean"
 ARTICULATION, SPAN = "articulation rate", "over the labelled span"
 
 
-def rows(data: Path, peers: bool) -> Iterator[Row]:
+def rows(data: Path, peers: bool) -> Iterator[Row | Skipped]:
     # The method stands on Praat: where that answers, so does it.
-    theirs = bool(peers and others.installed([others.PRAAT]))
+    theirs, missing = others.installed([others.PRAAT._replace(who=PEER)] if peers else [], "tempo")
+    yield from missing
     unheard = [u for u in emodb(data) if u.speaker in HELD_OUT]
     for corpus, labelled in (("EMO-DB, two speakers held out", unheard), ("TIMIT", timit(data))):
         utterances = [u for u in labelled if u.syllables]
@@ -75,13 +75,15 @@ def rows(data: Path, peers: bool) -> Iterator[Row]:
                 r = {who: float(np.corrcoef(wanted, answers[name])[0, 1]) for who, answers in found.items()}
                 error = {who: float(np.abs(wanted - answers[name]).mean()) for who, answers in found.items()}
                 error[FLOOR] = float(np.abs(wanted - wanted.mean()).mean())
-                r_aim, error_aim = TARGETS.get(condition.name, (None, None))
-                for who, value in r.items():
-                    aim = (r_aim or r.get(PEER)) if who == "vocal" else None
-                    yield Row("tempo", f"{name}, r", where, who, value, "r", aim)
-                for who, value in error.items():
-                    aim = (error_aim or error.get(PEER)) if who == "vocal" else None
-                    yield Row("tempo", f"{name}, error", where, who, value, "syll/s", aim, "lower")
+                figures: tuple[tuple[str, dict[str, float], str, Better], ...] = (
+                    ("r", r, "r", "higher"),
+                    ("error", error, "syll/s", "lower"),
+                )
+                for what, values, unit, better in figures:
+                    aim = target("tempo", f"{name}, {what}", where)
+                    for who, value in values.items():
+                        own = (values.get(PEER) if aim is None else aim) if who == "vocal" else None
+                        yield Row("tempo", f"{name}, {what}", where, who, value, unit, own, better)
 
 
 def _ours(lines: list[np.ndarray], utterances: list[Utterance]) -> dict[str, Array]:

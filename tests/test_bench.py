@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -9,7 +10,10 @@ import pytest
 from test_cli import vocal
 from vocal.benchmarks import calls, pitch, speech
 from vocal.benchmarks.corpora import alaw, at_level, band
+from vocal.benchmarks.results import Skipped
 from vocal.benchmarks.rows import Row
+
+from vocal.types import Satisfaction
 
 
 def test_f0_errors_are_counted() -> None:
@@ -85,6 +89,59 @@ def test_a_low_that_eases_is_held_against_the_truth() -> None:
     assert not calls.eases(TRUTH, (20.0, 24.0))  # long after
 
 
+def test_a_conversation_is_measured_by_hand() -> None:
+    spans = (
+        (0, 0.0, 4.0),
+        (1, 3.5, 6.0),  # cuts in
+        (1, 8.0, 9.0),  # the same turn
+        (0, 10.0, 11.0),
+        (1, 10.4, 10.7),  # mhm
+        (0, 20.0, 22.0),  # another turn: the pause before it is too long
+        (1, 22.5, 23.0),
+    )
+    truth = {
+        "spans": [{"channel": channel, "start": start, "end": end} for channel, start, end in spans],
+        "talkover": [{"by": 1, "start": 3.5, "end": 4.0}],
+        "dead_air": [{"start": 11.0, "end": 20.0}],
+        "backchannels": [{"by": 1, "start": 10.4, "end": 10.7}],
+    }
+    found = calls.measured(truth)
+    assert found["talk_share"] == pytest.approx({"agent": 7.0 / 11.3, "customer": 4.3 / 11.3})
+    assert found["overlap_s"] == {"": 0.5}
+    assert found["interruptions"] == {"agent": 0, "customer": 1}
+    assert found["non_talk_s"] == {"": 9.0}
+    assert found["longest_monologue_s"] == pytest.approx({"agent": 4.0, "customer": 5.5})
+    assert found["median_gap_s"] == pytest.approx({"agent": 1.0, "customer": 0.0})
+    assert set(found) == set(calls.MEASURES)
+
+
+def told(start: float, end: float) -> SimpleNamespace:
+    intervals = {"start": (start - 1.0, start + 1.0), "end": (end - 1.0, end + 1.0)}
+    said = Satisfaction(start, end, end - start, intervals, {})
+    return SimpleNamespace(ended=SimpleNamespace(satisfaction=said))
+
+
+def test_satisfaction_is_held_against_the_truth() -> None:
+    """By hand: 1, 5.5 and 10 of the journey are -1, 0 and 1 of the truth."""
+    moods = ((-1.0, 1.0), (0.0, -1.0), (0.0, 1.0))
+    answers = ((1.5, 9.5), (5.0, 3.0), (5.5, 5.0))
+    judged = [
+        (told(*said), {"mood_start": start, "mood_end": end}) for said, (start, end) in zip(answers, moods, strict=True)
+    ]
+    rows = list(calls.satisfaction(judged, "a"))  # type: ignore[arg-type]
+    found = {(row.name, row.who, row.unit): row.value for row in rows if isinstance(row, Row)}
+    wanted, got = np.array([1.0, 10.0, 5.5, 1.0, 5.5, 10.0]), np.array([1.5, 9.5, 5.0, 3.0, 5.5, 5.0])
+    assert found["start and end", "vocal", "points error"] == pytest.approx((0.5 + 0.5 + 0.5 + 2.0 + 0.0 + 5.0) / 6)
+    assert found["start and end", "always the mean", "points error"] == pytest.approx(np.abs(wanted - 5.5).mean())
+    assert found["start and end", "vocal", "r"] == pytest.approx(np.corrcoef(wanted, got)[0, 1])
+    assert found["in its interval", "vocal", "share"] == pytest.approx(4 / 6)
+    assert found["direction of change", "vocal", "share"] == pytest.approx(2 / 3)
+    assert found["direction of change", "constant", "share"] == pytest.approx(2 / 3)
+    silent = SimpleNamespace(ended=SimpleNamespace(satisfaction=None))
+    (skipped,) = calls.satisfaction([(silent, judged[0][1])], "a")  # type: ignore[list-item]
+    assert skipped == Skipped("satisfaction of 1 of 1 calls, a", "nothing was inferred of the customer")
+
+
 def test_moments_of_the_staged_calls_are_those_of_the_truth(shared_data: Path) -> None:
     """With voices the model knows, which is what the conversation makes of it, not how well voices are understood."""
     import vocal as package
@@ -124,5 +181,16 @@ def test_bench_names_the_corpora_that_are_missing(tmp_path: Path) -> None:
     (tmp_path / "emodb").mkdir()
     result = vocal("bench", "accuracy", "--data", tmp_path)
     assert result.returncode == 1
-    assert "missing in it: timit_nltk, fda_ue," in result.stderr
+    for topic, missing in (("pitch", "fda_ue"), ("tempo", "timit_nltk"), ("calls", "calls/staged")):
+        said = f"not measured: accuracy {topic}: {tmp_path}: wanted a folder of corpora with "
+        (line,) = (line for line in result.stderr.splitlines() if line.startswith(said))
+        assert line.endswith(f"missing in it: {missing}")
     assert "Traceback" not in result.stderr
+
+
+def test_bench_without_corpora_says_which_topics_want_some() -> None:
+    result = vocal("bench", "accuracy", "emotion", "level", "calls", "--json")
+    assert result.returncode == 0, result.stderr
+    assert "not measured: accuracy emotion: wanted --data DIR, a folder of corpora with emotion.csv" in result.stderr
+    assert "not measured: accuracy level: wanted --data DIR" in result.stderr
+    assert {json.loads(line)["part"] for line in result.stdout.splitlines()} >= {"boundaries", "satisfaction"}

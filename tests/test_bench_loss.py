@@ -1,5 +1,7 @@
 """The benchmark of what loss on the way does: it drops what it says, and what is told of it is that."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from signals import line, voice
@@ -34,6 +36,22 @@ def test_what_is_told_is_what_was_dropped() -> None:
     assert lossy.dropped > 0.03
     assert lossy.analysis.ended.lost_share == pytest.approx(lossy.dropped, abs=0.005)
     assert {one.role for one in lossy.analysis.utterances} == {"agent", "customer"}
+
+
+def test_what_is_told_of_a_way_is_called_what_it_is(shared_data: Path) -> None:
+    known = loss.calls.truths(shared_data / "calls" / "staged")[:3]
+    model = EmotionModel()
+    plain = loss.travel([loss._signal(path) for path, _ in known], loss.UNDISTURBED, model)
+    found = {
+        (row.name, row.who, row.unit): row.value
+        for row in loss._figures(loss.UNDISTURBED, plain, plain, [truth for _, truth in known])
+    }
+    assert found["mood, r to the truth", "vocal", "r"] > 0.8
+    assert 0.0 < found["mood, error to the truth", "vocal", "points"] < 2.0
+    assert found["mood, error to the truth", "always the mean", "points"] > 1.0
+    assert found["tempo, r to the truth", "vocal", "r"] > 0.8
+    assert found["F0, from the undisturbed", "vocal", "st"] == 0.0
+    assert found["F0, from the undisturbed", "always the mean", "st"] > 1.0
 
 
 def test_the_page_draws_its_course() -> None:

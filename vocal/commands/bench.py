@@ -7,6 +7,8 @@ from pathlib import Path
 from vocal.commands.screen import ERR, Commands, announce_compiling
 from vocal.errors import UsageError
 
+TARGETS = Path(__file__).parents[1] / "benchmarks" / "targets.yaml"
+
 
 def add(commands: Commands) -> None:
     bench = commands.add_parser(
@@ -27,6 +29,9 @@ def add(commands: Commands) -> None:
     bench.add_argument("--peers", action="store_true", help="measure what peers are installed, too")
     bench.add_argument("--folds", metavar="DIR", help="emotion models by held-out speaker, for emotion and the calls")
     bench.add_argument("--model", metavar="DIR", help="judge an emotion model of your own")
+    bench.add_argument(
+        "--targets", metavar="FILE", help=f"other numbers to reach, in place of some of {TARGETS}".replace("%", "%%")
+    )
     bench.add_argument("--quick", action="store_true", help="less of everything: about two minutes")
     bench.add_argument("--calls", type=int, metavar="N", help="capacity: N calls, not as many as are carried")
     bench.add_argument("--minutes", type=float, default=10.0, metavar="M", help="of --calls (default: %(default)g)")
@@ -55,7 +60,8 @@ def _bench(given: argparse.Namespace) -> int:
         importlib.import_module(f"vocal.benchmarks.{name}")  # benchmarks/, installed beside the rooms
         for name in ("bench", "asked", "compare", "results")
     )
-    bench.check(given.part, given.topics, data)
+    aims = Path(given.targets) if given.targets else None
+    bench.check(given.part, given.topics, aims)
     old = results.read(Path(given.compare)) if given.compare else None
     html, save = (_writable(option, getattr(given, option)) for option in ("html", "save"))
     announce_compiling()
@@ -71,11 +77,17 @@ def _bench(given: argparse.Namespace) -> int:
         given.budget,
         given.calls or 0,
         given.minutes,
+        aims,
     )
-    run = bench.run(asked, given.json, html, save)
-    for what, path in (("page", html), ("run", save)):
-        if path is not None:
-            ERR.print(f"{what}: {path}", markup=False, soft_wrap=True)
+    try:
+        run = bench.run(asked, given.json, html, save)
+    finally:
+        # Of a run that was broken off, too: what was measured until then is in them.
+        for what, path in (("page", html), ("run", save)):
+            if path is not None and path.stat().st_size:
+                ERR.print(f"{what}: {path}", markup=False, soft_wrap=True)
+    if not run.rows:
+        return 1
     if old is None:
         return 0
     changes = comparing.compare(old, run)
