@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -24,12 +25,13 @@ MACHINE = ("capacity", "latency")
 """Parts that are measured on all cores."""
 
 
-def check(part: str, topics: Sequence[str], data: Path | None) -> None:
-    """Raises before anything is measured, where a part has no such topic, or a topic lacks its data."""
+def check(part: str, topics: Sequence[str], data: Path | None, *faults: Any) -> None:
+    """Raises before anything is measured, where a part has no such topic, or a topic lacks its data, or what is to
+    happen on the way (`capacity.check`) cannot."""
     if part == "capacity":
         from . import capacity
 
-        capacity.check(topics)
+        capacity.check(topics, *faults)
     elif topics:
         from . import accuracy
 
@@ -117,11 +119,16 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
 
             say("begins")
             with one_core() if part not in MACHINE else contextlib.nullcontext(), machine.Others() as others:
+                began_s, share = time.monotonic(), 0.0
                 for count, row in enumerate(_rows(part, asked, say, drawings), 1):
+                    if (now_s := time.monotonic()) > began_s + machine.LOOK_S:  # else measured with the one before
+                        began_s, share = now_s, others.share_since(began_s)
                     if isinstance(row, Skipped):
                         keeper.keep(skipped=(*keeper.run.skipped, row))
                     else:
                         say(f"{count} figures, last: {row.name}, {row.condition}, {row.who}")
+                        if row.repeats:
+                            row = msgspec.structs.replace(row, others=round(share, 3))
                         keeper.keep(rows=(*keeper.run.rows, row))
                         yield row
                     if until_s is not None and time.monotonic() > until_s:

@@ -1,7 +1,8 @@
 """Two runs side by side: what became better, what worse, and what only the machine's mood can explain.
 
 Figures that always come out the same on the same data are compared as they are. Speeds first have the machine's pace
-taken out; then they have to differ by more than both runs' repeats lie apart, and by more than LEAST_SPEED.
+taken out; then they have to differ by more than both runs' repeats lie apart, at least by LEAST_APART, with what others
+used of the machine meanwhile on top.
 """
 
 from collections.abc import Sequence
@@ -12,12 +13,9 @@ from rich.table import Table
 
 from .machine import Machine
 from .results import Run
-from .rows import WIDE, Row
+from .rows import LEAST_APART, WIDE, Row
 
 Verdict = Literal["better", "worse", "same", "gone", "new", "other"]
-
-LEAST_SPEED = 0.1
-"""Least share by which a speed has to differ."""
 
 LEAST_EXACT = 0.002
 """Least difference of a figure that does not depend on time, as a share of the older one, or by itself below 1."""
@@ -45,9 +43,12 @@ def compare(old: Run, new: Run) -> list[Change]:
 
 
 def _change(old: Row, new: Row) -> Change:
-    ratio = _without_pace(new) / _without_pace(old) if _without_pace(old) else (1.0 if not new.value else float("inf"))
+    before, after = _without_pace(old), _without_pace(new)
+    ratio = after / before if before else (1.0 if not after else float("inf"))
     noise = _noise(old, new)
-    if abs(ratio - 1.0) <= noise or old.value == new.value:
+    # Of the larger one, so that there is no difference between more and less.
+    known = noise * (max(abs(before), abs(after)) if old.repeats and new.repeats else abs(before))
+    if abs(after - before) <= known + max(old.grain, new.grain) or old.value == new.value:
         return Change(old, new, ratio, noise, "same")
     if new.better == "neither":
         return Change(old, new, ratio, noise, "other")
@@ -66,11 +67,8 @@ def _without_pace(row: Row) -> float:
 def _noise(old: Row, new: Row) -> float:
     if not old.repeats or not new.repeats:
         return LEAST_EXACT / min(1.0, abs(old.value)) if old.value else LEAST_EXACT
-    apart = 0.0
-    for row in (old, new):
-        if row.interval is not None and row.value:
-            apart += ((row.interval[1] - row.interval[0]) / 2.0 / row.value) ** 2
-    return max(LEAST_SPEED, apart**0.5)
+    apart = sum((row.spread / row.value) ** 2 for row in (old, new) if row.value)
+    return max(LEAST_APART, apart**0.5) + old.others + new.others
 
 
 def doubts(old: Run, new: Run) -> list[str]:

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
@@ -105,14 +106,20 @@ class Others(threading.Thread):
 
     @property
     def share(self) -> float:
-        return self._between(1)
+        return self._between(self._looks, 1)
 
     @property
     def stolen(self) -> float:
-        return self._between(2)
+        return self._between(self._looks, 2)
 
-    def _between(self, column: int) -> float:
-        (first, *rest) = self._looks
+    def share_since(self, at_s: float) -> float:
+        """Of time.monotonic, from the last look before it on."""
+        looks = [*self._looks, _spent()]
+        first = max((n for n, one in enumerate(looks) if one[0] <= at_s), default=0)
+        return self._between(looks[first:], 1)
+
+    def _between(self, looks: Sequence[tuple[float, float, float]], column: int) -> float:
+        (first, *rest) = looks
         if not rest:
             return 0.0
         whole_s = (rest[-1][0] - first[0]) * (os.cpu_count() or 1)

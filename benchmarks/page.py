@@ -11,7 +11,6 @@ from vocal import charts
 from vocal.charts import Words
 from vocal.reports.page import PAGE_STYLE
 
-from .compare import LEAST_SPEED
 from .drawings import Confusion, Course, Curve, Drawing
 from .machine import BUSY_SHARE
 from .plots import (
@@ -32,7 +31,7 @@ from .plots import (
     whose_curves,
 )
 from .results import Run
-from .rows import Row
+from .rows import LEAST_APART, Row
 
 OPEN_ROWS = 24
 
@@ -81,9 +80,11 @@ def page(run: Run, drawings: Sequence[Drawing]) -> str:
         f"<title>Vocal, measured</title><style>{PAGE_STYLE}{charts.CHART_STYLE}{STYLE}</style></head>"
         f"<body>{SYMBOLS}<main>{''.join(sections)}</main>"
         "<footer><h2>How it was measured</h2><p>All methods heard the same signals in one run. Speeds are the best of "
-        "the repeats, ± twice what these lie apart; with the machine's pace taken out, another run of the same commit "
-        f"on this machine lies within that, or within {100 * LEAST_SPEED:.0f} %. Every random number comes from a seed "
-        "that is the name of what is measured: the same data gives the same figures. The data stays where it is: "
+        "the repeats, what live calls cost and how late they are told is the whole of some windows. ± says where "
+        "another run of the same commit on this machine is expected, with the machine's pace taken out: three standard "
+        f"deviations of the repeats, at least {100 * LEAST_APART:.0f} %, and as much more as others used of the "
+        "machine meanwhile. Every random number comes from a seed that is the name of what "
+        "is measured: the same data gives the same figures. The data stays where it is: "
         "nothing of it is in this page.</p></footer></body></html>\n"
     )
 

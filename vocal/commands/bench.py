@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
         nargs="*",
         metavar="TOPIC",
         help="of accuracy: pitch, speech, tempo, level, clarity, emotion, calls, loss; of capacity: tick, packets, "
-        "sip, websocket, webrtc (default: all)",
+        "sip, websocket, twilio, webrtc (default: all)",
     )
     bench.add_argument("--data", metavar="DIR", help="corpora with truth; without it, what Vocal makes itself")
     bench.add_argument("--peers", action="store_true", help="measure what peers are installed, too")
@@ -30,6 +30,13 @@ def add(commands: Commands) -> None:
     bench.add_argument("--quick", action="store_true", help="less of everything: about two minutes")
     bench.add_argument("--calls", type=int, metavar="N", help="capacity: N calls, not as many as are carried")
     bench.add_argument("--minutes", type=float, default=10.0, metavar="M", help="of --calls (default: %(default)g)")
+    bench.add_argument(
+        "--loss", type=float, default=0.0, metavar="PERCENT", help="capacity: of the packets, by SIP or WebRTC"
+    )
+    bench.add_argument("--jitter", type=float, default=0.0, metavar="MS", help="capacity: of the packets, by SIP")
+    bench.add_argument(
+        "--talkspurts", action="store_true", help="capacity: by SIP, nothing is sent while nobody speaks"
+    )
     bench.add_argument(
         "--budget", type=float, metavar="SECONDS", help="begin nothing after that; what is left is named"
     )
@@ -47,6 +54,8 @@ def _bench(given: argparse.Namespace) -> int:
         raise UsageError(f"{given.topics[0]}: topics are of accuracy and capacity: vocal bench accuracy TOPIC")
     if given.calls is not None and (given.part != "capacity" or given.calls < 1):
         raise UsageError(f"--calls {given.calls}: wanted vocal bench capacity sip --calls N, N at least 1")
+    if given.part != "capacity" and (given.loss or given.jitter or given.talkspurts):
+        raise UsageError("--loss, --jitter and --talkspurts: wanted vocal bench capacity sip")
     if not given.minutes > 0.0:
         raise UsageError(f"--minutes: wanted more than 0, got {given.minutes:g}")
     if given.budget is not None and given.budget <= 0.0:
@@ -55,7 +64,8 @@ def _bench(given: argparse.Namespace) -> int:
         importlib.import_module(f"vocal.benchmarks.{name}")  # benchmarks/, installed beside the rooms
         for name in ("bench", "asked", "compare", "results")
     )
-    bench.check(given.part, given.topics, data)
+    faults = given.loss / 100.0, given.jitter, given.talkspurts
+    bench.check(given.part, given.topics, data, *faults)
     old = results.read(Path(given.compare)) if given.compare else None
     html, save = (_writable(option, getattr(given, option)) for option in ("html", "save"))
     announce_compiling()
@@ -71,6 +81,7 @@ def _bench(given: argparse.Namespace) -> int:
         given.budget,
         given.calls or 0,
         given.minutes,
+        *faults,
     )
     run = bench.run(asked, given.json, html, save)
     for what, path in (("page", html), ("run", save)):
