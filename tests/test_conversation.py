@@ -1,8 +1,13 @@
 """Turns, overlaps, gaps and mood from spans whose truth is plain."""
 
+import math
+
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from vocal import conversation as room
 from vocal.config import ConversationConfig
 from vocal.conversation import Conversation, journey
 from vocal.types import Emotion, Relative, Role, Utterance
@@ -128,6 +133,44 @@ def test_order_of_arrival_does_not_matter() -> None:
     assert of(*spans).totals(12) == of(*reversed(spans)).totals(12)
 
 
+SPANS = st.lists(st.tuples(st.sampled_from(["agent", "customer"]), st.integers(0, 80), st.integers(3, 60)), max_size=40)
+
+
+def heard_by_second(spans: list[tuple[Role, float, float]], hold: tuple[float, float] | None) -> list[object]:
+    """What is told each second of a call in which these follow each other, each side by itself."""
+    found = Conversation()
+    happenings = [(start_s + 0.1, 0, role, start_s, 0.0) for role, start_s, _ in spans]
+    happenings += [(end_s + 0.3, 1, role, start_s, end_s) for role, start_s, end_s in spans]
+    happenings += [] if hold is None else [(hold[0], 2, "agent", 0.0, 0.0), (hold[1], 3, "agent", 0.0, 0.0)]
+    told: list[object] = []
+    end_s = max((one[0] for one in happenings), default=0.0) + 8.0
+    for second in range(1, math.ceil(end_s) + 1):
+        for at_s, kind, role, start_s, stop_s in sorted(one for one in happenings if second - 1 < one[0] <= second):
+            if kind == 0:
+                found.begin(role, start_s)
+            elif kind == 1:
+                found.end(utterance(role, start_s, stop_s), None)
+            else:
+                found.hold(at_s, kind == 2)
+        told.append((found.totals(float(second)), found.snapshot(float(second)).values))
+    return told
+
+
+@given(SPANS, st.none() | st.tuples(st.integers(1, 60), st.integers(1, 40)))
+def test_what_is_settled_changes_nothing_that_is_told(pieces: list[tuple[Role, int, int]], hold: None) -> None:
+    ends_s = dict.fromkeys(("agent", "customer"), 0.0)
+    spans: list[tuple[Role, float, float]] = []
+    for role, pause, length in pieces:
+        start_s = ends_s[role] + 0.4 + pause / 10.0
+        ends_s[role] = start_s + length / 10.0
+        spans.append((role, start_s, ends_s[role]))
+    held = None if hold is None else (float(hold[0]), float(hold[0] + hold[1]))
+    told = heard_by_second(spans, held)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "UNHEARD_S", math.inf)
+        assert told == heard_by_second(spans, held)
+
+
 def test_open_speech_counts_up_to_now() -> None:
     conversation = of(("agent", 0, 2))
     conversation.begin("customer", 3.0)
@@ -159,7 +202,8 @@ def test_an_unfinished_estimate_is_replaced() -> None:
     spoken = utterance("customer", 0, 3)
     for second in (1.0, 2.0):
         twice.feel(utterance("customer", 0, second), emotion(0.9), ended=False)
-    assert once.feel(spoken, emotion(0.2), True)[1:4] == twice.feel(spoken, emotion(0.2), True)[1:4]
+    one, two = (it.feel(spoken, emotion(0.2), True) for it in (once, twice))
+    assert (one.valence, one.arousal, one.stress) == (two.valence, two.arousal, two.stress)
 
 
 def test_unsure_estimates_weigh_less() -> None:
@@ -231,14 +275,23 @@ def test_a_low_has_eased_only_when_it_stays_so() -> None:
     assert [why for why, _, _ in told(felt(even, low, even, even))] == ["customer_mood_low"]
 
 
-def test_a_long_call_costs_no_more_a_second_than_a_short_one() -> None:
+def test_a_long_call_costs_no_more_a_second_than_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
     sides: tuple[Role, Role] = ("agent", "customer")
     conversation = of(*[(sides[number % 2], 4.0 * number, 4.0 * number + 3) for number in range(2000)])
-    seen: list[int] = []
-    original = conversation._turns
-    conversation._turns = lambda kept: seen.append(sum(map(len, kept.values()))) or original(kept)  # type: ignore[method-assign]
     conversation.snapshot(8000.0)
-    assert seen[0] <= 35
+    seen: list[int] = []
+    original = room.turns_of
+
+    def counting(kept: room.Spans, before: room.Turn | None = None) -> list[room.Turn]:
+        seen.append(sum(map(len, kept.values())))
+        return original(kept, before)
+
+    monkeypatch.setattr(room, "turns_of", counting)
+    conversation.end(utterance("agent", 8000.5, 8003.0), None)
+    conversation.snapshot(8004.0)
+    conversation.totals(8010.0)
+    assert seen
+    assert max(seen) <= 2
 
 
 def test_definitions_are_settings() -> None:

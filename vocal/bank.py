@@ -22,6 +22,7 @@ from vocal_kernels.layout import SPEECH_FROM
 
 from vocal.config import BoundaryConfig
 from vocal.playout import Played, Playout
+from vocal.urgency import Urgency
 
 STEPS_PER_S = round(1.0 / vk.HOP_S)
 KEPT_SAMPLES = vk.RING_ROWS * vk.HOP_SAMPLES
@@ -119,15 +120,16 @@ class Measured(NamedTuple):
 class Bank:
     """Audio comes in by `advance`, which is given it, or by `tick`, which pulls it from the channels' playouts.
 
-    threads: how many `tick` shares the blocks out to.
+    threads: how many `tick` shares the blocks out to; urgency: which the others join.
     """
 
-    def __init__(self, config: BoundaryConfig = BoundaryConfig(), threads: int = 1) -> None:
+    def __init__(
+        self, config: BoundaryConfig = BoundaryConfig(), threads: int = 1, urgency: Urgency | None = None
+    ) -> None:
         self._config = config
         self._threads = threads
-        self._pool = (
-            ThreadPoolExecutor(threads - 1, "vocal-bank", _native.name_thread, ("vocal-bank",)) if threads > 1 else None
-        )
+        self._urgency = urgency
+        self._pool = ThreadPoolExecutor(threads - 1, "vocal-bank", self._begin_thread) if threads > 1 else None
         self._table = vk.Table()
         self._playouts: list[_native.Lanes] = []
         self._boundary = _boundary(config)
@@ -252,6 +254,11 @@ class Bank:
         for number in np.flatnonzero(self._table.records).tolist():
             spans += self._spans(self._blocks[number], int(self._table.records[number]))
         return spans
+
+    def _begin_thread(self) -> None:
+        _native.name_thread("vocal-bank")
+        if self._urgency is not None:
+            self._urgency.join()
 
     def _share_out(self, pieces: int, work: Callable[[int], None]) -> None:
         """`work(share)` for each thread; this one takes the first."""

@@ -80,14 +80,15 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which calls are taken while others run.
 
     most_calls: open at once. most_busy: share of a tick that its work may take, 0-1. idle_s: a call on which nothing
-    came for so long is ended. threads: over which a
-    tick's work is shared out; 0: one for each core, at most 4.
+    came for so long is ended. threads: over which a tick's work is shared out; 0: one for each core, at most 4.
+    real_time: these threads go before all others of the machine, where the system permits it.
     """
 
     most_calls: int = 1000
     most_busy: float = 0.75
     idle_s: float = 120.0
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0
+    real_time: bool = True
 
 
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,13 +1,14 @@
 """Both channels into one picture: turns, gaps, overlaps, interruptions, talk share; the customer's mood and its trend.
 
-Time is the call's own. Utterances arrive by the moment their end was known; every sum is made anew from the spans of
-speech, so it does not matter in which order the two sides' utterances ended.
+Time is the call's own. Utterances arrive by the moment their end was known; sums are made anew from the spans of speech
+since both sides were last silent, so it does not matter in which order the two sides' utterances ended.
 """
 
 import bisect
 import itertools
 import math
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -54,16 +55,18 @@ LEVEL_FALL_DB = 1.0  # an utterance
 ROLES: tuple[Role, ...] = ("agent", "customer", "unknown")
 SIDES: tuple[Role, ...] = ("agent", "customer")
 
-# What the rules look at reaches back this far: the cost of a second must not grow with the call.
-SNAPSHOT_MEMORY_S = 120.0
+# Overlaps so old are looked at by the rules.
+RECENT_S = 2.0
+# Speech is told of once it has lasted for a moment: what began earlier than this is known.
+UNHEARD_S = RECENT_S + 1.0
 
 
-class Speech(NamedTuple):
+class Speech(msgspec.Struct, frozen=True, order=True, gc=False):
     start_s: float
     end_s: float
 
 
-class MoodPoint(NamedTuple):
+class MoodPoint(msgspec.Struct, frozen=True, gc=False):
     at_s: float
     valence: float
     arousal: float
@@ -72,7 +75,7 @@ class MoodPoint(NamedTuple):
     confidence: float
 
 
-class Judged(NamedTuple):
+class Judged(msgspec.Struct, frozen=True, gc=False):
     """A customer's utterance with what was inferred of it."""
 
     speech: Speech
@@ -102,10 +105,113 @@ def union(spans: Sequence[Speech]) -> list[Speech]:
     return merged
 
 
-class Turn(NamedTuple):
+class Turn(msgspec.Struct, frozen=True, gc=False):
     role: Role
     start_s: float
     end_s: float
+
+
+Spans = Mapping[Role, Sequence[Speech]]
+
+
+def without_backchannels(spans: Spans, backchannel_s: float) -> dict[Role, list[Speech]]:
+    """Speech of each side, less the short words that left the floor with the other."""
+    kept: dict[Role, list[Speech]] = {}
+    for role in spans:
+        others = union([span for other in spans if other != role for span in spans[other]])
+        ends = [span.end_s for span in others]
+        kept[role] = []
+        for span in spans[role]:
+            place = bisect.bisect_right(ends, span.start_s)
+            covered = place < len(others) and overlap_s(span, others[place]) > 0.5 * (span.end_s - span.start_s)
+            if not (covered and span.end_s - span.start_s < backchannel_s):
+                kept[role].append(span)
+    return kept
+
+
+def overlaps_of(kept: Spans) -> list[tuple[Speech, Role | None]]:
+    """Stretches in which both speak, and who took the floor in it, if anybody did."""
+    found: list[tuple[Speech, Role | None]] = []
+    customers = sorted(kept["customer"])
+    first = 0
+    for a in sorted(kept["agent"]):
+        while first < len(customers) and customers[first].end_s <= a.start_s:
+            first += 1
+        for c in customers[first:]:
+            if c.start_s >= a.end_s:
+                break
+            both = Speech(max(a.start_s, c.start_s), min(a.end_s, c.end_s))
+            later: Role = "agent" if a.start_s > c.start_s else "customer"
+            outlasts = (a.end_s > c.end_s) == (later == "agent")
+            taken = outlasts and both.end_s - both.start_s >= INTERRUPTION_S
+            found.append((both, later if taken else None))
+    return found
+
+
+def turns_of(kept: Spans, before: Turn | None = None) -> list[Turn]:
+    """Who had the floor from when to when, from the turn `before` on; backchannels leave it where it was."""
+    spans = sorted((span.start_s, span.end_s, role) for role in kept for span in kept[role])
+    turns = [] if before is None else [before]
+    for start_s, end_s, role in spans:
+        if turns and turns[-1].role == role and start_s - turns[-1].end_s <= TURN_PAUSE_S:
+            turns[-1] = Turn(role, turns[-1].start_s, max(end_s, turns[-1].end_s))
+        else:
+            turns.append(Turn(role, start_s, end_s))
+    return turns
+
+
+class _Sums:
+    """What `totals` says, over the call's beginning up to `until_s`.
+
+    They go on from a moment at which nobody speaks, so that what a second costs does not grow with the call.
+    """
+
+    def __init__(self, config: ConversationConfig) -> None:
+        self._config = config
+        self.until_s = 0.0
+        self.spoken_s: dict[Role, float] = dict.fromkeys(ROLES, 0.0)
+        self.overlap_s = 0.0
+        self.overlaps = 0
+        self.interruptions: dict[Role, int] = dict.fromkeys(ROLES, 0)
+        self.quiet: list[Speech] = []  # stretches over `non_talk_s` in which nobody speaks; holds left out
+        self.gaps_s: dict[Role, list[float]] = {side: [] for side in SIDES}
+        self.longest_s: dict[Role, float] = {}
+        self.turn: Turn | None = None  # the last one
+
+    def copy(self) -> "_Sums":
+        other = _Sums(self._config)
+        other.until_s, other.turn = self.until_s, self.turn
+        other.overlap_s, other.overlaps = self.overlap_s, self.overlaps
+        other.spoken_s, other.interruptions = dict(self.spoken_s), dict(self.interruptions)
+        other.longest_s, other.quiet = dict(self.longest_s), list(self.quiet)
+        other.gaps_s = {side: list(values) for side, values in self.gaps_s.items()}
+        return other
+
+    def add(self, spans: Spans, holds: Sequence[Speech], until_s: float) -> None:
+        """What was said between `self.until_s` and `until_s`; holds: all that began before `until_s`."""
+        for role in spans:
+            self.spoken_s[role] += sum(span.end_s - span.start_s for span in spans[role])
+        kept = without_backchannels(spans, self._config.backchannel_s)
+        for both, by in overlaps_of(kept):
+            self.overlap_s += both.end_s - both.start_s
+            self.overlaps += both.end_s - both.start_s >= self._config.overlap_counted_s
+            if by is not None:
+                self.interruptions[by] += 1
+        turns = turns_of(kept, self.turn)
+        for before, after in itertools.pairwise(turns):
+            was_held = any(before.end_s <= one.start_s < after.start_s for one in holds)
+            if before.role != after.role and after.role in self.gaps_s and not was_held:
+                self.gaps_s[after.role].append(after.start_s - before.end_s)
+        for turn in turns:
+            self.longest_s[turn.role] = max(self.longest_s.get(turn.role, 0.0), turn.end_s - turn.start_s)
+        self.turn = turns[-1] if turns else None
+        busy = union([*itertools.chain.from_iterable(spans.values()), *holds])
+        at_s = self.until_s
+        for one in (*busy, Speech(until_s, until_s)):
+            if one.start_s - at_s > self._config.non_talk_s:
+                self.quiet.append(Speech(at_s, one.start_s))
+            at_s = max(at_s, one.end_s)
+        self.until_s = until_s
 
 
 def journey(valence: float) -> float:
@@ -163,6 +269,7 @@ class Conversation:
         self._line: dict[Role, tuple[float, float]] = {}
         self._level_dbov: dict[Role, float] = {}
         self._holds: list[Speech] = []  # the last one without an end while it lasts
+        self._settled = _Sums(config)  # to which nothing is added any more
         self.mood = Mood(config)
         self.judged: list[Judged] = []
 
@@ -230,7 +337,7 @@ class Conversation:
         if is_held and not lasts:
             self._holds.append(Speech(at_s, math.inf))
         elif lasts and not is_held:
-            self._holds[-1] = self._holds[-1]._replace(end_s=at_s)
+            self._holds[-1] = Speech(self._holds[-1].start_s, at_s)
 
     def _holds_until(self, at_s: float) -> list[Speech]:
         return [Speech(one.start_s, min(one.end_s, at_s)) for one in self._holds if one.start_s < at_s]
@@ -247,89 +354,48 @@ class Conversation:
         talking = [Speech(start_s, at_s)] if start_s is not None and start_s < at_s else []
         return self._speech[role][first:] + talking
 
-    def _without_backchannels(self, at_s: float, since_s: float = 0.0) -> dict[Role, list[Speech]]:
-        """Speech of each side, less the short words that left the floor with the other."""
-        spans = {role: self._spans(role, at_s, since_s) for role in ROLES}
-        limit = self._config.backchannel_s
-        kept: dict[Role, list[Speech]] = {}
-        for role in spans:
-            others = union([span for other in spans if other != role for span in spans[other]])
-            ends = [span.end_s for span in others]
-            kept[role] = []
-            for span in spans[role]:
-                place = bisect.bisect_right(ends, span.start_s)
-                covered = place < len(others) and overlap_s(span, others[place]) > 0.5 * (span.end_s - span.start_s)
-                if not (covered and span.end_s - span.start_s < limit):
-                    kept[role].append(span)
-        return kept
+    def _since_settled(self, at_s: float) -> Spans:
+        """Each side's speech behind what is settled; first, all is settled that can be."""
+        settled = self._settled
+        spans = {role: self._spans(role, at_s, settled.until_s) for role in ROLES}
+        latest_s = min([at_s - UNHEARD_S, *(start_s for start_s in self._open.values() if start_s is not None)])
+        if latest_s <= settled.until_s:
+            return spans
+        busy = union([*itertools.chain.from_iterable(spans.values()), *self._holds_until(at_s)])
+        ends = [one.end_s for one in busy if settled.until_s < one.end_s <= latest_s]
+        if not ends:
+            return spans
+        until_s = ends[-1]
+        before = {role: [one for one in spans[role] if one.end_s <= until_s] for role in ROLES}
+        settled.add(before, self._holds_until(until_s), until_s)
+        return {role: [one for one in spans[role] if one.end_s > until_s] for role in ROLES}
 
-    def _overlaps(self, kept: dict[Role, list[Speech]]) -> list[tuple[Speech, Role | None]]:
-        """Stretches in which both speak, and who took the floor in it, if anybody did."""
-        found: list[tuple[Speech, Role | None]] = []
-        customers = sorted(kept["customer"])
-        first = 0
-        for a in sorted(kept["agent"]):
-            while first < len(customers) and customers[first].end_s <= a.start_s:
-                first += 1
-            for c in customers[first:]:
-                if c.start_s >= a.end_s:
-                    break
-                both = Speech(max(a.start_s, c.start_s), min(a.end_s, c.end_s))
-                later: Role = "agent" if a.start_s > c.start_s else "customer"
-                outlasts = (a.end_s > c.end_s) == (later == "agent")
-                taken = outlasts and both.end_s - both.start_s >= INTERRUPTION_S
-                found.append((both, later if taken else None))
-        return found
-
-    def _turns(self, kept: dict[Role, list[Speech]]) -> list[Turn]:
-        """Who had the floor from when to when; backchannels leave it where it was."""
-        spans = sorted((span.start_s, span.end_s, role) for role in kept for span in kept[role])
-        turns: list[Turn] = []
-        for start_s, end_s, role in spans:
-            if turns and turns[-1].role == role and start_s - turns[-1].end_s <= TURN_PAUSE_S:
-                turns[-1] = Turn(role, turns[-1].start_s, max(end_s, turns[-1].end_s))
-            else:
-                turns.append(Turn(role, start_s, end_s))
-        return turns
+    def _sums(self, at_s: float) -> "_Sums":
+        """Everything up to `at_s`."""
+        spans = self._since_settled(at_s)
+        sums = self._settled.copy()
+        sums.add(spans, self._holds_until(at_s), at_s)
+        return sums
 
     def totals(self, at_s: float) -> Totals:
-        """Everything up to `at_s`."""
-        kept = self._without_backchannels(at_s)
-        overlaps = self._overlaps(kept)
-        spoken = {role: sum(s.end_s - s.start_s for s in self._spans(role, at_s)) for role in ROLES}
-        all_spoken = sum(spoken.values())
-        turns = self._turns(kept)
-        gaps: dict[Role, list[float]] = {side: [] for side in SIDES}
-        longest: dict[Role, float] = {}
-        for before, after in itertools.pairwise(turns):
-            was_held = any(before.end_s <= one.start_s < after.start_s for one in self._holds)
-            if before.role != after.role and after.role in gaps and not was_held:
-                gaps[after.role].append(after.start_s - before.end_s)
-        for turn in turns:
-            longest[turn.role] = max(longest.get(turn.role, 0.0), turn.end_s - turn.start_s)
+        """Everything up to `at_s`, which grows from call to call."""
+        sums = self._sums(at_s)
+        all_spoken = sum(sums.spoken_s.values())
         sides = [side for side in SIDES if self._speech[side] or self._open[side] is not None]
 
-        def each(values: dict[Role, float]) -> ByRole:
+        def each(values: Mapping[Role, float]) -> ByRole:
             return ByRole(**{role: round(value, 3) for role, value in values.items() if role in sides})
 
         return Totals(
-            talk_share=each({role: spoken[role] / all_spoken for role in sides if all_spoken > 0.0}),
-            talk_s=each({role: spoken[role] for role in sides}),
-            overlap_s=round(sum(span.end_s - span.start_s for span, _ in overlaps), 3),
-            overlaps=sum(span.end_s - span.start_s >= self._config.overlap_counted_s for span, _ in overlaps),
-            interruptions=each({role: float(sum(by == role for _, by in overlaps)) for role in sides}),
-            non_talk_s=round(sum(quiet.end_s - quiet.start_s for quiet in self.quiet(at_s)), 3),
-            longest_monologue_s=each(longest),
-            median_gap_s=each({role: float(np.median(values)) for role, values in gaps.items() if values}),
+            talk_share=each({role: sums.spoken_s[role] / all_spoken for role in sides if all_spoken > 0.0}),
+            talk_s=each({role: sums.spoken_s[role] for role in sides}),
+            overlap_s=round(sums.overlap_s, 3),
+            overlaps=sums.overlaps,
+            interruptions=each({role: float(sums.interruptions[role]) for role in sides}),
+            non_talk_s=round(sum(quiet.end_s - quiet.start_s for quiet in sums.quiet), 3),
+            longest_monologue_s=each(sums.longest_s),
+            median_gap_s=each({role: statistics.median(values) for role, values in sums.gaps_s.items() if values}),
         )
-
-    def quiet(self, at_s: float) -> list[Speech]:
-        """Stretches over `non_talk_s` in which nobody speaks, from the call's beginning on; holds left out."""
-        spoken = [span for role in self._speech for span in self._spans(role, at_s)]
-        busy = union([*spoken, *self._holds_until(at_s)])
-        edges = [Speech(0.0, 0.0), *busy, Speech(at_s, at_s)]
-        gaps = [Speech(a.end_s, b.start_s) for a, b in itertools.pairwise(edges)]
-        return [gap for gap in gaps if gap.end_s - gap.start_s > self._config.non_talk_s]
 
     def snapshot(self, at_s: float) -> Snapshot:
         """What the rules look at now; only what can be said now stands in it."""
@@ -341,14 +407,14 @@ class Conversation:
         # The other side's tempo holds for the comparison as long as it was heard at all.
         if "agent_tempo_syll_s" in values and (theirs := self._tempo["customer"]) is not None:
             values["tempo_difference_syll_s"] = values["agent_tempo_syll_s"] - theirs[1]
-        kept = self._without_backchannels(at_s, at_s - SNAPSHOT_MEMORY_S)
-        turns = self._turns(kept)
+        kept = without_backchannels(self._since_settled(at_s), self._config.backchannel_s)
+        turns = turns_of(kept, self._settled.turn)
         if turns and turns[-1].role == "agent":
             values["agent_monologue_s"] = at_s - turns[-1].start_s
         if all(start_s is None for start_s in self._open.values()):
             ends = [spans[-1].end_s for spans in (*self._speech.values(), self._holds_until(at_s)) if spans]
             values["silence_s"] = at_s - max(ends, default=0.0)
-        recent = [span for span, _ in self._overlaps(kept) if at_s - span.end_s <= 2.0]
+        recent = [span for span, _ in overlaps_of(kept) if at_s - span.end_s <= RECENT_S]
         if recent:
             values["overlap_s"] = max(span.end_s - span.start_s for span in recent)
         for role, (snr_db, clipped) in self._line.items():
@@ -404,9 +470,9 @@ class Conversation:
         """Stretches worth hearing again, positive first: where the customer's mood rose or fell, was high or low;
         for a conversation without notice, dead air only."""
         rated = self._rated_moments()
-        for quiet in self.quiet(at_s):
+        for quiet in self._sums(at_s).quiet:
             weight = (quiet.end_s - quiet.start_s) / DEAD_AIR_AS_LOW_S
-            rated.append((weight, Moment("pain", *quiet, "dead_air")))
+            rated.append((weight, Moment("pain", quiet.start_s, quiet.end_s, "dead_air")))
         found: list[Moment] = []
         for kind in ("positive", "pain"):
             best = sorted((m for m in rated if m[1].kind == kind), key=lambda m: -m[0])[:MOMENTS_KEPT]
@@ -417,16 +483,21 @@ class Conversation:
         """Utterances that stand out, neighbours of one reason made one, each with its weight."""
         marks: list[tuple[float, Moment]] = []
         was_low = False
-        for number, (speech, emotion) in enumerate(self.judged):
+        for number, judged in enumerate(self.judged):
+            speech, emotion = judged.speech, judged.emotion
             weight = abs(emotion.valence - NEUTRAL) * emotion.confidence * math.sqrt(speech.end_s - speech.start_s)
             if emotion.valence >= MOMENT_HIGH:
-                found = Moment("positive", *speech, "customer_recovered" if was_low else "customer_mood_high")
+                found = Moment(
+                    "positive", speech.start_s, speech.end_s, "customer_recovered" if was_low else "customer_mood_high"
+                )
             elif self._calms(number):
                 found = Moment("positive", speech.start_s, self.judged[number + 1].speech.end_s, "customer_calmed")
                 weight = LEAST_HIGH
             elif emotion.valence <= MOMENT_LOW:
                 rose = max(emotion.stress_terms["f0_rise"], emotion.stress_terms["level_rise"]) >= ROSE
-                found = Moment("pain", *speech, "customer_escalated" if rose else "customer_mood_low")
+                found = Moment(
+                    "pain", speech.start_s, speech.end_s, "customer_escalated" if rose else "customer_mood_low"
+                )
             else:
                 continue
             was_low = was_low or emotion.valence < MOMENT_LOW

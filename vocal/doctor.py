@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+import threading
 from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple
@@ -34,6 +35,7 @@ def examine() -> list[Finding]:
         _tried("other formats", lambda: f"PyAV {import_module('av').__version__}", "pip install av"),
         _tried("Opus", _opus, "pip install --force-reinstall av, or apt install libopus0"),
         _tried("SRTP", _srtp, "pip install --force-reinstall pylibsrtp"),
+        _urgency(),
         _tried("store", lambda: f"pyarrow {import_module('pyarrow').__version__}", "pip install pyarrow"),
     ]
 
@@ -71,6 +73,18 @@ def _native() -> str:
     block = np.zeros((1, _native.LANES), np.float32)
     _native.decode_alaw(b"\xd5", block, 0)
     return f"A-law code 0xD5 decodes to {block[0, 0] * 32768:.0f} of 32768"
+
+
+def _urgency() -> Finding:
+    from vocal.urgency import Urgency
+
+    urgency = Urgency(True)
+    trial = threading.Thread(target=urgency.join)
+    trial.start()
+    trial.join()
+    found = "permitted" if urgency.is_urgent else "not permitted: on a busy machine the clock waits for other programs"
+    remedy = "" if urgency.is_urgent else "optional: CAP_SYS_NICE, or LimitRTPRIO=10 of systemd"
+    return Finding("real-time clock", True, found, remedy)
 
 
 def _opus() -> str:

@@ -40,6 +40,7 @@ from vocal.types import (
     Relative,
 )
 from vocal.types import Conversation as ConversationEvent
+from vocal.urgency import Urgency
 from vocal.utterance import EmotionInput, Heard, Speaker
 
 Sink = Callable[[Event], None]
@@ -124,18 +125,23 @@ class Engine:
 
     Called from one thread. The same audio gives the same events, however it was cut and whoever else is in the bank.
     Audio is pushed, and `advance` moves the calls on; or it is pulled from playouts tick by tick, by `tick`. An engine
-    does one or the other. threads: over which `tick` shares its work out.
+    does one or the other. threads: over which `tick` shares its work out; urgency: of these.
     """
 
     def __init__(
-        self, on_event: Sink, config: Config = Config(), emotion: EmotionModel | None = None, threads: int = 1
+        self,
+        on_event: Sink,
+        config: Config = Config(),
+        emotion: EmotionModel | None = None,
+        threads: int = 1,
+        urgency: Urgency | None = None,
     ) -> None:
         self._on_event = on_event
         self._config = config
         self._estimates = None if emotion is None else Estimates(emotion)
         self._wants = emotion.wants if emotion is not None else frozenset()
         self._book = load_rules(config.rules.file)
-        self._bank = Bank(config.boundary, threads)
+        self._bank = Bank(config.boundary, threads, urgency)
         self._calls: dict[str, _LiveCall] = {}
         self._step = 0
         self._opened = 0

@@ -29,6 +29,7 @@ from vocal.errors import CapacityError, UsageError
 from vocal.playout import Playout, PlayoutCounts
 from vocal.policy import stated
 from vocal.types import Basis, Call, CallEnded, LiveEvent, Metadata
+from vocal.urgency import Urgency
 
 EventsSink = Callable[[Sequence[LiveEvent]], None]
 TICK_MS = 1000.0 * vk.TICK_S
@@ -43,6 +44,9 @@ MEASURED_TICKS = 500
 KNOWN_CALLS = 20
 CALL_MS = 0.05
 """What a call adds to a tick where too few run to tell: what a tick costs without any is no call's."""
+
+MOST_LATE_RUN = 50
+"""Late ticks in a row after which the clock's threads stand back for a while."""
 
 MOST_BEHIND_TICKS = 100
 """Further behind than this, the clock does not catch up but goes on from now."""
@@ -60,7 +64,7 @@ class CallState(msgspec.Struct, frozen=True):
 class LiveStats(msgspec.Struct, frozen=True):
     """How the clock keeps up; the costs are of the last 10 s. emotion_busy: share in which the model was at work.
 
-    refused_estimates: not asked for, as the emotion model was behind.
+    refused_estimates: not asked for, as the emotion model was behind. is_urgent: its threads go before all others.
     """
 
     calls: int
@@ -76,6 +80,7 @@ class LiveStats(msgspec.Struct, frozen=True):
     tick_p99_ms: float
     emotion_busy: float
     refused_estimates: int
+    is_urgent: bool
 
 
 class _Room:
@@ -122,7 +127,8 @@ class Live:
         self.speed = speed
         self._events: list[LiveEvent] = []
         threads = config.live.threads or min(MOST_THREADS, len(os.sched_getaffinity(0)))
-        self._engine = Engine(self._events.append, config, emotion, threads)
+        self._urgency = Urgency(config.live.real_time)
+        self._engine = Engine(self._events.append, config, emotion, threads, self._urgency)
         self._rooms: dict[str, _Room] = {}
         self._waiting: dict[str, _Room] = {}  # of _rooms, those that have not begun
         # Those that have, by the tick at which they did: whose turn it is.
@@ -253,6 +259,7 @@ class Live:
                 tick_p99_ms=round(float(np.quantile(costs, 0.99)), 3),
                 emotion_busy=round(self._engine.emotion_busy, 3),
                 refused_estimates=self._engine.refused_estimates,
+                is_urgent=self._urgency.is_urgent,
             )
 
     # The clock
@@ -281,6 +288,8 @@ class Live:
 
     def _run(self) -> None:
         _native.name_thread("vocal-clock")
+        self._urgency.join()
+        late_run, again_at_tick = 0, -1
         while not self._is_stopping:
             due_s = self._start_s + self._ticks * vk.TICK_S
             wait_s = due_s - self._clock()
@@ -291,6 +300,13 @@ class Live:
                 self._begin_at(self._start_s + int(-wait_s / vk.TICK_S) * vk.TICK_S)
             elif -wait_s > vk.TICK_S:
                 self._late += 1
+            # Who goes before all others and cannot keep up would leave them nothing.
+            late_run = late_run + 1 if -wait_s > vk.TICK_S else 0
+            if late_run == MOST_LATE_RUN:
+                self._urgency.set(False)
+                again_at_tick = self._ticks + MEASURED_TICKS
+            elif self._ticks == again_at_tick:
+                self._urgency.set(True)
             began = time.perf_counter()
             self.tick(self._ticks * TICK_MS)
             self._costs_ms.append(1000.0 * (time.perf_counter() - began))

@@ -3,6 +3,9 @@
 Values, no behaviour. Units stand in the names: `_s` seconds since the call began, `_hz`, `_db`, `_dbov`, `_lufs`,
 `_st` semitones, `_syll_s` syllables per second, `_pct` per cent, `_share` 0-1. A measure that could not be taken
 is None, never NaN. `Event` is the tagged union that goes over the wire and into the store (version `v` = 1).
+
+None of them can be part of a circle, so the collector need not look at them: a server keeps hundreds of thousands, and
+each of its long looks would hold up the clock.
 """
 
 from typing import Literal
@@ -30,14 +33,14 @@ busy: the model was behind with other calls.
 SCHEMA_VERSION = 1
 
 
-class Channel(msgspec.Struct, frozen=True):
+class Channel(msgspec.Struct, frozen=True, gc=False):
     """One participant's audio in a call. `channel` is its number there, from 0."""
 
     channel: int
     role: Role
 
 
-class Metadata(msgspec.Struct, frozen=True):
+class Metadata(msgspec.Struct, frozen=True, gc=False):
     """What the call centre said about the call.
 
     notice: the customer was informed of the analysis. touchpoint: where in their journey with the house the customer
@@ -53,7 +56,7 @@ class Metadata(msgspec.Struct, frozen=True):
     consent: bool = False
 
 
-class Call(msgspec.Struct, frozen=True):
+class Call(msgspec.Struct, frozen=True, gc=False):
     """A conversation as it was opened. `source` is a file path or a peer, `started_at` is ISO 8601 with a zone."""
 
     call: str
@@ -64,14 +67,14 @@ class Call(msgspec.Struct, frozen=True):
     metadata: Metadata = Metadata()
 
 
-class ByRole(msgspec.Struct, frozen=True):
+class ByRole(msgspec.Struct, frozen=True, gc=False):
     """One number for each side; None where that side has none."""
 
     agent: float | None = None
     customer: float | None = None
 
 
-class Emotion(msgspec.Struct, frozen=True):
+class Emotion(msgspec.Struct, frozen=True, gc=False):
     """What the model inferred of one stretch of the customer's speech.
 
     valence, arousal, stress: 0-1, 0.5 neutral (stress: 0 none). stress_terms: what it was made of, each 0-1. sentiment:
@@ -89,7 +92,7 @@ class Emotion(msgspec.Struct, frozen=True):
     model: str
 
 
-class Relative(msgspec.Struct, frozen=True):
+class Relative(msgspec.Struct, frozen=True, gc=False):
     """Measures against the speaker's own baseline in this call; None until 5 s of speech were heard."""
 
     level_db: float | None = None
@@ -97,7 +100,7 @@ class Relative(msgspec.Struct, frozen=True):
     tempo_pct: float | None = None
 
 
-class Satisfaction(msgspec.Struct, frozen=True):
+class Satisfaction(msgspec.Struct, frozen=True, gc=False):
     """Start and end of the call on the 1-10 journey scale; each interval is (low, high).
 
     terms: what they were made of, in points of the scale: mood_start and mood_end, and what dead_air and being
@@ -111,7 +114,7 @@ class Satisfaction(msgspec.Struct, frozen=True):
     terms: dict[str, float] = {}
 
 
-class Moment(msgspec.Struct, frozen=True):
+class Moment(msgspec.Struct, frozen=True, gc=False):
     """A stretch of the call worth hearing again. `why` is a text key, `customer_recovered` for example."""
 
     kind: Literal["positive", "pain"]
@@ -120,7 +123,7 @@ class Moment(msgspec.Struct, frozen=True):
     why: str
 
 
-class Totals(msgspec.Struct, frozen=True):
+class Totals(msgspec.Struct, frozen=True, gc=False):
     """The conversation so far, as `Conversation` reports it."""
 
     talk_share: ByRole
@@ -133,7 +136,7 @@ class Totals(msgspec.Struct, frozen=True):
     median_gap_s: ByRole
 
 
-class EventBase(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+class EventBase(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
     """What every event carries: `seq` counts the events of a call from 0, `at_s` is the call's clock."""
 
     v: int = SCHEMA_VERSION
@@ -243,7 +246,7 @@ class CallEnded(EventBase, frozen=True, kw_only=True, tag="call_ended"):
     lost_share: float
 
 
-class ChannelLevels(msgspec.Struct, frozen=True):
+class ChannelLevels(msgspec.Struct, frozen=True, gc=False):
     """How a channel sounds now. speech: mean score of 200 ms; level: 400 ms; tempo: 10 s, from 3 s of speech on."""
 
     channel: int

@@ -66,6 +66,7 @@ class Figures:
             "vocal_channels": ("Channels of open calls", stats.channels),
             "vocal_tick_mean_ms": ("Cost of a tick of 20 ms, mean of the last 10 s", stats.tick_mean_ms),
             "vocal_tick_p99_ms": ("Cost of a tick of 20 ms, 99th percentile of the last 10 s", stats.tick_p99_ms),
+            "vocal_clock_urgent": ("1: the clock's threads go before all others of the machine", stats.is_urgent),
             "vocal_emotion_busy": ("Share of the last 10 s in which the emotion model was at work", stats.emotion_busy),
             "vocal_readers": ("Connections to the live events", hub.readers),
         }

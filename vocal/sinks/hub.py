@@ -12,7 +12,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -54,7 +53,7 @@ View = Callable[[LiveEvent], LiveEvent | None]
 _encode = msgspec.json.Encoder().encode
 
 
-class Numbered(NamedTuple):
+class Numbered(msgspec.Struct, frozen=True, gc=False):
     cursor: int
     event: LiveEvent
 
@@ -226,7 +225,7 @@ class Hub:
     def events_of(self, call: str) -> list[LiveEvent]:
         """What is kept of a call, in its order."""
         kept = self._kept.get(call)
-        return [] if kept is None else [one.event for one in sorted(kept.since(0))]
+        return [] if kept is None else [one.event for one in sorted(kept.since(0), key=lambda one: one.cursor)]
 
     def cues_of(self, call: str) -> list[Cue]:
         return [event for event in self.events_of(call) if isinstance(event, Cue)]
@@ -282,11 +281,6 @@ def _kind(event: LiveEvent) -> str:
     return str(event.__struct_config__.tag)
 
 
-class _Message(msgspec.Struct):
-    cursor: int
-    event: LiveEvent
-
-
 def encode(one: Numbered) -> bytes:
     """An event as it goes over the wire: {"cursor": n, "event": {...}}."""
-    return _encode(_Message(one.cursor, one.event))
+    return _encode(one)

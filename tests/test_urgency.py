@@ -1,0 +1,72 @@
+"""Threads that go before others, as the system says of them."""
+
+import os
+import threading
+
+import pytest
+
+from vocal.urgency import PRIORITY, Urgency
+
+
+def seen(wanted: bool, *sets: bool) -> tuple[int, int, bool]:
+    """Policy and priority of a thread that joined, and whether it is said to be urgent."""
+    urgency = Urgency(wanted)
+    found: list[tuple[int, int]] = []
+
+    def work() -> None:
+        urgency.join()
+        for one in sets:
+            urgency.set(one)
+        found.append((os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK, os.sched_getparam(0).sched_priority))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return *found[0], urgency.is_urgent
+
+
+def test_threads_go_before_others_where_the_system_permits_it_and_stand_back() -> None:
+    if not seen(True)[2]:
+        pytest.skip("this user may not have real-time priority")
+    assert seen(True) == (os.SCHED_RR, PRIORITY, True)
+    assert seen(True, False) == (os.SCHED_OTHER, 0, False)
+    assert seen(True, False, True) == (os.SCHED_RR, PRIORITY, True)
+
+
+def test_who_does_not_want_it_has_it_never() -> None:
+    assert seen(False, True) == (os.SCHED_OTHER, 0, False)
+
+
+def test_what_the_system_does_not_permit_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    assert seen(True, True) == (os.SCHED_OTHER, 0, False)
+
+
+def test_a_thread_that_has_ended_is_no_error() -> None:
+    urgency = Urgency(True)
+    thread = threading.Thread(target=urgency.join)
+    thread.start()
+    thread.join()
+    urgency.set(False)
+
+
+def test_children_are_like_any_other() -> None:
+    urgency = Urgency(True)
+    found: list[int] = []
+
+    def child() -> None:
+        found.append(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK)
+
+    def work() -> None:
+        urgency.join()
+        thread = threading.Thread(target=child)
+        thread.start()
+        thread.join()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [os.SCHED_OTHER]
