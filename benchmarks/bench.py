@@ -144,10 +144,11 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
         with bar as progress:
             show(keeping(progress), as_json)
     finally:
+        keeper.keep(drawings=tuple(drawings))
         if html is not None:
             from .page import page
 
-            html.write_text(page(keeper.run, drawings), "utf-8")
+            html.write_text(page(keeper.run), "utf-8")
     for one in keeper.run.skipped:
         console.print(f"not measured: {one.what}: {one.why}", markup=False)
     for part, share in keeper.run.others.items():

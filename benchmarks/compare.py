@@ -11,8 +11,7 @@ from typing import Literal, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from .machine import Machine
-from .results import Run
+from .results import Run, differences
 from .rows import LEAST_APART, WIDE, Row
 
 Verdict = Literal["better", "worse", "same", "gone", "new", "other"]
@@ -43,12 +42,11 @@ def compare(old: Run, new: Run) -> list[Change]:
 
 
 def _change(old: Row, new: Row) -> Change:
-    before, after = _without_pace(old), _without_pace(new)
+    before, after = (row.value * _unpaced(row) for row in (old, new))
     ratio = after / before if before else (1.0 if not after else float("inf"))
-    noise = _noise(old, new)
-    # Of the larger one, so that there is no difference between more and less.
-    known = noise * (max(abs(before), abs(after)) if old.repeats and new.repeats else abs(before))
-    if abs(after - before) <= known + max(old.grain, new.grain) or old.value == new.value:
+    known = _known(old, new)
+    noise = known / abs(before) if before else 0.0
+    if abs(after - before) <= known or old.value == new.value:
         return Change(old, new, ratio, noise, "same")
     if new.better == "neither":
         return Change(old, new, ratio, noise, "other")
@@ -58,31 +56,26 @@ def _change(old: Row, new: Row) -> Change:
     return Change(old, new, ratio, noise, "better" if is_better else "worse")
 
 
-def _without_pace(row: Row) -> float:
+def _unpaced(row: Row) -> float:
+    """What takes the machine's pace out of a row's figures."""
     if row.pace is None:
-        return row.value
-    return row.value / row.pace if row.better == "higher" else row.value * row.pace
+        return 1.0
+    return 1.0 / row.pace if row.better == "higher" else row.pace
 
 
-def _noise(old: Row, new: Row) -> float:
+def _known(old: Row, new: Row) -> float:
+    """By how much two runs may differ though nothing has changed."""
     if not old.repeats or not new.repeats:
-        return LEAST_EXACT / min(1.0, abs(old.value)) if old.value else LEAST_EXACT
-    apart = sum((row.spread / row.value) ** 2 for row in (old, new) if row.value)
-    return max(LEAST_APART, apart**0.5) + old.others + new.others
+        return LEAST_EXACT * max(1.0, abs(old.value))
+    both = [(row, _unpaced(row)) for row in (old, new)]
+    spread = sum((row.spread * pace) ** 2 for row, pace in both) ** 0.5
+    least = max(LEAST_APART * row.moving * pace for row, pace in both)
+    return max(spread, least) + sum(row.others * row.moving * pace for row, pace in both) + max(old.grain, new.grain)
 
 
 def doubts(old: Run, new: Run) -> list[str]:
     """Why the two runs may differ for other reasons than the code's."""
-    found: list[str] = []
-    if old.machine != new.machine:
-        found.append(f"another machine: {_machine(old.machine)}; {_machine(new.machine)}")
-    for name in sorted({*old.versions, *new.versions} - {"vocal"}):
-        before, after = old.versions.get(name, "none"), new.versions.get(name, "none")
-        if before != after:
-            found.append(f"{name} {before} -> {after}")
-    changed = [name for name, digest in old.data.items() if new.data.get(name, digest) != digest]
-    if changed:
-        found.append(f"{len(changed)} recordings are not the same, such as {changed[0]}")
+    found = differences(old, new)
     for run, which in ((old, "old"), (new, "new")):
         if not run.is_whole:
             found.append(f"the {which} run did not come to its end")
@@ -90,10 +83,6 @@ def doubts(old: Run, new: Run) -> list[str]:
         if new.settings.get(name) != asked:
             found.append(f"asked for differently: {name} {asked} -> {new.settings.get(name)}")
     return found
-
-
-def _machine(one: Machine) -> str:
-    return f"{one.processor}, {one.cores} cores, {one.memory_gb:g} GB"
 
 
 def show(changes: Sequence[Change], why: Sequence[str], console: Console) -> None:

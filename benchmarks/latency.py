@@ -32,7 +32,7 @@ from .running import PARTS, Running, Window, running
 from .voices import MOOD_S, PACKET_SAMPLES, said
 
 RTP_CALLS = (1, 100, 500, 1000)
-QUICK_RTP_CALLS = (10, 50)
+QUICK_RTP_CALLS = (50,)
 WEBRTC_CHANNELS = (1, 50, 0)
 """0: as many as the machine carries."""
 
@@ -295,9 +295,14 @@ def changes(heard: Sequence[Heard], begun: Sequence[Begun], from_s: float, until
 
 
 def _told(
-    name: str, some: Sequence[float], parts: Sequence[Sequence[float]], condition: str, target: float | None = None
+    name: str,
+    some: Sequence[float],
+    parts: Sequence[Sequence[float]],
+    condition: str,
+    target: float | None = None,
+    waited: float = 0.0,
 ) -> Iterator[Row]:
-    """Its quantiles, and those of its parts."""
+    """Its quantiles, and those of its parts. waited: what of it is by design; in the tails all is chance."""
     if not some:
         return
     count = float(len(some))
@@ -310,6 +315,7 @@ def _told(
         yield Row(
             "latency", f"{name}, {shown}", condition, "vocal", float(np.quantile(some, quantile)), "ms",
             target if shown == "p95" else None, "lower", repeats, grain=HALF_A_TICK_MS,
+            waited=waited if shown in ("p50", "p95") else 0.0,
         )  # fmt: skip
 
 
@@ -341,30 +347,37 @@ def _rtp_rows(
     some = late(heard, levels, begun, window.begun_s, window.ended_s)
     parts = [late(heard, levels, begun, *part) for part in parts_of(window)]
     change = changes(heard, begun, window.begun_s, window.ended_s)
-    yield from _told("last packet to utterance", some.event, [one.event for one in parts], condition)
-    yield from _told("last packet to mood or cue", some.mood, [one.mood for one in parts], condition, TARGET_P95_MS)
+    by_design = sum(_by_design(some).values())
+    yield from _told("last packet to utterance", some.event, [one.event for one in parts], condition, waited=by_design)
+    its = [one.mood for one in parts]
+    yield from _told("last packet to mood or cue", some.mood, its, condition, TARGET_P95_MS, by_design)
     yield from _told("onset to first levels", some.levels, [one.levels for one in parts], condition)
     # Too rare for parts of the time: by the calls.
     its_parts = np.array_split(change, PARTS)
     yield from _told("emotion's change to mood's", change, its_parts, condition)  # type: ignore[arg-type]
-    for what, its in (("utterances", some.event), ("levels", some.levels), ("changes of mood", change)):
-        if not its:
+    for what, told in (("utterances", some.event), ("levels", some.levels), ("changes of mood", change)):
+        if not told:
             yield Skipped(
                 f"latency: {what}, {condition}", f"none were heard within {window.ended_s - window.begun_s:.0f} s"
             )
     yield from _terms(some, parts, condition)
 
 
-def _terms(some: Late, parts: Sequence[Late], condition: str) -> Iterator[Row]:
-    """Of the way to the utterance's event, what is waited for by design."""
-    if not some.event:
-        return
-    decided, hangover = float(np.median(some.endpointing)), float(BoundaryConfig().hangover_ms)
-    terms = {
+def _by_design(some: Late) -> dict[str, float]:
+    """What is waited for between the last packet of an utterance and its event, ms."""
+    decided, hangover = float(np.median(some.endpointing or [0.0])), float(BoundaryConfig().hangover_ms)
+    return {
         "endpointing: silence waited for": hangover,
         "what the speech score sees ahead": decided - hangover,
         "the playout's lag": PlayoutConfig().lag_ms,
     }
+
+
+def _terms(some: Late, parts: Sequence[Late], condition: str) -> Iterator[Row]:
+    """Of the way to the utterance's event, what is waited for by design."""
+    if not some.event:
+        return
+    terms = _by_design(some)
     by_design = sum(terms.values())
     repeats = tuple(float(np.median(one.event)) - by_design for one in parts if one.event)
     terms["all else, p50"] = float(np.median(some.event)) - by_design
@@ -401,9 +414,11 @@ def by_webrtc(wanted: int, seconds: float) -> Iterator[Row | Skipped]:
     condition = f"{count}, sender in Python"
     if not wanted:
         yield Row("latency", "WebRTC channels", condition, "vocal", found.calls, "channels", repeats=(found.calls,))
-    yield from _told("last packet to utterance", some.event, [one.event for one in parts], condition)
-    yield from _told("last packet to mood or cue", some.mood, [one.mood for one in parts], condition, TARGET_P95_MS)
-    yield from _told("last packet to the pixel", pixel, pixel_parts, condition, TARGET_P95_MS)
+    by_design = sum(_by_design(some).values())
+    yield from _told("last packet to utterance", some.event, [one.event for one in parts], condition, waited=by_design)
+    its = [one.mood for one in parts]
+    yield from _told("last packet to mood or cue", some.mood, its, condition, TARGET_P95_MS, by_design)
+    yield from _told("last packet to the pixel", pixel, pixel_parts, condition, TARGET_P95_MS, by_design)
     yield from _terms(some, parts, condition)
 
 

@@ -39,6 +39,10 @@ class Machine(msgspec.Struct, frozen=True):
     system: str
     python: str
 
+    @property
+    def said(self) -> str:
+        return f"{self.processor}, {self.cores} cores, {self.memory_gb:g} GB"
+
 
 def machine() -> Machine:
     try:

@@ -60,8 +60,8 @@ DOUBTS = (
 )
 
 
-def page(run: Run, drawings: Sequence[Drawing]) -> str:
-    rows = run.rows
+def page(run: Run) -> str:
+    rows, drawings = run.rows, run.drawings
     parts = list(dict.fromkeys(row.part for row in rows))
     is_emotion = any(part.startswith("emotion") for part in parts)
     sections = [_header(run), _targets(rows), _figures(rows)]
@@ -95,7 +95,7 @@ def page(run: Run, drawings: Sequence[Drawing]) -> str:
 def _header(run: Run) -> str:
     machine = run.machine
     facts = [
-        ("Machine", f"{machine.processor}, {machine.cores} cores, {machine.memory_gb:g} GB, {machine.system}"),
+        ("Machine", f"{machine.said}, {machine.system}"),
         ("Date", run.started_at[:10]),
         ("Commit", run.commit or "not known"),
         ("Figures", str(len(run.rows))),
@@ -114,6 +114,8 @@ def _header(run: Run) -> str:
         for part, share in run.others.items()
         if share > BUSY_SHARE
     ]
+    if run.doubts:
+        said.append(f"Put together of runs that differ: {len(run.doubts)} reasons for doubt, below.")
     if not run.is_whole and not run.skipped:
         said.append("The run was interrupted; what was measured until then is here.")
     notes = "".join(f'<p class="told">{escape(one)}</p>' for one in said)
@@ -121,7 +123,7 @@ def _header(run: Run) -> str:
 
 
 def _doubt(run: Run, is_emotion: bool) -> str:
-    doubts = [*(DOUBTS_OF_SPEED if run.others else ()), *(DOUBTS if is_emotion else ())]
+    doubts = [*run.doubts, *(DOUBTS_OF_SPEED if run.others else ()), *(DOUBTS if is_emotion else ())]
     if not doubts:
         return ""
     listed = "".join(f"<li>{escape(doubt)}</li>" for doubt in doubts)

@@ -37,7 +37,7 @@ class Row(msgspec.Struct, frozen=True):
     repeats: every single measurement that `value` was made of, in its unit, be it one; none where the same data always
     gives the same. pace: how fast the machine was meanwhile, 1 on the one that `clock.pace` calls usual; None where
     that does not matter. grain: the least difference that can be read off. others: the share of all cores that others
-    used while it was measured.
+    used while it was measured; waited: of the value, what is so by design, which they cannot change.
     """
 
     part: str
@@ -52,6 +52,7 @@ class Row(msgspec.Struct, frozen=True):
     pace: float | None = None
     grain: float = 0.0
     others: float = 0.0
+    waited: float = 0.0
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -72,11 +73,16 @@ class Row(msgspec.Struct, frozen=True):
         return SURELY * NORMAL_MAD * FEW_MAD.get(len(self.repeats), 1.0) * away
 
     @property
+    def moving(self) -> float:
+        """The size of what another run may find otherwise."""
+        return abs(self.value - self.waited)
+
+    @property
     def interval(self) -> tuple[float, float] | None:
         """Where another run on this machine would find the figure; None where it would find the same."""
         if not self.repeats:
             return None
-        apart = max(self.spread, LEAST_APART * abs(self.value)) + self.others * abs(self.value) + self.grain
+        apart = max(self.spread, LEAST_APART * self.moving) + self.others * self.moving + self.grain
         return self.value - apart, self.value + apart
 
     def as_dict(self) -> dict[str, object]:

@@ -22,7 +22,7 @@ from vocal.types import Call, Channel, LiveEvent, Metadata
 from .rows import Row
 
 CALLS = (10, 100, 400, 1000)
-QUICK_CALLS = (10, 400)
+QUICK_CALLS = (10, 200)
 OPENING_TICKS = 50
 """Calls open spread over a second, so that their seconds do not fall on one tick."""
 

@@ -200,6 +200,8 @@ def test_an_interval_is_what_two_runs_may_differ_by() -> None:
     assert unsure.spread == pytest.approx(3.0 * 1.4826 * 1.206 * 0.1)
     busy = msgspec.structs.replace(once, others=0.4, grain=0.05)
     assert busy.interval == (pytest.approx(0.45), pytest.approx(1.55))
+    waiting = msgspec.structs.replace(busy, waited=0.9)
+    assert waiting.interval == (pytest.approx(0.9), pytest.approx(1.1))
 
 
 def test_what_others_took_is_not_the_codes() -> None:

@@ -1,5 +1,6 @@
 """The benchmark of what loss on the way does: it drops what it says, and what is told of it is that."""
 
+import msgspec
 import numpy as np
 import pytest
 from signals import line, voice
@@ -38,6 +39,7 @@ def test_what_is_told_is_what_was_dropped() -> None:
 
 def test_the_page_draws_its_course() -> None:
     course = Course("F0, from the undisturbed", "st", "% lost", {"one by one": [(0.0, 0.0), (5.0, 0.12)]})
-    shown = page(a_run(Row("loss", "F0", "5 % lost", "vocal", 0.12, "st")), [course])
+    run = a_run(Row("loss", "F0", "5 % lost", "vocal", 0.12, "st"))
+    shown = page(msgspec.structs.replace(run, drawings=(course,)))
     assert "F0, from the undisturbed, st against % lost" in shown
     assert "one by one: 0 at 0 % lost, 0.12 at 5 % lost" in shown

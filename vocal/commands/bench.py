@@ -15,13 +15,17 @@ def add(commands: Commands) -> None:
         description="Measures on one core, capacity and latency on all; peers too, where installed: "
         "pip install 'vocal[peers]'.",
     )
-    bench.add_argument("part", choices=("speed", "capacity", "latency", "accuracy", "all"))
+    bench.add_argument(
+        "part",
+        choices=("speed", "capacity", "latency", "accuracy", "all", "page"),
+        help="what to measure; page: what saved runs say, their targets as a table in Markdown, with --html as a page",
+    )
     bench.add_argument(
         "topics",
         nargs="*",
         metavar="TOPIC",
         help="of accuracy: pitch, speech, tempo, level, clarity, emotion, calls, loss; of capacity: tick, packets, "
-        "sip, websocket, twilio, webrtc (default: all)",
+        "sip, websocket, twilio, webrtc (default: all); of page: RUN.json...",
     )
     bench.add_argument("--data", metavar="DIR", help="corpora with truth; without it, what Vocal makes itself")
     bench.add_argument("--peers", action="store_true", help="measure what peers are installed, too")
@@ -47,7 +51,24 @@ def add(commands: Commands) -> None:
     bench.set_defaults(run=_bench)
 
 
+def _page(given: argparse.Namespace) -> int:
+    if not given.topics:
+        raise UsageError("wanted saved runs: vocal bench page RUN.json... [--html OUT]")
+    results, page, table = (
+        importlib.import_module(f"vocal.benchmarks.{name}") for name in ("results", "page", "table")
+    )
+    run = results.merged([results.read(Path(one)) for one in given.topics])
+    html = _writable("html", given.html)
+    print(table.markdown(run), end="")
+    if html is not None:
+        html.write_text(page.page(run), "utf-8")
+        ERR.print(f"page: {html}", markup=False, soft_wrap=True)
+    return 0
+
+
 def _bench(given: argparse.Namespace) -> int:
+    if given.part == "page":
+        return _page(given)
     folders = {"data": "a folder of corpora", "folds": "a folder of models", "model": "a model's folder"}
     data, folds, model = (_folder(option, getattr(given, option), wanted) for option, wanted in folders.items())
     if given.topics and given.part not in ("accuracy", "capacity"):
