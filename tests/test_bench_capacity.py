@@ -22,6 +22,7 @@ from test_cli import vocal
 from test_conversation import utterance
 from vocal.benchmarks import capacity, latency, load, voices
 from vocal.benchmarks import running as running_of
+from vocal.benchmarks.asked import Asked
 from vocal.benchmarks.contenders import contest
 from vocal.benchmarks.load import Begun, Counts, Opened, Settings, framed, opened_frame
 from vocal.benchmarks.running import Ended, Window, ceiling, running
@@ -459,3 +460,14 @@ def test_wrong_use_is_named(asked: tuple[str, ...], said: str) -> None:
     result = vocal("bench", *asked)
     assert result.returncode == 2
     assert said in result.stderr
+
+
+def test_what_was_asked_is_kept_and_said() -> None:
+    asked = Asked(("capacity",), ("sip",), None, False, None, loss=0.05, jitter_ms=20.0, with_talkspurts=True)
+    kept = asked.settings()
+    assert (kept["loss"], kept["jitter"], kept["talkspurts"]) == ("5 %", "20 ms", "yes")
+    assert asked.has_faults
+    assert not Asked(("capacity",), (), None, False, None).has_faults
+    way = capacity._settings("sip", asked).way
+    assert way == "SIP, two G.711 streams, 5 % loss, 20 ms jitter, talkspurts"
+    assert Settings("twilio").way == load.DOORS["twilio"].title
