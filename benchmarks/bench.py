@@ -119,7 +119,8 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
 
             say("begins")
             with one_core() if part not in MACHINE else contextlib.nullcontext(), machine.Others() as others:
-                began_s, share = time.monotonic(), 0.0
+                part_s = began_s = time.monotonic()
+                share = 0.0
                 for count, row in enumerate(_rows(part, asked, say, drawings), 1):
                     if (now_s := time.monotonic()) > began_s + machine.LOOK_S:  # else measured with the one before
                         began_s, share = now_s, others.share_since(began_s)
@@ -134,7 +135,11 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
                     if until_s is not None and time.monotonic() > until_s:
                         keeper.cut(f"rest of {part}")
                         break
-            keeper.keep(others={**keeper.run.others, part: round(others.share, 4)})
+            others_by = {**keeper.run.others, part: round(others.share, 4)}
+            keeper.keep(others=others_by, took_s={**keeper.run.took_s, part: round(time.monotonic() - part_s, 1)})
+            if others.stood_s > machine.STOOD_S:
+                why = f"{part}: this machine stood still for {others.stood_s:.0f} s"
+                keeper.keep(doubts=(*keeper.run.doubts, why))
             progress.update(whole, completed=number + 1)
         keeper.end()
 
@@ -151,6 +156,8 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
             html.write_text(page(keeper.run), "utf-8")
     for one in keeper.run.skipped:
         console.print(f"not measured: {one.what}: {one.why}", markup=False)
+    for why in keeper.run.doubts:
+        console.print(f"doubt: {why}", markup=False)
     for part, share in keeper.run.others.items():
         if share > machine.BUSY_SHARE:
             console.print(f"{part}: others used {100.0 * share:.0f} % of this machine meanwhile; trust ratios only")

@@ -70,7 +70,7 @@ def _known(old: Row, new: Row) -> float:
     both = [(row, _unpaced(row)) for row in (old, new)]
     spread = sum((row.spread * pace) ** 2 for row, pace in both) ** 0.5
     least = max(LEAST_APART * row.moving * pace for row, pace in both)
-    return max(spread, least) + sum(row.others * row.moving * pace for row, pace in both) + max(old.grain, new.grain)
+    return max(spread, least) + sum(row.disturbed * pace for row, pace in both) + max(old.grain, new.grain)
 
 
 def doubts(old: Run, new: Run) -> list[str]:
@@ -79,6 +79,7 @@ def doubts(old: Run, new: Run) -> list[str]:
     for run, which in ((old, "old"), (new, "new")):
         if not run.is_whole:
             found.append(f"the {which} run did not come to its end")
+        found += [f"the {which} run's {why}" for why in run.doubts]
     for name, asked in old.settings.items():
         if new.settings.get(name) != asked:
             found.append(f"asked for differently: {name} {asked} -> {new.settings.get(name)}")

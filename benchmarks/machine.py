@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution, version
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,7 @@ PEERS = (
     "webrtcvad-wheels",
 )
 LOOK_S = 0.5
+STOOD_S = 2.0
 BUSY_SHARE = 0.1
 """Of all cores, from which on others' work, or what the host takes away, is said beside the figures."""
 
@@ -115,6 +117,11 @@ class Others(threading.Thread):
     @property
     def stolen(self) -> float:
         return self._between(self._looks, 2)
+
+    @property
+    def stood_s(self) -> float:
+        """The longest time in which not even this thread had its turn: the machine was halted, or far too busy."""
+        return max((two[0] - one[0] for one, two in pairwise(self._looks)), default=0.0) - LOOK_S
 
     def share_since(self, at_s: float) -> float:
         """Of time.monotonic, from the last look before it on."""

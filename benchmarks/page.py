@@ -99,6 +99,7 @@ def _header(run: Run) -> str:
         ("Date", run.started_at[:10]),
         ("Commit", run.commit or "not known"),
         ("Figures", str(len(run.rows))),
+        ("Took", ", ".join(f"{part} {took_s:.0f} s" for part, took_s in run.took_s.items()) or "not known"),
         (
             "Asked for",
             ", ".join(f"{name} {value}" for name, value in run.settings.items() if value not in ("", "none")),
@@ -115,7 +116,7 @@ def _header(run: Run) -> str:
         if share > BUSY_SHARE
     ]
     if run.doubts:
-        said.append(f"Put together of runs that differ: {len(run.doubts)} reasons for doubt, below.")
+        said.append(f"Of this page's own there are {len(run.doubts)} reasons for doubt, below.")
     if not run.is_whole and not run.skipped:
         said.append("The run was interrupted; what was measured until then is here.")
     notes = "".join(f'<p class="told">{escape(one)}</p>' for one in said)

@@ -28,8 +28,8 @@ class Skipped(msgspec.Struct, frozen=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """settings: as asked on the command line. data: checksum of each file that was heard, by its path in the folder.
 
-    others: by part, the share of all cores that others used meanwhile; is_whole: it came to its end. doubts: why its
-    rows may not belong together.
+    others: by part, the share of all cores that others used meanwhile; took_s: by part. is_whole: it came to its end.
+    doubts: why its rows may be wrong, or not belong together.
     """
 
     format: int = FORMAT
@@ -40,6 +40,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, str]
     data: dict[str, str] = {}
     others: dict[str, float] = {}
+    took_s: dict[str, float] = {}
     skipped: tuple[Skipped, ...] = ()
     rows: tuple[Row, ...] = ()
     drawings: tuple[Drawing, ...] = ()
@@ -105,6 +106,7 @@ def merged(runs: Sequence[Run]) -> Run:
         },
         data={name: digest for run in runs for name, digest in run.data.items()},
         others={name: max(run.others.get(name, 0.0) for run in runs) for run in runs for name in run.others},
+        took_s={name: took_s for run in runs for name, took_s in run.took_s.items()},
         skipped=tuple(dict.fromkeys(one for run in runs for one in run.skipped)),
         rows=tuple(rows.values()),
         drawings=tuple(drawn.values()),

@@ -18,6 +18,9 @@ LEAST_REPEATS = 3
 LEAST_APART = 0.1
 """Of a figure that depends on time, the share by which two runs may differ whatever their repeats say."""
 
+FELT = 0.5
+"""Of what others use of the machine, the share that CPU time feels: by caches, and by a core's other thread."""
+
 SURELY = 3.0
 """Standard deviations."""
 
@@ -78,11 +81,16 @@ class Row(msgspec.Struct, frozen=True):
         return abs(self.value - self.waited)
 
     @property
+    def disturbed(self) -> float:
+        """What others' work may have made of it, in the figure's unit."""
+        return self.others * self.moving * (1.0 if self.pace is None else FELT)
+
+    @property
     def interval(self) -> tuple[float, float] | None:
         """Where another run on this machine would find the figure; None where it would find the same."""
         if not self.repeats:
             return None
-        apart = max(self.spread, LEAST_APART * self.moving) + self.others * self.moving + self.grain
+        apart = max(self.spread, LEAST_APART * self.moving) + self.disturbed + self.grain
         return self.value - apart, self.value + apart
 
     def as_dict(self) -> dict[str, object]:
