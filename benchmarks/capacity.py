@@ -15,7 +15,7 @@ import numpy as np
 from vocal.errors import InputError, UsageError, unknown
 
 from .asked import Asked
-from .latency import Listener, late, parts_of
+from .latency import HALF_A_TICK_MS, Listener, late, parts_of
 from .load import DOORS, Door, Fault, Opened, Settings
 from .results import Skipped
 from .rows import Better, Row
@@ -28,6 +28,9 @@ QUICK_TOPICS = ("tick", "sip", "websocket")
 MOST_LOSS, MOST_JITTER_MS = 0.5, 500.0
 TARGET_CALLS = 1000.0
 TICK_P99_MS, UTTERANCE_P95_MS = 20.0, 600.0
+BY_DESIGN_MS = 440.0
+"""Of an utterance's way to its event: endpointing, what the speech score sees ahead, the playout's lag."""
+
 LATE_SHARE = 0.001
 """Of packets that came: those too late to be played."""
 
@@ -159,9 +162,22 @@ def _row(
     who: str = "vocal",
     repeats: Sequence[float] = (),
     grain: float = 0.0,
+    waited: float = 0.0,
 ) -> Row:
     """repeats: what it was in the parts of its window, where that is known."""
-    return Row("capacity", name, condition, who, value, unit, target, better, tuple(repeats) or (value,), grain=grain)
+    return Row(
+        "capacity",
+        name,
+        condition,
+        who,
+        value,
+        unit,
+        target,
+        better,
+        tuple(repeats) or (value,),
+        grain=grain,
+        waited=waited,
+    )
 
 
 _GRAINS = {"packets too late": 0.1, "packets sent late": 0.5}
@@ -177,10 +193,11 @@ def trial_rows(trial: Trial, settings: Settings) -> Iterator[Row]:
     condition = f"{trial.wanted} calls by {settings.way}"
     for one in trial.limits:
         who = "load generator" if one.name == "packets sent late" else "vocal"
-        repeats = _quantiles(trial, 0.95) if one.unit == "ms" and "utterance" in one.name else ()
+        is_told = "utterance" in one.name
+        repeats, waited = (_quantiles(trial, 0.95), BY_DESIGN_MS) if is_told else ((), 0.0)
         if np.isfinite(one.value):
-            grain = _GRAINS.get(one.name, 0.0)
-            yield _row(one.name, condition, one.value, one.unit, one.most, who=who, repeats=repeats, grain=grain)
+            grain = HALF_A_TICK_MS if is_told else _GRAINS.get(one.name, 0.0)
+            yield _row(one.name, condition, one.value, one.unit, one.most, "lower", who, repeats, grain, waited)
     if (window := trial.window) is not None:
         parts = window.parts
         grain = TICK_S / (window.ended_s - window.begun_s)
@@ -219,7 +236,16 @@ def detail_rows(trial: Trial, settings: Settings) -> Iterator[Row]:
     yield _row("emotion model at work", condition, 100.0 * window.emotion_busy, "%", grain=2.0)
     for name, quantile in (("p50", 0.5), ("worst", 1.0)) if trial.late_ms else ():
         value, each = float(np.quantile(trial.late_ms, quantile)), _quantiles(trial, quantile)
-        yield _row(f"last packet to utterance, {name}", condition, value, "ms", repeats=each)
+        waited = BY_DESIGN_MS if name == "p50" else 0.0
+        yield _row(
+            f"last packet to utterance, {name}",
+            condition,
+            value,
+            "ms",
+            repeats=each,
+            grain=HALF_A_TICK_MS,
+            waited=waited,
+        )
 
 
 def end_rows(ended: Ended, condition: str) -> Iterator[Row]:
@@ -347,7 +373,16 @@ def fixed(door: Door, calls: int, minutes: float, asked: Asked, say: Callable[[s
     )
     if last.late_ms:
         p95, each = float(np.quantile(last.late_ms, 0.95)), _quantiles(last, 0.95)
-        yield _row("last packet to utterance, p95", condition, p95, "ms", UTTERANCE_P95_MS, repeats=each)
+        yield _row(
+            "last packet to utterance, p95",
+            condition,
+            p95,
+            "ms",
+            UTTERANCE_P95_MS,
+            repeats=each,
+            grain=10.0,
+            waited=BY_DESIGN_MS,
+        )
     yield from detail_rows(last, settings)
     yield _row("CPU", f"{condition}, last minute", windows[-1].sender_cores, "cores", who="load generator")
     yield from _against_few({**trials, calls: last}, settings)

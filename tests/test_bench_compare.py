@@ -227,3 +227,17 @@ def test_the_spread_of_few_repeats_is_that_of_many(seed: int, count: int) -> Non
     draws = rng.normal(10.0, 1.0, (400, count))
     rows = [Row("p", "n", "c", "vocal", 10.0, "s", repeats=tuple(some)) for some in draws.tolist()]
     assert np.mean([row.spread for row in rows]) == pytest.approx(3.0, rel=0.25)
+
+
+def test_what_others_did_lately_and_that_all_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds alone, ten in which others had every core, and then two minutes of nothing at all."""
+    cores = machine.os.cpu_count() or 1
+    others = machine.Others()
+    others._looks = [(float(at_s), max(0.0, at_s - 10.0) * cores, 0.0) for at_s in range(21)]
+    monkeypatch.setattr(machine, "_spent", lambda: (21.0, 11.0 * cores, 0.0))
+    assert others.share == pytest.approx(0.5)
+    assert others.share_since(10.0) == pytest.approx(1.0)
+    assert others.share_since(5.5) == pytest.approx(11.0 / 16.0)
+    assert others.stood_s == pytest.approx(1.0 - machine.LOOK_S)
+    others._looks.append((140.0, 11.0 * cores, 0.0))
+    assert others.stood_s == pytest.approx(120.0 - machine.LOOK_S)
