@@ -29,9 +29,9 @@ from .rows import Row, timed
 ROW_BYTES = 4
 REPEATS = 3000
 PLACES = 3
-FEATURES, HOPS, BINS, RING = layout.FEATURES, layout.HOPS, layout.BINS, layout.RING_ROWS
-STEP = 800  # any, whose ring rows have been written
-VOICED_STEP = 900  # one whose F0 no other stage writes
+FEATURES, HOPS, BINS = layout.FEATURES, layout.HOPS, layout.BINS
+STEP = 8  # any, whose row has been written
+VOICED_STEP = 40  # one whose F0 no other stage writes
 VOICED_SHARE = 0.5
 
 
@@ -182,10 +182,9 @@ def limits() -> tuple[float, float]:
 
 def _make_typical(state: vk.State) -> None:
     """On half of the lanes a voice is heard at VOICED_STEP."""
-    ring = state.features.reshape(RING, FEATURES, vk.LANES)
     for lane in range(vk.LANES):
-        heard = ring[:, layout.F0_HZ, lane]
-        ring[VOICED_STEP, layout.F0_HZ, lane] = np.median(heard[heard > 0]) if lane % 2 else 0.0
+        heard = state.kept[lane, :, layout.F0_HZ]
+        state.features[VOICED_STEP * FEATURES + layout.F0_HZ, lane] = np.median(heard[heard > 0]) if lane % 2 else 0.0
 
 
 def rows(speech: np.ndarray) -> Iterator[Row]:

@@ -24,10 +24,8 @@ def of_voices() -> list[NDArray[np.float64]]:
     """Functionals of 40 voices."""
     found = []
     for rows in vk.extract([voice(3.0, 90.0 + 5 * seed, seed=seed) for seed in range(40)]):
-        ring = np.zeros((vk.RING_ROWS, vk.FEATURES), np.float32)
-        ring[: len(rows)] = rows
         functionals = np.zeros(vk.FUNCTIONALS)
-        assert vk.functionals(ring.reshape(-1, 1), 0, 0, len(rows), functionals) >= vk.LEAST_STEPS
+        assert vk.functionals(rows, functionals) >= vk.LEAST_STEPS
         found.append(functionals)
     return found
 

@@ -210,8 +210,7 @@ def side_by_side(signals: Sequence[np.ndarray], ticks: int) -> np.ndarray:
 
 
 def rows_of(state: vk.State, lane: int, first: int, steps: int) -> bytes:
-    ring = state.features.reshape(vk.RING_ROWS, vk.FEATURES, vk.LANES)
-    return ring[(first + np.arange(steps)) % vk.RING_ROWS, :, lane].tobytes()
+    return vk.rows_of(state, lane, first, first + steps).tobytes()
 
 
 def neighbours(seed: int, samples: int) -> np.ndarray:
@@ -330,6 +329,7 @@ def test_nothing_is_decided_past_until(seed: int) -> None:
     some = drive(held, pcm, until, [vk.MAX_TICKS], BOUNDARY)
     assert some == [record for record in every if record[2] < until[record[0]]]
     assert held.features.tobytes() == free.features.tobytes()
+    assert held.kept.tobytes() == free.kept.tobytes()
 
 
 def test_records_are_the_twins() -> None:
@@ -337,10 +337,9 @@ def test_records_are_the_twins() -> None:
     signals = [naive.talk(5.0, seed) for seed in range(vk.LANES)]
     state = vk.new_state()
     records = drive(state, side_by_side(signals, 250 + FLUSH_TICKS), np.full(vk.LANES, FOREVER), [7], BOUNDARY)
-    ring = state.features.reshape(vk.RING_ROWS, vk.FEATURES, vk.LANES)
     last = int(state.clock[0]) - vk.SPEECH_DELAY
     for lane in range(vk.LANES):
-        wanted = naive.boundaries(ring[:last, vk.SPEECH, lane].tolist(), BOUNDARY)
+        wanted = naive.boundaries(vk.rows_of(state, lane, 0, last)[:, vk.SPEECH].tolist(), BOUNDARY)
         assert [record[1:] for record in records if record[0] == lane] == [tuple(record) for record in wanted]
         assert len(wanted) > 2
 
@@ -380,11 +379,12 @@ def test_blocks_that_share_their_working_arrays_are_as_alone() -> None:
         np.testing.assert_array_equal(one.features, other.features)
 
 
-def test_a_table_of_blocks_is_as_each_alone() -> None:
-    table, boundary, until = vk.Table(), BOUNDARY, np.full(vk.LANES, FOREVER)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_table_of_blocks_is_as_each_alone(threads: int) -> None:
+    crew, table, boundary, until = vk.Crew(threads), vk.Table(), BOUNDARY, np.full(vk.LANES, FOREVER)
     pcms = [np.zeros((vk.TICK_SAMPLES, vk.LANES), np.float32) for _ in range(4)]
-    first, second = vk.new_state(), vk.new_state()
-    states = [first, second, vk.new_state(first), vk.new_state(second)]
+    first, second, third = (vk.new_state() for _ in range(3))
+    states = [first, second, third, vk.new_state(second)]
     alone = [vk.new_state() for _ in range(4)]
     for state, pcm in zip(states, pcms, strict=True):
         table.append(state, pcm, until)
@@ -394,8 +394,7 @@ def test_a_table_of_blocks_is_as_each_alone() -> None:
     for tick in range(100):
         for block, pcm in enumerate(pcms):
             pcm[:] = speech[block][tick]
-        for share in range(2):
-            vk.advance_blocks(table, share, 2, boundary)
+        crew.advance(table, boundary)
         for block in (0, 1, 3):
             _, count = vk.advance(pcms[block], until, boundary, alone[block])
             assert table.records[block] == count
@@ -434,7 +433,6 @@ def test_half_an_hour_at_the_end_of_a_day_is_as_its_first_minute() -> None:
     for repeat in range(30):
         drive(state, minute[: 2992 * TICK], np.zeros(vk.LANES, np.int64), [44], vk.Boundary())
         if repeat in (1, 29):
-            ring = state.features.reshape(vk.RING_ROWS, vk.FEATURES, vk.LANES)
             last = int(state.clock[0]) - vk.TEMPO_DELAY - 4
-            kept.append(ring[np.arange(last - 1500, last) % vk.RING_ROWS].copy())
+            kept.append(np.stack([vk.rows_of(state, lane, last - 1500, last) for lane in range(vk.LANES)]))
     np.testing.assert_allclose(kept[1], kept[0], rtol=1e-4, atol=1e-4, equal_nan=True)

@@ -10,7 +10,7 @@ from vocal_kernels.functionals import F0_TRACK, PER_TRACK
 
 def found_of(rows: np.ndarray, lane: int = 5, start: int = 0) -> tuple[int, np.ndarray]:
     out = np.full(vk.FUNCTIONALS, -77.0)
-    return vk.functionals(in_ring(rows, lane, start), lane, start, start + len(rows), out), out
+    return vk.functionals(in_ring(rows, lane, start, start + len(rows) + vk.TEMPO_DELAY), out), out
 
 
 def assert_twins(found: np.ndarray, wanted: np.ndarray) -> None:

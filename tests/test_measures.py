@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import vocal_kernels as vk
 from signals import voice
+from vocal_kernels.layout import FRESH_ROWS
 
 
 def random_rows(rng: np.random.Generator, steps: int) -> np.ndarray:
@@ -26,16 +27,27 @@ def random_rows(rng: np.random.Generator, steps: int) -> np.ndarray:
     return rows
 
 
-def in_ring(rows: np.ndarray, lane: int, start: int) -> np.ndarray:
-    """A block's ring with `rows` at steps start.. of one lane and other numbers everywhere else."""
-    ring = np.random.default_rng(99).uniform(0.4, 500, (vk.RING_ROWS, vk.FEATURES, vk.LANES)).astype(np.float32)
-    ring[(start + np.arange(len(rows))) % vk.RING_ROWS, :, lane] = rows
-    return ring.reshape(-1, vk.LANES)
+def in_ring(rows: np.ndarray, lane: int, start: int, clock: int) -> np.ndarray:
+    """`rows` at steps start.. of one lane of a block that stands at step `clock`, as they are read out of it again;
+    other numbers stand everywhere else."""
+    rng, state = np.random.default_rng(99), vk.new_state()
+    state.clock[0] = clock
+    state.features[:] = rng.uniform(0.4, 500, state.features.shape)
+    state.kept[:] = rng.uniform(0.4, 500, state.kept.shape)
+    for step, row in enumerate(rows, start):
+        if step < clock - vk.TEMPO_DELAY:
+            state.kept[lane, step % vk.RING_ROWS] = row
+        else:
+            state.features.reshape(FRESH_ROWS, vk.FEATURES, vk.LANES)[step % FRESH_ROWS, :, lane] = row
+    found = vk.rows_of(state, lane, start, start + len(rows))
+    np.testing.assert_array_equal(found, rows)
+    return found
 
 
-def measured(rows: np.ndarray, lane: int = 5, start: int = 0) -> np.ndarray:
+def measured(rows: np.ndarray, lane: int = 5, start: int = 0, newest: int = 0) -> np.ndarray:
+    """newest: how many of the rows are not final yet."""
     out = np.empty(vk.MEASURES)
-    vk.measure(in_ring(rows, lane, start), lane, start, start + len(rows), out)
+    vk.measure(in_ring(rows, lane, start, start + len(rows) + vk.TEMPO_DELAY - newest), out)
     return out
 
 
@@ -43,7 +55,8 @@ def measured(rows: np.ndarray, lane: int = 5, start: int = 0) -> np.ndarray:
 def test_twin(seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows = random_rows(rng, int(rng.integers(1, 1500)))
-    found = measured(rows, int(rng.integers(vk.LANES)), int(rng.choice([0, 700, 1631, 50_000])))
+    newest = int(rng.integers(vk.TEMPO_DELAY - vk.SPEECH_DELAY + 1))
+    found = measured(rows, int(rng.integers(vk.LANES)), int(rng.choice([0, 700, 1631, 50_000])), newest)
     # Both in float64 from the same float32 rows, but for log2 of F0, which is float32 in the kernel.
     np.testing.assert_allclose(found, naive.measure(rows.astype(np.float64)), rtol=1e-6, atol=1e-6)
 
@@ -104,7 +117,9 @@ def test_tempo_window(start: int) -> None:
     rows = random_rows(rng, 800)
     # Runs as of words and pauses, some of these just under and over 200 ms.
     rows[:, vk.SPEECH] = np.repeat(np.tile([0.9, 0.1], 30), rng.integers(5, 36, 60))[:800]
-    found = vk.tempo_window(in_ring(rows, 2, start), 2, start, start + 800)
+    ring = np.random.default_rng(99).uniform(0.4, 500, (vk.RING_ROWS, vk.FEATURES)).astype(np.float32)
+    ring[(start + np.arange(800)) % vk.RING_ROWS] = rows
+    found = vk.tempo_window(ring, start, start + 800)
     speech = rows[:, vk.SPEECH] >= np.float32(0.6)
     said = np.flatnonzero(speech)
     pauses = [gap - 1 for gap in np.diff(said) if gap > 1]

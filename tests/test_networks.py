@@ -29,8 +29,8 @@ def run(pcm: np.ndarray, ticks: list[int], state: vk.State | None = None) -> np.
         piece = pcm[at : at + ticks[0] * vk.TICK_SAMPLES]
         ticks = ticks[1:] + ticks[:1]
         at += vk.advance(piece, until, vk.Boundary(), state)[0] * vk.TICK_SAMPLES
-    ring = state.features.reshape(vk.RING_ROWS, vk.FEATURES, vk.LANES)
-    return ring[np.arange(start - vk.SPECTRAL_DELAY, state.clock[0] - vk.SPECTRAL_DELAY) % vk.RING_ROWS]
+    steps = start - vk.SPECTRAL_DELAY, int(state.clock[0]) - vk.SPECTRAL_DELAY
+    return np.stack([vk.rows_of(state, lane, *steps) for lane in range(vk.LANES)], axis=2)
 
 
 @pytest.mark.parametrize(

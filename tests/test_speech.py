@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 from signals import voice
-from vocal_kernels.layout import COUNTS, MAX_RECORDS, RECORD_COLUMNS
+from vocal_kernels.layout import COUNTS, FRESH_ROWS, MAX_RECORDS, RECORD_COLUMNS
 from vocal_kernels.speech import boundaries
 
 ENDLESS = np.full(vk.LANES, np.iinfo(np.int64).max)
@@ -19,12 +19,12 @@ ENDLESS = np.full(vk.LANES, np.iinfo(np.int64).max)
 @njit
 def run_boundaries(scores, first, boundary, counts, until, log):
     """All steps of (steps, 16) scores; every record into log; returns how many."""
-    features = np.zeros((vk.RING_ROWS * vk.FEATURES, 16), np.float32)
+    features = np.zeros((FRESH_ROWS * vk.FEATURES, 16), np.float32)
     records = np.zeros((MAX_RECORDS, RECORD_COLUMNS), np.int64)
     total = 0
     for i in range(len(scores)):
         step = first + i
-        features[(step % vk.RING_ROWS) * vk.FEATURES + vk.SPEECH] = scores[i]
+        features[(step % FRESH_ROWS) * vk.FEATURES + vk.SPEECH] = scores[i]
         count = boundaries(features, step, boundary, counts, until, records, 0)
         for k in range(count):
             log[total] = records[k]

@@ -8,8 +8,7 @@ the waveform, the last 16 s stand in memory, in no file and no log, until the ch
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -128,8 +127,9 @@ class Bank:
     ) -> None:
         self._config = config
         self._threads = threads
-        self._urgency = urgency
-        self._pool = ThreadPoolExecutor(threads - 1, "vocal-bank", self._begin_thread) if threads > 1 else None
+        self._crew = vk.Crew(threads, "vocal-bank")
+        if urgency is not None:
+            urgency.take_in(self._crew.numbers)
         self._table = vk.Table()
         self._playouts: list[_native.Lanes] = []
         self._boundary = _boundary(config)
@@ -174,11 +174,6 @@ class Bank:
         block.slots[slot.lane] = None
         block.until[slot.lane] = 0
         self._table.wanted[slot.block] = any(block.slots)
-
-    def close(self) -> None:
-        """No `tick` comes any more."""
-        if self._pool is not None:
-            self._pool.shutdown()
 
     def play(self, slot: Slot, playout: Playout) -> None:
         """From the next tick on, a channel's audio is this playout's."""
@@ -245,7 +240,7 @@ class Bank:
                 block.playouts.pull(now_ms)
             audio = {slot: self._blocks[slot.block].tick_pcm[:, slot.lane].copy() for slot in self._detectors}
             return list(self.advance(1, audio))
-        self._share_out(len(self._blocks), lambda share: self._move(share, now_ms))
+        self._crew.advance(self._table, self._boundary, self._playouts, now_ms)
         if self._audio:
             for number in np.flatnonzero(self._table.wanted).tolist():
                 block = self._blocks[number]
@@ -255,30 +250,10 @@ class Bank:
             spans += self._spans(self._blocks[number], int(self._table.records[number]))
         return spans
 
-    def _begin_thread(self) -> None:
-        _native.name_thread("vocal-bank")
-        if self._urgency is not None:
-            self._urgency.join()
-
-    def _share_out(self, pieces: int, work: Callable[[int], None]) -> None:
-        """`work(share)` for each thread; this one takes the first."""
-        others = [self._pool.submit(work, share) for share in range(1, min(self._threads, pieces)) if self._pool]
-        if pieces:
-            work(0)
-        for other in others:
-            other.result()
-
     def measure(self, stretches: Sequence[Stretch]) -> list[Measured]:
         """What some stretches sound like, by all threads at once; while the bank stands where they were decided."""
-        count = len(stretches)
-        rows = np.array([self._row(stretch) for stretch in stretches], np.int64).reshape(count, 7)
-        measures, of_voice = np.empty((count, vk.MEASURES)), np.empty((count, vk.FUNCTIONALS))
-        counts = np.zeros((count, 3))
-
-        def work(share: int) -> None:
-            vk.measure_stretches(self._table, rows, share, self._threads, measures, of_voice, counts)
-
-        self._share_out(count, work)
+        rows = np.array([self._row(stretch) for stretch in stretches], np.int64).reshape(-1, 7)
+        measures, of_voice, counts = self._crew.measure(self._table, rows)
         return [
             # A copy: speakers learn from it, and must not keep everybody's.
             Measured(of_it, voice.copy() if steps >= vk.LEAST_STEPS else None, syllables, spoken / STEPS_PER_S)
@@ -295,10 +270,6 @@ class Bank:
         tempo_start = max(0, tempo_end - round(TEMPO_WINDOW_S * STEPS_PER_S))
         since = -1 if since is None else origin + since
         return slot.block, slot.lane, origin + start, origin + end, since, origin + tempo_start, origin + tempo_end
-
-    def _move(self, share: int, now_ms: float) -> None:
-        _native.pull_blocks(self._playouts, share, self._threads, now_ms)
-        vk.advance_blocks(self._table, share, self._threads, self._boundary)
 
     def _spans(self, block: _Block, records: int) -> Iterator[Span]:
         for lane, kind, step, start, end in block.state.records[:records].tolist():
@@ -339,9 +310,8 @@ class Bank:
 
     def mel(self, slot: Slot, start_step: int, end_step: int) -> tuple[NDArray[np.float32], float]:
         """Band levels over steps of the channel, (steps, MEL_BANDS) in dBov, and the mean level of its speech, dBov."""
-        rows = (slot.origin + np.arange(start_step, end_step)) % vk.RING_ROWS
-        ring = self._blocks[slot.block].state.features.reshape(vk.RING_ROWS, vk.FEATURES, vk.LANES)
-        heard = ring[rows, :, slot.lane]
+        origin = slot.origin
+        heard = vk.rows_of(self._blocks[slot.block].state, slot.lane, origin + start_step, origin + end_step)
         power = 10.0 ** (heard[heard[:, vk.SPEECH] >= SPEECH_FROM, vk.POWER_DB].astype(np.float64) / 10.0)
         mean_db = 10.0 * np.log10((power.mean() if len(power) else 0.0) + 1e-12)
         return np.ascontiguousarray(heard[:, vk.MEL : vk.MEL + vk.MEL_BANDS]), float(mean_db)

@@ -236,7 +236,6 @@ class Engine:
 
     def stop(self) -> None:
         """No `tick` comes any more."""
-        self._bank.close()
         if self._estimates is not None:
             self._estimates.close()
 

@@ -45,8 +45,8 @@ KNOWN_CALLS = 20
 CALL_MS = 0.05
 """What a call adds to a tick where too few run to tell: what a tick costs without any is no call's."""
 
-MOST_LATE_RUN = 50
-"""Late ticks in a row after which the clock's threads stand back for a while."""
+LATE_RUN = 50
+"""So many late ticks in a row that take longer than they last, and the clock's threads stand back for a while."""
 
 MOST_BEHIND_TICKS = 100
 """Further behind than this, the clock does not catch up but goes on from now."""
@@ -300,9 +300,9 @@ class Live:
                 self._begin_at(self._start_s + int(-wait_s / vk.TICK_S) * vk.TICK_S)
             elif -wait_s > vk.TICK_S:
                 self._late += 1
-            # Who goes before all others and cannot keep up would leave them nothing.
+            # Who goes before all others and has more to do than time would leave them nothing.
             late_run = late_run + 1 if -wait_s > vk.TICK_S else 0
-            if late_run == MOST_LATE_RUN:
+            if late_run and late_run % LATE_RUN == 0 and sum(list(self._costs_ms)[-LATE_RUN:]) > LATE_RUN * TICK_MS:
                 self._urgency.set(False)
                 again_at_tick = self._ticks + MEASURED_TICKS
             elif self._ticks == again_at_tick:

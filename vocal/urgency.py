@@ -7,6 +7,7 @@ Children of these threads do not inherit it.
 
 import os
 import threading
+from collections.abc import Sequence
 
 PRIORITY = 5
 """Of 1 to 99: the kernel's own threads stand at 50 and more."""
@@ -22,7 +23,11 @@ class Urgency:
 
     def join(self) -> None:
         """The thread that calls is one of them."""
-        self._threads.append(threading.get_native_id())
+        self.take_in([threading.get_native_id()])
+
+    def take_in(self, threads: Sequence[int]) -> None:
+        """Threads by the system's numbers."""
+        self._threads += threads
         self.set(self.is_urgent)
 
     def set(self, is_urgent: bool) -> None:

@@ -3,6 +3,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <array>
@@ -13,6 +14,7 @@
 #include <tuple>
 #include <vector>
 
+#include "crew.hpp"
 #include "faces.hpp"
 #include "g711.hpp"
 #include "playout.hpp"
@@ -83,12 +85,21 @@ class Lanes {
     std::array<std::shared_ptr<vocal::SharedPlayout>, LANES> playouts_;
 };
 
-void pull_blocks(nb::list blocks, std::size_t first, std::size_t stride, double now_ms) {
-    if (stride == 0) throw nb::value_error("stride: wanted at least 1");
+// A compiled kernel for one piece: kernel(context, piece, worker).
+using Kernel = void (*)(const std::int64_t*, std::int64_t, std::int64_t);
+using Context = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+void run_crew(vocal::Crew& crew, std::uintptr_t kernel, Context context, std::int64_t pieces, nb::list blocks, double now_ms) {
     std::vector<Lanes*> lanes;
-    for (std::size_t n = first; n < blocks.size(); n += stride) lanes.push_back(nb::cast<Lanes*>(blocks[n]));
+    for (auto one : blocks) lanes.push_back(nb::cast<Lanes*>(one));
+    if (!lanes.empty() && lanes.size() != static_cast<std::size_t>(pieces)) throw nb::value_error("blocks: wanted one for each piece");
+    const auto call = reinterpret_cast<Kernel>(kernel);
+    const auto* words = context.data();
     nb::gil_scoped_release released;
-    for (auto* one : lanes) one->pull(now_ms);
+    crew.run(pieces, [&](std::int64_t piece, std::int64_t worker) {
+        if (!lanes.empty()) lanes[static_cast<std::size_t>(piece)]->pull(now_ms);
+        call(words, piece, worker);
+    });
 }
 
 }  // namespace
@@ -161,8 +172,13 @@ NB_MODULE(_native, module) {
         .def("pull", &Lanes::pull, nb::arg("now_ms"), nb::call_guard<nb::gil_scoped_release>())
         .def("set", &Lanes::set, nb::arg("lane"), nb::arg("playout").none(),
              "Put a Playout, or None for silence, behind a lane; not while a tick is pulled.");
-    module.def("pull_blocks", &pull_blocks, nb::arg("blocks"), nb::arg("first"), nb::arg("stride"), nb::arg("now_ms"),
-               "The tick at `now_ms` of every `stride`-th of a list of Lanes, from `first` on, into their blocks. A lane's "
-               "NaNs are added to `lost`; `heard_ms` becomes `now_ms` where there was audio.");
+    nb::class_<vocal::Crew>(module, "Crew", "Threads that share out pieces of work, the one that asks among them.")
+        .def(nb::init<std::size_t, const std::string&>(), nb::arg("threads"), nb::arg("name"),
+             nb::call_guard<nb::gil_scoped_release>())
+        .def("numbers", &vocal::Crew::numbers, "The system's numbers of its own threads.")
+        .def("run", &run_crew, nb::arg("kernel"), nb::arg("context").noconvert(), nb::arg("pieces"), nb::arg("blocks"),
+             nb::arg("now_ms"),
+             "The kernel at an address for each piece. blocks: none, or for each piece Lanes, of which the tick at `now_ms` "
+             "is pulled first: a lane's NaNs are added to `lost`; `heard_ms` becomes `now_ms` where there was audio.");
     bind_media(module);
 }

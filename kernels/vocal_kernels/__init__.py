@@ -12,7 +12,8 @@ Many channels, live: `new_state` and `advance`, in ticks of 20 ms; then `measure
 from ._jit import CACHE_DIR, is_compiled
 from .arrays import Pitch, Tempo, active_level, extract, f0, speech_score, speech_tempo, warmup
 from .baseline import READY_S, Baseline
-from .frontend import Table, advance, advance_blocks, measure_now, measure_stretches
+from .crew import Crew, measure_now
+from .frontend import Table, advance
 from .functionals import (
     FUNCTIONALS,
     IS_POSITION,
@@ -100,6 +101,7 @@ from .measures import (
     momentary,
     tempo_window,
 )
+from .ring import rows_of
 from .spectrum import mel_centres_hz, mel_filters
 
 __all__ = [
@@ -178,6 +180,7 @@ __all__ = [
     "VOICING_CONTRAST",
     "Baseline",
     "Boundary",
+    "Crew",
     "Loudness",
     "Pitch",
     "State",
@@ -186,7 +189,6 @@ __all__ = [
     "active_level",
     "active_level_db",
     "advance",
-    "advance_blocks",
     "extract",
     "f0",
     "functionals",
@@ -196,12 +198,12 @@ __all__ = [
     "loudness",
     "measure",
     "measure_now",
-    "measure_stretches",
     "mel_centres_hz",
     "mel_filters",
     "momentary",
     "new_state",
     "reset_lane",
+    "rows_of",
     "speech_score",
     "speech_tempo",
     "tempo_window",

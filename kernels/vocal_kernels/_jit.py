@@ -49,6 +49,15 @@ def jit(function: Callable[..., Any]) -> Any:
         numba.config.CACHE_DIR = theirs
 
 
+def kernel(compiler: Callable[..., Any], signature: Any) -> Any:
+    """Compile for a caller that is not Python, by `numba.cfunc`, and keep the result as `jit` does."""
+    theirs, numba.config.CACHE_DIR = numba.config.CACHE_DIR, CACHE_DIR
+    try:
+        return compiler(signature, nopython=True, cache=True, error_model="numpy", fastmath=set(FASTMATH))
+    finally:
+        numba.config.CACHE_DIR = theirs
+
+
 def inlined(function: Callable[..., Any]) -> Any:
     """A piece of a kernel, compiled into whoever calls it and not kept by itself."""
     return numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH))(function)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .frontend import Table, advance, advance_blocks, measure_now, measure_stretches
+from .crew import STRETCH_COLUMNS, Crew, measure_now
+from .frontend import Table, advance
 from .functionals import FUNCTIONALS, functionals
 from .lanes import LANES
 from .layout import (
@@ -22,10 +23,10 @@ from .layout import (
     NUCLEUS,
     POWER_DB,
     RATE_HZ,
-    RING_ROWS,
     SETTLE_TICKS,
     SPEECH,
     SPEECH_FROM,
+    TEMPO_DELAY,
     TICK_SAMPLES,
     VOICING,
     Boundary,
@@ -33,7 +34,8 @@ from .layout import (
 )
 from .level import active_level_db
 from .loudness import loudness
-from .measures import MEASURES, MOMENTARY, PAUSE_STEPS, measure, momentary, tempo_window
+from .measures import MEASURES, MOMENTARY, PAUSE_STEPS, measure
+from .ring import rows_of
 
 _NO_DECISIONS = np.zeros(LANES, np.int64)
 
@@ -80,15 +82,13 @@ def warmup() -> None:
     rows = extract([np.zeros(RATE_HZ, np.float32)])[0]
     table = Table()
     table.append(new_state(), np.zeros((TICK_SAMPLES, LANES), np.float32), _NO_DECISIONS)
-    advance_blocks(table, 0, 1, Boundary())
-    stretch, out = np.zeros((1, 7), np.int64), np.zeros((1, FUNCTIONALS))
-    measure_stretches(table, stretch, 0, 1, np.empty((1, MEASURES)), out, np.zeros((1, 3)))
+    crew = Crew()
+    crew.advance(table, Boundary())
+    crew.measure(table, np.zeros((1, STRETCH_COLUMNS), np.int64))
     measure_now(table, np.zeros((1, 3), np.int64), np.empty((1, MOMENTARY)))
-    ring = np.zeros((RING_ROWS * FEATURES, LANES), np.float32)
-    measure(ring, 0, 0, len(rows), np.empty(MEASURES))
-    functionals(ring, 0, 0, len(rows), np.empty(FUNCTIONALS))
-    tempo_window(ring, 0, 0, len(rows))
-    momentary(ring, 0, len(rows), len(rows), np.empty(MOMENTARY))
+    measure(rows, np.empty(MEASURES))
+    functionals(rows, np.empty(FUNCTIONALS))
+    rows_of(new_state(), 0, 0, 1)
     active_level_db(np.zeros(1), np.zeros(1))
     loudness(np.zeros(RATE_HZ), RATE_HZ)
 
@@ -97,12 +97,9 @@ def _extract_block(signals: list[NDArray[np.float32]]) -> list[NDArray[np.float3
     state, boundary = new_state(), Boundary()
     longest = max(len(signal) for signal in signals)
     ticks = -(-longest // TICK_SAMPLES) + SETTLE_TICKS
-    steps = ticks * HOPS
-    table = np.empty((steps, FEATURES, LANES), np.float32)
-    ring = state.features.reshape(RING_ROWS, FEATURES, LANES)
+    table = np.empty((len(signals), ticks * HOPS, FEATURES), np.float32)
     pcm = np.zeros((MAX_TICKS * TICK_SAMPLES, LANES), np.float32)
-    # Rows settle once the syllables before them are known; a ring's length less one call's steps is plenty.
-    settled, lag = 0, RING_ROWS - (MAX_TICKS + 1) * HOPS
+    final = 0
     for tick in range(0, ticks, MAX_TICKS):
         count = min(MAX_TICKS, ticks - tick)
         pcm[:] = 0.0
@@ -111,12 +108,11 @@ def _extract_block(signals: list[NDArray[np.float32]]) -> list[NDArray[np.float3
             pcm[: len(piece), lane] = piece
         # Nothing is decided on any lane, so nothing stops it before the end.
         advance(pcm[: count * TICK_SAMPLES], _NO_DECISIONS, boundary, state)
-        done = (tick + count) * HOPS
-        upto = steps if done == steps else max(settled, done - lag)
-        for step in range(settled, upto):
-            table[step] = ring[step % RING_ROWS]
-        settled = upto
-    return [np.ascontiguousarray(table[: len(s) // HOP_SAMPLES, :, lane]) for lane, s in enumerate(signals)]
+        upto = max(0, (tick + count) * HOPS - TEMPO_DELAY)
+        for lane in range(len(signals)):
+            table[lane, final:upto] = rows_of(state, lane, final, upto)
+        final = upto
+    return [np.ascontiguousarray(table[lane, : len(s) // HOP_SAMPLES]) for lane, s in enumerate(signals)]
 
 
 class Pitch(NamedTuple):

@@ -7,13 +7,13 @@ from numba import carray
 from numpy.typing import NDArray
 
 from ._jit import jit
-from .functionals import functionals
 from .lanes import LANES, load, pointer, splat, store
 from .layout import (
     BINS,
     COUNTS,
     FEATURES,
     FFT_SIZE,
+    FRESH_ROWS,
     HISTORY_SAMPLES,
     HNR_DB,
     HOP_SAMPLES,
@@ -40,15 +40,16 @@ from .layout import (
     SPEECH_DELAY,
     TEMPO_DELAY,
     TICK_SAMPLES,
+    WEIGHTS_SHAPE,
     WINDOW_SAMPLES,
     Boundary,
     State,
 )
 from .level import read_samples
 from .loss import all_arrived, conceal
-from .measures import measure, momentary, tempo_window
 from .pitch import FIRST_BIN, LAST_BIN, track
 from .quality import voice_quality
+from .ring import keep
 from .seen import see
 from .spectrum import mel_levels, two_autocorrelations, two_spectra
 from .speech import boundaries, noise_floor, score
@@ -91,13 +92,13 @@ def advance(
 
 
 class Table:
-    """Blocks that stand at one clock's tick, to be moved on in one call a thread; see `advance_blocks`.
+    """Blocks that stand at one clock's tick, to be moved on by a `Crew`.
 
     A row for each block: where its arrays lie. It keeps them alive.
     """
 
     def __init__(self) -> None:
-        self._places = np.zeros((0, len(State._fields) + 2), np.int64)
+        self.places = np.zeros((0, len(State._fields) + 2), np.int64)
         self._kept: list[tuple[State, NDArray[np.float32], NDArray[np.int64]]] = []
         self.wanted = np.zeros(0, np.bool_)
         self.records = np.zeros(0, np.int64)
@@ -110,7 +111,7 @@ class Table:
             raise ValueError(f"until: wanted int64 ({LANES},), got {until.dtype} {until.shape}")
         self._kept.append((state, pcm, until))
         places = [array.ctypes.data for array in (*state, pcm, until)]
-        self._places = np.concatenate([self._places, np.array([places], np.int64)])
+        self.places = np.concatenate([self.places, np.array([places], np.int64)])
         self.wanted = np.append(self.wanted, False)
         self.records = np.append(self.records, 0)
 
@@ -118,93 +119,41 @@ class Table:
         return len(self._kept)
 
 
-def advance_blocks(table: Table, first: int, stride: int, boundary: Boundary) -> None:
-    """Move every `stride`-th block from `first` on, where `table.wanted`, forward by the tick in its pcm.
-
-    How many boundary records are then in a block's state.records stands in `table.records`. Blocks that share what
-    they work in (`new_state(beside)`) belong to one call; different calls may run at once.
-    """
-    if len(table):
-        weights, scores = table._kept[0][0].weights, _OWN_SCORES
-        _advance_blocks(table._places, table.wanted, table.records, first, stride, boundary, weights, scores)
-
-
-def measure_stretches(
-    table: Table,
-    stretches: NDArray[np.int64],
-    first: int,
-    stride: int,
-    measures: NDArray[np.float64],
-    of_voice: NDArray[np.float64],
-    counts: NDArray[np.float64],
-) -> None:
-    """`measure`, `functionals` and `tempo_window` of every `stride`-th of some stretches, from `first` on.
-
-    stretches: (n, 7) int64: block, lane, first step and the step after the last, the first step for the functionals,
-    -1 where none are wanted, and first step and the step after the last for the tempo; steps of the block. measures:
-    (n, MEASURES), of_voice: (n, FUNCTIONALS). counts: (n, 3), what `functionals` returns, then what `tempo_window`
-    does. Different calls may run at once, none while a block is moved on.
-    """
-    _measure_stretches(table._places, stretches, first, stride, measures, of_voice, counts)
+@jit
+def rings(places, block):
+    """A block's features, what it keeps, and its clock. places: of a `Table`."""
+    features = carray(pointer(places[block, 3]), (FRESH_ROWS * FEATURES, LANES), np.float32)
+    kept = carray(pointer(places[block, 4]), (LANES, RING_ROWS, FEATURES), np.float32)
+    return features, kept, carray(pointer(places[block, 8]), (1,), np.int64)[0]
 
 
 @jit
-def _measure_stretches(places, stretches, first, stride, measures, of_voice, counts):
-    for n in range(first, len(stretches), stride):
-        block, lane, start, end, since, tempo_start, tempo_end = stretches[n]
-        features = carray(pointer(places[block, 3]), (RING_ROWS * FEATURES, LANES), np.float32)
-        measure(features, lane, start, end, measures[n])
-        if since >= 0:
-            counts[n, 0] = functionals(features, lane, since, end, of_voice[n])
-        counts[n, 1], counts[n, 2] = tempo_window(features, lane, tempo_start, tempo_end)
-
-
-def measure_now(table: Table, channels: NDArray[np.int64], out: NDArray[np.float64]) -> None:
-    """`momentary` of some channels as they stand, into out (n, MOMENTARY).
-
-    channels: (n, 3) int64: block, lane, and the step of the block at which the channel began. Not while a block is
-    moved on.
-    """
-    _measure_now(table._places, channels, out)
-
-
-@jit
-def _measure_now(places, channels, out):
-    for n in range(len(channels)):
-        block, lane, origin = channels[n]
-        features = carray(pointer(places[block, 3]), (RING_ROWS * FEATURES, LANES), np.float32)
-        now = carray(pointer(places[block, 7]), (1,), np.int64)[0]
-        momentary(features, lane, now, now - origin, out[n])
-
-
-@jit
-def _advance_blocks(places, wanted, records, first, stride, boundary, weights, scores):
-    for n in range(first, len(places), stride):
-        records[n] = 0
-        if not wanted[n]:
-            continue
-        at = places[n]
-        state = State(
-            carray(pointer(at[0]), (HISTORY_SAMPLES, LANES), np.float32),
-            carray(pointer(at[1]), (ROWS, LANES), np.float32),
-            carray(pointer(at[2]), (COUNTS, LANES), np.int64),
-            carray(pointer(at[3]), (RING_ROWS * FEATURES, LANES), np.float32),
-            carray(pointer(at[4]), ((PITCH_DELAY + 1) * LAG_ROWS, LANES), np.float32),
-            carray(pointer(at[5]), (MEMORY_ROWS, LANES), np.float32),
-            carray(pointer(at[6]), (MAX_RECORDS, RECORD_COLUMNS), np.int64),
-            carray(pointer(at[7]), (1,), np.int64),
-            weights,
-            carray(pointer(at[9]), (FFT_SIZE, LANES), np.float32),
-            carray(pointer(at[10]), (FFT_SIZE, LANES), np.float32),
-            carray(pointer(at[11]), (2 * BINS, LANES), np.float32),
-            carray(pointer(at[12]), (NET_ROWS, LANES), np.float32),
-            carray(pointer(at[13]), (TICK_SAMPLES, LANES), np.float32),
-            carray(pointer(at[14]), (WINDOW_SAMPLES,), np.float32),
-            carray(pointer(at[15]), (2, MOST_CYCLES), np.float64),
-        )
-        pcm = carray(pointer(at[16]), (TICK_SAMPLES, LANES), np.float32)
-        until = carray(pointer(at[17]), (LANES,), np.int64)
-        _, records[n] = _advance(pcm, until, boundary, state, scores)
+def advance_block(places, block, worker, boundary):
+    """Move a block forward by the tick in its pcm, working in what block `worker` works in; returns its records."""
+    at, own = places[block], places[worker]
+    state = State(
+        carray(pointer(at[0]), (HISTORY_SAMPLES, LANES), np.float32),
+        carray(pointer(at[1]), (ROWS, LANES), np.float32),
+        carray(pointer(at[2]), (COUNTS, LANES), np.int64),
+        carray(pointer(at[3]), (FRESH_ROWS * FEATURES, LANES), np.float32),
+        carray(pointer(at[4]), (LANES, RING_ROWS, FEATURES), np.float32),
+        carray(pointer(at[5]), ((PITCH_DELAY + 1) * LAG_ROWS, LANES), np.float32),
+        carray(pointer(at[6]), (MEMORY_ROWS, LANES), np.float32),
+        carray(pointer(at[7]), (MAX_RECORDS, RECORD_COLUMNS), np.int64),
+        carray(pointer(at[8]), (1,), np.int64),
+        carray(pointer(at[9]), WEIGHTS_SHAPE, np.float32),
+        carray(pointer(own[10]), (FFT_SIZE, LANES), np.float32),
+        carray(pointer(own[11]), (FFT_SIZE, LANES), np.float32),
+        carray(pointer(own[12]), (2 * BINS, LANES), np.float32),
+        carray(pointer(own[13]), (NET_ROWS, LANES), np.float32),
+        carray(pointer(own[14]), (TICK_SAMPLES, LANES), np.float32),
+        carray(pointer(own[15]), (WINDOW_SAMPLES,), np.float32),
+        carray(pointer(own[16]), (2, MOST_CYCLES), np.float64),
+    )
+    pcm = carray(pointer(at[17]), (TICK_SAMPLES, LANES), np.float32)
+    until = carray(pointer(at[18]), (LANES,), np.int64)
+    scores = carray(pointer(at[17]), (0, LANES), np.float32)
+    return _advance(pcm, until, boundary, state, scores)[1]
 
 
 @jit
@@ -216,7 +165,7 @@ def _advance(pcm, until, boundary, state, scores):
             store(state.history, n, load(state.history, n + TICK_SAMPLES))
         source, first = pcm, tick * TICK_SAMPLES
         for hop in range(HOPS):
-            store(state.features, ((step + hop) % RING_ROWS) * FEATURES + LOST, splat(0.0))
+            store(state.features, ((step + hop) % FRESH_ROWS) * FEATURES + LOST, splat(0.0))
         if not all_arrived(pcm, first, state.filled):
             conceal(pcm, first, step, state)
             source, first = state.filled, 0
@@ -228,11 +177,11 @@ def _advance(pcm, until, boundary, state, scores):
         two_autocorrelations(state.power, FIRST_BIN, LAST_BIN, state.real, state.imag)
         for hop in range(HOPS):
             now = step + hop - SPECTRAL_DELAY
-            row = ((now + RING_ROWS) % RING_ROWS) * FEATURES
+            row = ((now + FRESH_ROWS) % FRESH_ROWS) * FEATURES
             store(state.features, row + NUCLEUS, splat(0.0))
             mel_levels(state.power, hop * BINS, state.features, row + MEL)
             track(state.real if hop == 0 else state.imag, hop, now, state)
-            late = ((now - PITCH_DELAY + RING_ROWS) % RING_ROWS) * FEATURES
+            late = ((now - PITCH_DELAY + FRESH_ROWS) % FRESH_ROWS) * FEATURES
             if hop == 0:
                 # The history reaches back to the window of that step.
                 voice_quality(state.history, state.features, late, state.rows, state.window, state.cycles)
@@ -240,20 +189,21 @@ def _advance(pcm, until, boundary, state, scores):
                 for measure in (JITTER, SHIMMER, HNR_DB):
                     store(state.features, late + measure, splat(math.nan))
             see(state.features, row, state.rows, state.net, SEEN + hop * SEEN_PER_STEP)
-        known = (step - TEMPO_DELAY + RING_ROWS) % RING_ROWS
-        syllables(state, step // HOPS, known * FEATURES, (known + 1) % RING_ROWS * FEATURES)
-        known = (step - SPEECH_DELAY + RING_ROWS) % RING_ROWS
-        next_known = (known + 1) % RING_ROWS
+        known = (step - TEMPO_DELAY + FRESH_ROWS) % FRESH_ROWS
+        syllables(state, step // HOPS, known * FEATURES, (known + 1) % FRESH_ROWS * FEATURES)
+        known = (step - SPEECH_DELAY + FRESH_ROWS) % FRESH_ROWS
+        next_known = (known + 1) % FRESH_ROWS
         if len(scores) == 0:
             score(state, known * FEATURES, next_known * FEATURES)
         else:
             for hop in range(HOPS):
                 given = load(scores, tick * HOPS + hop)
-                store(state.features, ((step + hop) % RING_ROWS) * FEATURES + SPEECH, given)
+                store(state.features, ((step + hop) % FRESH_ROWS) * FEATURES + SPEECH, given)
         noise_floor(state.features, known * FEATURES, state.rows)
         noise_floor(state.features, next_known * FEATURES, state.rows)
         for now in range(step - SPEECH_DELAY, step - SPEECH_DELAY + HOPS):
             n_records = boundaries(state.features, now, boundary, state.counts, until, state.records, n_records)
+        keep(state.features, step, state.kept)
         state.clock[0] = step + HOPS
         tick += 1
     return tick, n_records

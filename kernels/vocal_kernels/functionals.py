@@ -12,7 +12,6 @@ import numpy as np
 from ._jit import inlined, jit
 from .layout import (
     F0_HZ,
-    FEATURES,
     HNR_DB,
     HOP_S,
     JITTER,
@@ -21,7 +20,6 @@ from .layout import (
     MEL_BANDS,
     NUCLEUS,
     POWER_DB,
-    RING_ROWS,
     SHIMMER,
     SPEECH,
     SPEECH_FROM,
@@ -181,12 +179,12 @@ def _track(values, said, counts, steps, picked, cells, out, at):
 
 
 @inlined
-def _describe_step(features, row, lane, mean_db, tracks, i):
-    """All tracks but F0 at one step."""
+def _describe_step(row, mean_db, tracks, i):
+    """All tracks but F0 at one step. row: its features."""
     total, weighted, squared, slope, below, above = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     low_peak, high_peak, flux = -99.0, -99.0, 0.0
     for b in range(MEL_BANDS):
-        level = max(features[row + MEL + b, lane] - mean_db, -FLOOR_UNDER_MEAN_DB)
+        level = max(row[MEL + b] - mean_db, -FLOOR_UNDER_MEAN_DB)
         tracks[COEFFICIENTS + b, i] = level
         power = math.exp(level * LN_A_DB)
         total += power
@@ -208,10 +206,10 @@ def _describe_step(features, row, lane, mean_db, tracks, i):
         for b in range(MEL_BANDS):
             value += COSINES[c, b] * tracks[COEFFICIENTS + b, i]
         tracks[c, i] = value
-    tracks[LEVEL_TRACK, i] = max(features[row + POWER_DB, lane] - mean_db, -FLOOR_UNDER_MEAN_DB)
-    tracks[VOICING_TRACK, i] = features[row + VOICING, lane]
-    tracks[VOICED_TRACK, i] = features[row + VOICED, lane]
-    tracks[NUCLEUS_TRACK, i] = 10.0 * features[row + NUCLEUS, lane]
+    tracks[LEVEL_TRACK, i] = max(row[POWER_DB] - mean_db, -FLOOR_UNDER_MEAN_DB)
+    tracks[VOICING_TRACK, i] = row[VOICING]
+    tracks[VOICED_TRACK, i] = row[VOICED]
+    tracks[NUCLEUS_TRACK, i] = 10.0 * row[NUCLEUS]
     centroid = weighted / total
     tracks[CENTROID, i] = centroid
     tracks[WIDTH, i] = math.sqrt(max(squared / total - centroid * centroid, 0.0))
@@ -222,17 +220,17 @@ def _describe_step(features, row, lane, mean_db, tracks, i):
 
 
 @jit
-def functionals(features, lane, start, end, out):
-    """Functionals of steps start..end-1 of a lane into out (FUNCTIONALS,); returns the count of speech steps.
+def functionals(rows, out):
+    """Functionals of some steps' feature rows (steps, FEATURES) into out (FUNCTIONALS,); returns the count of speech
+    steps.
 
     With fewer than LEAST_STEPS speech steps nothing is written: there is too little to tell from.
     """
     n, total = 0, 0.0
-    first, last = end, start
-    for i in range(start, end):
-        row = (i % RING_ROWS) * FEATURES
-        if features[row + SPEECH, lane] >= SPEECH_FROM:
-            total += math.exp(features[row + POWER_DB, lane] * LN_A_DB)
+    first, last = len(rows), 0
+    for i in range(len(rows)):
+        if rows[i, SPEECH] >= SPEECH_FROM:
+            total += math.exp(rows[i, POWER_DB] * LN_A_DB)
             n += 1
             first, last = min(first, i), i + 1
     if n < LEAST_STEPS:
@@ -245,15 +243,15 @@ def functionals(features, lane, start, end, out):
     syllables, with_f0 = 0.0, 0
     runs, run, run_sum, run_square = 0, 0, 0.0, 0.0
     for i in range(steps):
-        row = ((first + i) % RING_ROWS) * FEATURES
-        _describe_step(features, row, lane, mean_db, tracks, i)
-        f0_hz = features[row + F0_HZ, lane]
-        said[i] = features[row + SPEECH, lane] >= SPEECH_FROM
+        row = rows[first + i]
+        _describe_step(row, mean_db, tracks, i)
+        f0_hz = row[F0_HZ]
+        said[i] = row[SPEECH] >= SPEECH_FROM
         voiced[i] = f0_hz > 0.0
         spoken[i] = said[i] and voiced[i]
         with_f0 += spoken[i]
         tracks[F0_TRACK, i] = 12.0 * math.log2(f0_hz / 100.0) if f0_hz > 0.0 else 0.0
-        syllables += features[row + NUCLEUS, lane]
+        syllables += row[NUCLEUS]
         if voiced[i]:
             run += 1
         if run > 0 and (not voiced[i] or i == steps - 1):
@@ -268,7 +266,7 @@ def functionals(features, lane, start, end, out):
     for quality in QUALITIES:
         m = 0
         for i in range(steps):
-            value = features[((first + i) % RING_ROWS) * FEATURES + quality, lane]
+            value = rows[first + i, quality]
             if math.isfinite(value):
                 picked[m] = value
                 m += 1

@@ -57,6 +57,9 @@ LOST = 13  # share of samples that did not arrive
 MEL = 14  # first of MEL_BANDS band levels, dBov
 FEATURES = MEL + MEL_BANDS
 
+FRESH_ROWS = 64
+"""Feature rows of a block in which something may still change, or which are looked at each tick."""
+
 RING_ROWS = 1632
 """Feature rows kept of each channel: the longest utterance and 1.3 s around it."""
 
@@ -157,13 +160,18 @@ class Boundary(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything a block remembers between two calls of `advance`, 260 kB a channel, nearly all of it `features`; then
-    what `advance` works in, which blocks may share."""
+    """Everything a block remembers between two calls of `advance`, 265 kB a channel, nearly all of it `kept`; then what
+    `advance` works in, which blocks may share.
+
+    features: the newest rows of all channels side by side, by step; kept: rows that are final, channel by channel, so
+    that what is measured over an utterance lies together. `rows_of` knows both.
+    """
 
     history: NDArray[np.float32]
     rows: NDArray[np.float32]
     counts: NDArray[np.int64]
     features: NDArray[np.float32]
+    kept: NDArray[np.float32]
     lags: NDArray[np.float32]
     memory: NDArray[np.float32]
     records: NDArray[np.int64]
@@ -184,6 +192,7 @@ WORKED_IN = ("real", "imag", "power", "net", "filled", "window", "cycles")
 
 _LAYERS = {"pitch": PITCH_LAYERS, "tempo": TEMPO_LAYERS, "speech": SPEECH_LAYERS}
 WEIGHTS = np.concatenate([load_weights(name, layers) for name, layers in _LAYERS.items()])
+WEIGHTS_SHAPE = WEIGHTS.shape
 PITCH_WEIGHTS = 0  # where each network's begin
 TEMPO_WEIGHTS = sum(blocked_size(*shape) for shape in PITCH_LAYERS.values())
 SPEECH_WEIGHTS = TEMPO_WEIGHTS + sum(blocked_size(*shape) for shape in TEMPO_LAYERS.values())
@@ -199,7 +208,8 @@ def new_state(beside: State | None = None) -> State:
         history=np.zeros((HISTORY_SAMPLES, LANES), np.float32),
         rows=np.zeros((ROWS, LANES), np.float32),
         counts=np.zeros((COUNTS, LANES), np.int64),
-        features=np.zeros((RING_ROWS * FEATURES, LANES), np.float32),
+        features=np.zeros((FRESH_ROWS * FEATURES, LANES), np.float32),
+        kept=np.zeros((LANES, RING_ROWS, FEATURES), np.float32),
         lags=np.zeros(((PITCH_DELAY + 1) * LAG_ROWS, LANES), np.float32),
         memory=np.zeros((MEMORY_ROWS, LANES), np.float32),
         records=np.zeros((MAX_RECORDS, RECORD_COLUMNS), np.int64),
@@ -237,7 +247,7 @@ def reset_lane(state: State, lane: int) -> None:
     state.lags[:, lane] = 0.0
     # The first windows and decisions reach back to steps before the channel: what a lane heard there was another's.
     for back in range(1, SPEECH_DELAY + 1):
-        row = ((int(state.clock[0]) - back) % RING_ROWS) * FEATURES
+        row = ((int(state.clock[0]) - back) % FRESH_ROWS) * FEATURES
         state.features[row : row + FEATURES, lane] = 0.0
     state.rows[PEAK, lane] = FIRST_PEAK_DB
     state.rows[LEVEL_FLOOR, lane] = FIRST_FLOOR_DB

@@ -15,6 +15,7 @@ from .layout import (
     ENVELOPE_1,
     ENVELOPE_2,
     FEATURES,
+    FRESH_ROWS,
     HIGH_1,
     HIGH_2,
     HOP_S,
@@ -22,7 +23,6 @@ from .layout import (
     K_POWER,
     POWER_DB,
     RATE_HZ,
-    RING_ROWS,
     SHELF_1,
     SHELF_2,
 )
@@ -87,7 +87,7 @@ def read_samples(pcm, first, step, history, at, rows, features):
 
     A sample far beyond overload counts as 0: one bad peer must not poison the lane for good.
     """
-    base = (step % RING_ROWS) * FEATURES
+    base = (step % FRESH_ROWS) * FEATURES
     x1, y1 = load(rows, DC_IN), load(rows, DC_OUT)
     s1, s2 = load(rows, SHELF_1), load(rows, SHELF_2)
     h1, h2 = load(rows, HIGH_1), load(rows, HIGH_2)

@@ -13,11 +13,11 @@ from .layout import (
     DC_IN,
     DC_OUT,
     FEATURES,
+    FRESH_ROWS,
     HISTORY_SAMPLES,
     HOP_SAMPLES,
     HOPS,
     LOST,
-    RING_ROWS,
     TICK_SAMPLES,
 )
 
@@ -79,5 +79,5 @@ def conceal(pcm, first, step, state):
                 past = state.filled[n - cycle, lane] - offset if n >= cycle else state.history[before + n - cycle, lane]
                 past = past if abs(past) < 8.0 else 0.0  # what `read_samples` takes for a fault
                 state.filled[n, lane] = past * math.exp(-cycle / DECAY_SAMPLES) + offset
-            state.features[((step + hop) % RING_ROWS) * FEATURES + LOST, lane] = lost / HOP_SAMPLES
+            state.features[((step + hop) % FRESH_ROWS) * FEATURES + LOST, lane] = lost / HOP_SAMPLES
         state.counts[CYCLE, lane] = cycle

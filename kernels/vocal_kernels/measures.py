@@ -11,6 +11,7 @@ from .layout import (
     F0_HZ,
     FEATURES,
     FLOOR_DB,
+    FRESH_ROWS,
     HNR_DB,
     HOP_S,
     HOPS,
@@ -87,15 +88,14 @@ def _percentile(ordered, share):
 
 
 @jit
-def measure(features, lane, start, end, out):
-    """Measures of steps start..end-1 of a lane into out (MEASURES,), NaN where there is nothing to measure.
+def measure(rows, out):
+    """Measures of some steps' feature rows into out (MEASURES,), NaN where there is nothing to measure.
 
-    features: the ring of a block, (RING_ROWS * FEATURES, 16). Level is P.56 method B; loudness is integrated with both
-    gates of BS.1770; F0 range is 5-95 % in semitones, slope a straight
-    line through it by least squares; SNR is the level over the noise floor under it; bandwidth that of the bands whose
-    mean level over speech stands within 25 dB of the strongest band's.
+    rows: (steps, FEATURES). Level is P.56 method B; loudness is integrated with both gates of BS.1770; F0 range is
+    5-95 % in semitones, slope a straight line through it by least squares; SNR is the level over the noise floor under
+    it; bandwidth that of the bands whose mean level over speech stands within 25 dB of the strongest band's.
     """
-    steps = end - start
+    steps = len(rows)
     power = np.empty(steps)
     envelope = np.empty(steps)
     f0 = np.empty(steps)
@@ -108,30 +108,29 @@ def measure(features, lane, start, end, out):
     cycled, said = 0, 0
     bands, carried = np.zeros(MEL_BANDS), np.zeros(MEL_BANDS)
     for i in range(steps):
-        row = ((start + i) % RING_ROWS) * FEATURES
-        power[i] = math.exp(features[row + POWER_DB, lane] * LN_A_DB)
-        envelope[i] = features[row + ENVELOPE, lane]
-        clipped += features[row + CLIPPED, lane]
-        lost += features[row + LOST, lane]
-        floor += math.exp(features[row + FLOOR_DB, lane] * LN_A_DB)
-        syllables += features[row + NUCLEUS, lane]
-        parts[min(i // PART_STEPS, len(parts) - 1)] += features[row + K_POWER, lane] / PART_STEPS
-        if features[row + F0_HZ, lane] > 0.0:
-            f0[voiced] = 12.0 * math.log2(features[row + F0_HZ, lane])
+        power[i] = math.exp(rows[i, POWER_DB] * LN_A_DB)
+        envelope[i] = rows[i, ENVELOPE]
+        clipped += rows[i, CLIPPED]
+        lost += rows[i, LOST]
+        floor += math.exp(rows[i, FLOOR_DB] * LN_A_DB)
+        syllables += rows[i, NUCLEUS]
+        parts[min(i // PART_STEPS, len(parts) - 1)] += rows[i, K_POWER] / PART_STEPS
+        if rows[i, F0_HZ] > 0.0:
+            f0[voiced] = 12.0 * math.log2(rows[i, F0_HZ])
             at[voiced] = i * HOP_S
-            voicing += features[row + VOICING, lane]
+            voicing += rows[i, VOICING]
             voiced += 1
             for band in range(MEL_BANDS):
-                bands[band] += math.exp(features[row + MEL + band, lane] * LN_A_DB)
-            if math.isfinite(features[row + HNR_DB, lane]):
-                quality[0] += features[row + JITTER, lane]
-                quality[1] += features[row + SHIMMER, lane]
-                quality[2] += features[row + HNR_DB, lane]
+                bands[band] += math.exp(rows[i, MEL + band] * LN_A_DB)
+            if math.isfinite(rows[i, HNR_DB]):
+                quality[0] += rows[i, JITTER]
+                quality[1] += rows[i, SHIMMER]
+                quality[2] += rows[i, HNR_DB]
                 cycled += 1
-        if features[row + SPEECH, lane] >= SPEECH_FROM:
+        if rows[i, SPEECH] >= SPEECH_FROM:
             said += 1
             for band in range(MEL_BANDS):
-                carried[band] += features[row + MEL + band, lane]
+                carried[band] += rows[i, MEL + band]
             if pause > PAUSE_STEPS or said == 1:
                 paused += pause
             pause = 0
@@ -191,43 +190,49 @@ def measure(features, lane, start, end, out):
 
 
 @jit
-def tempo_window(features, lane, start, end):
-    """Syllables (not rounded) and steps of speech among steps start..end-1 of a lane, with pauses up to 200 ms."""
+def tempo_window(ring, start, end):
+    """Syllables (not rounded) and steps of speech among steps start..end-1, with pauses up to 200 ms.
+
+    ring: a channel's final rows, (RING_ROWS, FEATURES), by step.
+    """
     syllables, steps, pause = 0.0, 0, end - start
     for i in range(start, end):
-        row = (i % RING_ROWS) * FEATURES
-        if features[row + SPEECH, lane] >= SPEECH_FROM:
+        row = i % RING_ROWS
+        if ring[row, SPEECH] >= SPEECH_FROM:
             steps += 1 + (pause if pause <= PAUSE_STEPS else 0)
             pause = 0
         else:
             pause += 1
-        syllables += features[row + NUCLEUS, lane]
+        syllables += ring[row, NUCLEUS]
     return syllables, steps
 
 
 @jit
-def momentary(features, lane, now, steps, out):
-    """What a lane sounds like at step `now`, `steps` after its channel began, into out (MOMENTARY,)."""
+def momentary(features, ring, lane, now, steps, out):
+    """What a lane sounds like at step `now`, `steps` after its channel began, into out (MOMENTARY,).
+
+    features: of the block; ring: the channel's final rows.
+    """
     power, speech, f0, voiced = 0.0, 0.0, 0.0, 0
     recent = min(40, steps)
     for i in range(now - recent, now):
-        power += math.exp(LN_A_DB * features[(i % RING_ROWS) * FEATURES + POWER_DB, lane])
+        power += math.exp(LN_A_DB * features[(i % FRESH_ROWS) * FEATURES + POWER_DB, lane])
     out[NOW_LEVEL_DBOV] = 10.0 * math.log10(power / recent) if power > 0.0 else math.nan
     known = min(20, steps - SPEECH_DELAY)
     end = now - SPEECH_DELAY
     for i in range(end - known, end):
-        speech += features[(i % RING_ROWS) * FEATURES + SPEECH, lane]
+        speech += features[(i % FRESH_ROWS) * FEATURES + SPEECH, lane]
     out[NOW_SPEECH] = speech / known if known > 0 else 0.0
     known = min(20, steps - SPECTRAL_DELAY - PITCH_DELAY - HOPS)
     end = now - SPECTRAL_DELAY - PITCH_DELAY - HOPS
     for i in range(end - known, end):
-        hz = features[(i % RING_ROWS) * FEATURES + F0_HZ, lane]
+        hz = features[(i % FRESH_ROWS) * FEATURES + F0_HZ, lane]
         if hz > 0.0:
             f0 += math.log(hz)
             voiced += 1
     out[NOW_F0_HZ] = math.exp(f0 / voiced) if voiced > 3 else math.nan
     known = max(0, min(1000, steps - TEMPO_DELAY))
     end = now - TEMPO_DELAY
-    syllables, spoken = tempo_window(features, lane, end - known, end)
+    syllables, spoken = tempo_window(ring, end - known, end)
     out[NOW_SYLLABLES] = syllables
     out[NOW_SPEECH_S] = spoken * HOP_S

@@ -14,6 +14,7 @@ from .layout import (
     F0_HZ,
     FEATURES,
     FFT_SIZE,
+    FRESH_ROWS,
     LAG_ROWS,
     LOUDEST,
     MEL,
@@ -33,7 +34,6 @@ from .layout import (
     POWER_DB,
     QUIETEST,
     RATE_HZ,
-    RING_ROWS,
     VOICED,
     VOICING,
 )
@@ -190,8 +190,8 @@ def answer(net):
 def track(correlation, hop, now, state):
     """VOICING of step `now`; F0_HZ and VOICED of the step PITCH_DELAY before, until then 0."""
     features, net, weights = state.features, state.net, state.weights
-    row = ((now + RING_ROWS) % RING_ROWS) * FEATURES
-    late = ((now - PITCH_DELAY + RING_ROWS) % RING_ROWS) * FEATURES
+    row = ((now + FRESH_ROWS) % FRESH_ROWS) * FEATURES
+    late = ((now - PITCH_DELAY + FRESH_ROWS) % FRESH_ROWS) * FEATURES
     slots = PITCH_DELAY + 1
     store(features, row + VOICING, height(correlation, state.lags, ((now + slots) % slots) * LAG_ROWS))
     store(features, row + F0_HZ, splat(0.0))

@@ -13,6 +13,7 @@ from .layout import (
     ENDED,
     FEATURES,
     FLOOR_DB,
+    FRESH_ROWS,
     HOPS,
     LAST_STEP,
     LEVEL_FLOOR,
@@ -24,7 +25,6 @@ from .layout import (
     RECORD_LANE,
     RECORD_START,
     RECORD_STEP,
-    RING_ROWS,
     RISEN,
     SECOND,
     SECONDS,
@@ -89,7 +89,7 @@ def boundaries(features, step, boundary, counts, until, records, n_records):
     below the offset threshold for `hangover_steps`, at the last step above it. In between a record is written each
     second, and at `longest_steps` the utterance is cut.
     """
-    row = (step % RING_ROWS) * FEATURES
+    row = (step % FRESH_ROWS) * FEATURES
     for lane in range(LANES):
         # Nor before the channel began, which the score's delay reaches back to.
         if step >= until[lane] or step < counts[LAST_STEP, lane]:

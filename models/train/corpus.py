@@ -91,14 +91,6 @@ def windows(steps: int, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
     yield start, start + length
 
 
-def as_ring(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Feature rows of one signal as the ring of a block with one lane."""
-    ring = np.zeros((vk.RING_ROWS, vk.FEATURES), np.float32)
-    rows = rows[: vk.RING_ROWS]
-    ring[: len(rows)] = rows
-    return ring.reshape(-1, 1)
-
-
 def read_corpus(
     folder: Path, table: list[dict[str, str]], sounds: Path | None, lines: int, categories: list[str], seed: int
 ) -> Corpus:
@@ -139,10 +131,10 @@ def read_corpus(
 def _measure(rows: NDArray[np.float32], out: NDArray[np.float32], rng: np.random.Generator) -> bool:
     """Functionals over the windows of an utterance into out[-1]; of what is too short or not heard, those of the whole
     or of the plain line. Returns whether there was enough speech in the whole."""
-    ring, found = as_ring(rows), np.zeros(vk.FUNCTIONALS)
+    found = np.zeros(vk.FUNCTIONALS)
     enough = False
     for window, (start, end) in enumerate(windows(min(len(rows), vk.RING_ROWS), rng)):
-        if vk.functionals(ring, 0, start, end, found) >= vk.LEAST_STEPS:
+        if vk.functionals(rows[start:end], found) >= vk.LEAST_STEPS:
             out[-1, window] = found
             enough |= window == 0
         else:
@@ -170,4 +162,4 @@ def rows(
     return np.concatenate(x).astype(np.float64), np.array(centre), np.array(trust)[:, None], np.concatenate(which)
 
 
-__all__ = ["PLANE", "RATE_HZ", "SHIPPABLE", "Corpus", "as_ring", "read_corpus", "read_table", "rows"]
+__all__ = ["PLANE", "RATE_HZ", "SHIPPABLE", "Corpus", "read_corpus", "read_table", "rows"]
