@@ -180,8 +180,8 @@ def _row(
     )
 
 
-_GRAINS = {"packets too late": 0.1, "packets sent late": 0.5}
-"""In %, by chance."""
+_GRAINS = {"packets too late": 0.1, "packets sent late": 0.5, "tick p99": 2.0}
+"""By chance: in %, and in ms, for which a tick waits while another has its turn."""
 
 
 def _quantiles(trial: Trial, quantile: float) -> list[float]:

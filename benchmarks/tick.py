@@ -28,6 +28,9 @@ OPENING_TICKS = 50
 
 WARM_TICKS, MEASURED_TICKS = 150, 400
 PARTS = 5
+TURN_MS = 1.0
+"""For which a tick may wait while something else has its turn."""
+
 TARGET_P99_MS = 20.0
 BOTH = (Channel(0, "agent"), Channel(1, "customer"))
 
@@ -129,7 +132,18 @@ def measure(calls: int, model: EmotionModel | None, sides: Sequence[Sequence[byt
 def _row(
     name: str, condition: str, repeats: Sequence[float], unit: str, who: str = "vocal", target: float | None = None
 ) -> Row:
-    return Row("capacity", name, condition, who, float(np.median(repeats)), unit, target, "lower", tuple(repeats))
+    return Row(
+        "capacity",
+        name,
+        condition,
+        who,
+        float(np.median(repeats)),
+        unit,
+        target,
+        "lower",
+        tuple(repeats),
+        grain=TURN_MS if unit == "ms" else 0.0,
+    )
 
 
 def rows(quick: bool = False) -> Iterator[Row]:
