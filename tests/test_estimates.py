@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
+import vocal_kernels as vk
 from numpy.typing import NDArray
 from signals import line, voice
 
@@ -191,3 +192,30 @@ def test_how_busy_the_model_is(model: Held) -> None:
     now_s = 115.0
     assert asked.busy == 0.0
     asked.close()
+
+
+def test_a_quick_model_is_asked_where_its_answer_is_wanted_and_a_slow_one_beside(
+    model: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimates, "QUICK_S", 10.0)
+    asked_in: list[str] = []
+    original = EmotionModel.estimate
+
+    def noting(self: EmotionModel, *given: Sequence[object]) -> list[Emotion | NoEstimate]:
+        asked_in.append(threading.current_thread().name)
+        return original(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(EmotionModel, "estimate", noting)
+    found = Estimates(model)
+    found.start()
+    shown = EmotionInput(np.zeros(vk.FUNCTIONALS), np.zeros(vk.FUNCTIONALS), 0.0, 3.0)
+    for key in range(estimates.COSTS_SEEN + 5):
+        assert found.ask([Question(key, shown, Relative())])
+        assert list(found.take(30.0)) == [key]
+    here = threading.current_thread().name
+    assert asked_in == ["vocal-emotion"] * estimates.COSTS_SEEN + [here] * 5
+    monkeypatch.setattr(estimates, "QUICK_S", 0.0)
+    found.ask([Question(99, shown, Relative())])
+    assert list(found.take(30.0)) == [99]
+    assert asked_in[-1] == "vocal-emotion"
+    found.close()

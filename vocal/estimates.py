@@ -1,8 +1,9 @@
 """Estimates beside the clock: a thread asks the model, in batches, for whatever waits.
 
-    ask ─► waiting ─► EmotionModel.estimate (in the thread, or in `take` where none was started) ─► take
+    ask ─► waiting ─► EmotionModel.estimate (in the thread, or in `take` where it is quick) ─► take
 
-A model that takes its time holds up the calls that asked, never the tick. When it falls behind, nothing more is asked.
+A model that takes its time holds up the calls that asked, never the tick; one that takes less time than to wait for a
+thread is asked at once. When it falls behind, nothing more is asked.
 """
 
 import sys
@@ -22,6 +23,11 @@ MOST_BEHIND_S = 1.0
 """What waits longer than this tells that the model cannot keep up."""
 
 BUSY_OVER_S = 10.0
+QUICK_S = 0.003
+"""What a batch takes of a model that is asked at once."""
+
+COSTS_SEEN = 20
+"""Batches after which it is known what one takes."""
 
 
 class Question(NamedTuple):
@@ -44,9 +50,12 @@ class Estimates:
         self._found: dict[int, Emotion | NoEstimate] = {}
         self._costs: deque[tuple[float, float]] = deque()  # when it ended, and what it took, in s
         self._changed = threading.Condition()
+        self._working = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_stopping = False
         self._failed = 0
+        self._seen = 0
+        self._mean_s = 0.0  # of a batch, of late
         self.refused = 0
         """How many were not asked for, as the model was behind."""
 
@@ -72,18 +81,33 @@ class Estimates:
                 self.refused += len(questions)
                 return False
             self._waiting += [one._replace(asked_s=now_s) for one in questions]
-            self._changed.notify_all()
+            if not self._is_quick:
+                self._changed.notify_all()
             return True
+
+    @property
+    def _is_quick(self) -> bool:
+        return self._seen >= COSTS_SEEN and self._mean_s <= QUICK_S and not self._at_work
 
     def take(self, wait_s: float = 0.0) -> dict[int, Emotion | NoEstimate]:
         """What was found since, by key. Waits until nothing is asked any more, or for `wait_s`."""
         if self._thread is None:
             while self._waiting:
                 self._work()
+        elif self._is_quick:
+            self._work_now()
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting and not self._at_work, wait_s)
             found, self._found = self._found, {}
         return found
+
+    def _work_now(self) -> None:
+        """In the thread that asks; what is left where it takes longer than it did is the other's."""
+        while self._waiting and self._is_quick:
+            self._try_to_work()
+        with self._changed:
+            if self._waiting:
+                self._changed.notify_all()
 
     def forget(self, keys: Collection[int]) -> None:
         """Those are not wanted any more: what was shown and what was found of them is dropped."""
@@ -109,17 +133,26 @@ class Estimates:
                 self._changed.wait_for(lambda: self._waiting or self._is_stopping)
                 if self._is_stopping:
                     return
-            try:
-                self._work()
-            except Exception:
-                # A defect of ours: it is told once, the calls go on without.
-                self._failed += 1
-                if self._failed == 1:
-                    threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+            self._try_to_work()
+
+    def _try_to_work(self) -> None:
+        try:
+            self._work()
+        except Exception:
+            # A defect of ours: it is told once, the calls go on without.
+            self._failed += 1
+            if self._failed == 1:
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
     def _work(self) -> None:
+        with self._working:
+            self._estimate()
+
+    def _estimate(self) -> None:
         with self._changed:
             count = min(len(self._waiting), self._model.batch)
+            if count == 0:
+                return
             asked = self._at_work = [self._waiting.popleft() for _ in range(count)]
         began_s = self._clock()
         found: Sequence[Emotion | NoEstimate] = ["model"] * count
@@ -132,4 +165,7 @@ class Estimates:
                 self._found |= {one.key: it for one, it in zip(asked, found, strict=True) if one.key in wanted}
                 self._at_work = []
                 self._costs.append((now_s, now_s - began_s))
-                self._changed.notify_all()
+                self._seen += 1
+                self._mean_s += 0.1 * (now_s - began_s - self._mean_s)
+                if threading.current_thread() is self._thread:
+                    self._changed.notify_all()

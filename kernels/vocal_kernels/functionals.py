@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from ._jit import inlined, jit
+from .lanes import LANES, exp2, load, store
 from .layout import (
     F0_HZ,
     HNR_DB,
@@ -59,12 +60,14 @@ IS_POSITION = np.zeros(FUNCTIONALS, np.bool_)
 say how it is spread and how it moves."""
 IS_POSITION[(np.arange(TRACKS)[:, None] * PER_TRACK + np.array([0, 4, 5, 6, 7, 8, SHAPE])).ravel()] = True
 FLOOR_UNDER_MEAN_DB = 35.0
+LOG2_A_DB = LN_A_DB / math.log(2.0)
 SHORT, LONG = 2, 8
 CELLS = 256
 """Quantiles are read off a histogram of so many cells between the least and the largest value."""
 
 _BAND = np.arange(MEL_BANDS)
 COSINES = np.cos(np.pi / MEL_BANDS * np.outer(np.arange(COEFFICIENTS), _BAND + 0.5)) * math.sqrt(2.0 / MEL_BANDS)
+_COSINES_BY_BAND = np.ascontiguousarray(COSINES.T)
 OCTAVES = np.log2(mel_centres_hz())
 _AWAY = OCTAVES - OCTAVES.mean()
 _AWAY_SQUARE = float((_AWAY**2).sum())
@@ -124,14 +127,20 @@ def _shape(values, n, cells, out, at):
 
 
 @inlined
-def _differences(values, counts, steps, lag, picked):
-    """Of a track between steps that both count, `lag` apart: into picked; returns how many."""
-    m = 0
-    for i in range(lag, steps):
-        if counts[i] and counts[i - lag]:
-            picked[m] = values[i] - values[i - lag]
-            m += 1
-    return m
+def _steps_where(counts, lag, chosen):
+    """Steps that count and that one `lag` before does, too, into chosen; returns how many."""
+    n = 0
+    for i in range(lag, len(counts)):
+        chosen[n] = i
+        n += counts[i] and counts[i - lag]
+    return n
+
+
+@inlined
+def _differences(values, chosen, m, lag, picked):
+    """Of a track between the chosen steps and those `lag` before, into picked."""
+    for i in range(m):
+        picked[i] = values[chosen[i]] - values[chosen[i] - lag]
 
 
 @inlined
@@ -152,41 +161,58 @@ def _changes(picked, m, out, at):
 
 
 @inlined
-def _track(values, said, counts, steps, picked, cells, out, at):
-    """One track's PER_TRACK numbers: over steps that count, and again where there is a voice."""
-    n = 0
-    for i in range(steps):
-        if counts[i]:
-            picked[n] = values[i]
-            n += 1
+def _track(values, chosen, many, picked, cells, out, at):
+    """One track's PER_TRACK numbers. chosen, many: the steps that count, those of them with a voice, and those that
+    count as did the one SHORT, or LONG, before; and how many each."""
+    n = many[0]
+    for i in range(n):
+        picked[i] = values[chosen[0, i]]
     _shape(picked, n, cells, out, at)
-    n = 0
-    for i in range(steps):
-        if counts[i] and said[i]:
-            picked[n] = values[i]
-            n += 1
+    n = many[1]
     if n >= 5:
+        for i in range(n):
+            picked[i] = values[chosen[1, i]]
         _moments(picked, n, out, at + SHAPE)
     at += SHAPE + VOICED_SHAPE
-    m = _differences(values, counts, steps, SHORT, picked)
+    m = many[2]
     if m >= 5:
+        _differences(values, chosen[2], m, SHORT, picked)
         rising = _changes(picked, m, out, at)
         _quantiles(picked, m, cells, out, at + 3, 0.05, 0.25, 0.75, 0.95, 0.95)
         out[at + 7] = rising  # in place of the fifth quantile
-    m = _differences(values, counts, steps, LONG, picked)
+    m = many[3]
     if m >= 5:
+        _differences(values, chosen[3], m, LONG, picked)
         _changes(picked, m, out, at + CHANGES)
 
 
 @inlined
-def _describe_step(row, mean_db, tracks, i):
-    """All tracks but F0 at one step. row: its features."""
-    total, weighted, squared, slope, below, above = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    low_peak, high_peak, flux = -99.0, -99.0, 0.0
+def _choose(counts, spoken, chosen, many):
+    many[0] = _steps_where(counts, 0, chosen[0])
+    many[1] = _steps_where(spoken, 0, chosen[1])
+    many[2] = _steps_where(counts, SHORT, chosen[2])
+    many[3] = _steps_where(counts, LONG, chosen[3])
+
+
+@inlined
+def _describe_step(row, mean_db, levels, powers, cepstrum, tracks, i):
+    """All tracks but F0 at one step. row: its features; levels, powers: (2, 16), worked in, the step before's levels in
+    it; cepstrum: (COEFFICIENTS,), worked in."""
+    flux = 0.0
+    cepstrum[:] = 0.0
     for b in range(MEL_BANDS):
         level = max(row[MEL + b] - mean_db, -FLOOR_UNDER_MEAN_DB)
+        flux += abs(level - levels[b // LANES, b % LANES])
+        levels[b // LANES, b % LANES] = level
         tracks[COEFFICIENTS + b, i] = level
-        power = math.exp(level * LN_A_DB)
+        for c in range(COEFFICIENTS):
+            cepstrum[c] += _COSINES_BY_BAND[b, c] * level
+    for half in range(2):
+        store(powers, half, exp2(load(levels, half) * LOG2_A_DB))
+    total, weighted, squared, slope, below, above = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    low_peak, high_peak = -99.0, -99.0
+    for b in range(MEL_BANDS):
+        level, power = levels[b // LANES, b % LANES], powers[b // LANES, b % LANES]
         total += power
         weighted += power * OCTAVES[b]
         squared += power * OCTAVES[b] * OCTAVES[b]
@@ -199,13 +225,8 @@ def _describe_step(row, mean_db, tracks, i):
             low_peak = max(low_peak, level)
         else:
             high_peak = max(high_peak, level)
-        if i > 0:
-            flux += abs(level - tracks[COEFFICIENTS + b, i - 1])
     for c in range(COEFFICIENTS):
-        value = 0.0
-        for b in range(MEL_BANDS):
-            value += COSINES[c, b] * tracks[COEFFICIENTS + b, i]
-        tracks[c, i] = value
+        tracks[c, i] = cepstrum[c]
     tracks[LEVEL_TRACK, i] = max(row[POWER_DB] - mean_db, -FLOOR_UNDER_MEAN_DB)
     tracks[VOICING_TRACK, i] = row[VOICING]
     tracks[VOICED_TRACK, i] = row[VOICED]
@@ -216,7 +237,7 @@ def _describe_step(row, mean_db, tracks, i):
     tracks[SLOPE, i] = slope / _AWAY_SQUARE
     tracks[ALPHA, i] = 10.0 * math.log10(above / below)
     tracks[PEAKS, i] = low_peak - high_peak
-    tracks[FLUX, i] = flux / MEL_BANDS
+    tracks[FLUX, i] = flux / MEL_BANDS if i > 0 else 0.0
 
 
 @jit
@@ -240,11 +261,17 @@ def functionals(rows, out):
     tracks = np.empty((TRACKS, steps))
     said, voiced, spoken = np.empty(steps, np.bool_), np.empty(steps, np.bool_), np.empty(steps, np.bool_)
     picked, cells = np.empty(steps), np.empty(CELLS, np.int64)
+    levels, powers, cepstrum = (
+        np.zeros((2, LANES), np.float32),
+        np.zeros((2, LANES), np.float32),
+        np.empty(COEFFICIENTS),
+    )
+    chosen, many = np.empty((4, steps), np.int64), np.empty(4, np.int64)
     syllables, with_f0 = 0.0, 0
     runs, run, run_sum, run_square = 0, 0, 0.0, 0.0
     for i in range(steps):
         row = rows[first + i]
-        _describe_step(row, mean_db, tracks, i)
+        _describe_step(row, mean_db, levels, powers, cepstrum, tracks, i)
         f0_hz = row[F0_HZ]
         said[i] = row[SPEECH] >= SPEECH_FROM
         voiced[i] = f0_hz > 0.0
@@ -260,8 +287,11 @@ def functionals(rows, out):
             run_square += run * run
             run = 0
     out[:] = 0.0
-    for t in range(TRACKS):
-        _track(tracks[t], spoken, voiced if t == F0_TRACK else said, steps, picked, cells, out, t * PER_TRACK)
+    _choose(said, spoken, chosen, many)
+    for t in range(F0_TRACK):
+        _track(tracks[t], chosen, many, picked, cells, out, t * PER_TRACK)
+    _choose(voiced, spoken, chosen, many)
+    _track(tracks[F0_TRACK], chosen, many, picked, cells, out, F0_TRACK * PER_TRACK)
     at = TRACKS * PER_TRACK
     for quality in QUALITIES:
         m = 0
