@@ -120,7 +120,7 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
             say("begins")
             with one_core() if part not in MACHINE else contextlib.nullcontext(), machine.Others() as others:
                 part_s = began_s = time.monotonic()
-                share = 0.0
+                share, shares = 0.0, dict[str, float]()
                 for count, row in enumerate(_rows(part, asked, say, drawings), 1):
                     if (now_s := time.monotonic()) > began_s + machine.LOOK_S:  # else measured with the one before
                         began_s, share = now_s, others.share_since(began_s)
@@ -129,7 +129,9 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
                     else:
                         say(f"{count} figures, last: {row.name}, {row.condition}, {row.who}")
                         if row.repeats:
-                            row = msgspec.structs.replace(row, others=round(share, 3))
+                            # What comes later of a condition may have been measured with what came first.
+                            shares[row.condition] = max(share, shares.get(row.condition, 0.0))
+                            row = msgspec.structs.replace(row, others=round(shares[row.condition], 3))
                         keeper.keep(rows=(*keeper.run.rows, row))
                         yield row
                     if until_s is not None and time.monotonic() > until_s:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_cli import vocal
 from test_conversation import utterance
@@ -215,6 +215,7 @@ def next_frame(reader: StreamReader, ours: socket.socket) -> Frame:
         reader.feed_data(ours.recv(1500))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_numbers_in_frames_go_on(begins: int, step: int, mask: int) -> None:
     """Under any mask, and whatever the others say: two frames of one recording, sent twice."""
@@ -360,7 +361,7 @@ def test_real_calls_are_carried_and_counted(door: load.Door) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "asked",
     [
         Settings("sip", loss=0.05),
         Settings("sip", talkspurts=True),
@@ -369,9 +370,9 @@ def test_real_calls_are_carried_and_counted(door: load.Door) -> None:
     ],
     ids=lambda one: one.way,
 )
-def test_what_happens_on_the_way_is_not_lost_by_us(settings: Settings) -> None:
+def test_what_happens_on_the_way_is_not_lost_by_us(asked: Settings) -> None:
     """What is left out is what the server misses, packet by packet; silence that is not sent it does not."""
-    with running(settings, takes_all=True) as found:
+    with running(asked, takes_all=True) as found:
         listener = latency.Listener(found.server.url, ("utterance",))
         found.open(4)
         seen = found.measure(5.0)
@@ -379,7 +380,7 @@ def test_what_happens_on_the_way_is_not_lost_by_us(settings: Settings) -> None:
         counts: Counts = found.load.counts()
         ended = found.end()
         listener.close()
-    lost, silent = settings.loss > 0.0, settings.talkspurts
+    lost, silent = asked.loss > 0.0, asked.talkspurts
     assert seen.lost == 0
     assert ended.missing == 0
     assert ended.lost == ended.left_out
@@ -387,7 +388,7 @@ def test_what_happens_on_the_way_is_not_lost_by_us(settings: Settings) -> None:
     assert (counts.silent > 0.1 * counts.packets) == silent
     if lost:
         assert 0.01 < counts.left_out / (counts.packets + counts.left_out) < 0.12
-    if settings.door == "sip":  # its words are told at their times, whatever was not sent
+    if asked.door == "sip":  # its words are told at their times, whatever was not sent
         late_ms = latency.late(list(listener.heard), (), begun, seen.begun_s, seen.ended_s).event
         assert late_ms
         assert min(late_ms) > 350.0

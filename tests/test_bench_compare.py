@@ -220,10 +220,10 @@ def test_less_than_can_be_read_off_is_no_difference() -> None:
     assert one(msgspec.structs.replace(nothing, value=1.5), nothing).verdict == "better"
 
 
-@given(st.integers(0, 10**6), st.sampled_from([3, 4, 5, 9]))
-def test_the_spread_of_few_repeats_is_that_of_many(seed: int, count: int) -> None:
+@pytest.mark.parametrize("count", [3, 4, 5, 9])
+def test_the_spread_of_few_repeats_is_that_of_many(count: int) -> None:
     """On the mean over many draws, so that it is what it is called."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(count)
     draws = rng.normal(10.0, 1.0, (400, count))
     rows = [Row("p", "n", "c", "vocal", 10.0, "s", repeats=tuple(some)) for some in draws.tolist()]
     assert np.mean([row.spread for row in rows]) == pytest.approx(3.0, rel=0.25)
