@@ -12,7 +12,8 @@ class Asked(NamedTuple):
     Vocal makes itself. folds: of models that never heard a speaker, or a corpus. model: a folder; None: the one that
     ships. quick: less of everything, two minutes in all. budget_s: no part of the work is begun after it, None: no such
     limit.
-    calls, minutes: of capacity, so many for so long, in place of a search; 0: a search. targets: a file with others.
+    calls, minutes: of capacity, so many for so long, in place of a search; 0: a search. loss: of its packets, 0-1,
+    jitter_ms: of their times, with_talkspurts: only while somebody speaks. targets: a file with others.
     """
 
     parts: Sequence[str]
@@ -25,7 +26,14 @@ class Asked(NamedTuple):
     budget_s: float | None = None
     calls: int = 0
     minutes: float = 10.0
+    loss: float = 0.0
+    jitter_ms: float = 0.0
+    with_talkspurts: bool = False
     targets: Path | None = None
+
+    @property
+    def has_faults(self) -> bool:
+        return bool(self.loss or self.jitter_ms or self.with_talkspurts)
 
     def settings(self) -> dict[str, str]:
         """As a run keeps them; no folder's name, which differs from machine to machine."""
@@ -40,4 +48,7 @@ class Asked(NamedTuple):
             "budget_s": "none" if self.budget_s is None else f"{self.budget_s:g}",
             "targets": self.targets.name if self.targets else "shipped",
             "calls": f"{self.calls} for {self.minutes:g} min" if self.calls else "searched",
+            "loss": f"{100.0 * self.loss:g} %" if self.loss else "none",
+            "jitter": f"{self.jitter_ms:g} ms" if self.jitter_ms else "none",
+            "talkspurts": "yes" if self.with_talkspurts else "none",
         }

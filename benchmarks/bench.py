@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -26,13 +27,14 @@ MACHINE = ("capacity", "latency")
 SPENT, INTERRUPTED = "the budget was spent", "interrupted"
 
 
-def check(part: str, topics: Sequence[str], others: Path | None) -> None:
-    """Raises before anything is measured, where a part has no such topic, or a file no such targets."""
+def check(part: str, topics: Sequence[str], others: Path | None, *faults: Any) -> None:
+    """Raises before anything is measured, where a part has no such topic, a file no such targets, or what is to happen
+    on the way (`capacity.check`) cannot."""
     targets.use(others)
     if part == "capacity":
         from . import capacity
 
-        capacity.check(topics)
+        capacity.check(topics, *faults)
     elif topics:
         from . import accuracy
 
@@ -132,12 +134,20 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
 
             say("begins")
             with one_core() if part not in MACHINE else contextlib.nullcontext(), machine.Others() as others:
+                part_s = began_s = time.monotonic()
+                share, shares = 0.0, dict[str, float]()
                 try:
                     for count, row in enumerate(_rows(part, asked, say, drawings), 1):
+                        if (now_s := time.monotonic()) > began_s + machine.LOOK_S:  # else measured with the one before
+                            began_s, share = now_s, others.share_since(began_s)
                         if isinstance(row, Skipped):
                             keeper.skip(row)
                         else:
                             say(f"{count} figures, last: {row.name}, {row.condition}, {row.who}")
+                            if row.repeats:
+                                # What comes later of a condition may have been measured with what came first.
+                                shares[row.condition] = max(share, shares.get(row.condition, 0.0))
+                                row = msgspec.structs.replace(row, others=round(shares[row.condition], 3))
                             keeper.keep(rows=(*keeper.run.rows, row))
                             yield row
                         if until_s is not None and time.monotonic() > until_s:
@@ -146,7 +156,11 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
                 except KeyboardInterrupt:
                     keeper.is_interrupted = True
                     keeper.cut(f"rest of {part}", INTERRUPTED)
-            keeper.keep(others={**keeper.run.others, part: round(others.share, 4)})
+            others_by = {**keeper.run.others, part: round(others.share, 4)}
+            keeper.keep(others=others_by, took_s={**keeper.run.took_s, part: round(time.monotonic() - part_s, 1)})
+            if others.stood_s > machine.STOOD_S:
+                why = f"{part}: this machine stood still for {others.stood_s:.0f} s"
+                keeper.keep(doubts=(*keeper.run.doubts, why))
             progress.update(whole, completed=number + 1)
         keeper.end()
 
@@ -156,12 +170,15 @@ def run(asked: Asked, as_json: bool, html: Path | None, save: Path | None = None
         with bar as progress:
             show(keeping(progress), as_json)
     finally:
+        keeper.keep(drawings=tuple(drawings))
         if html is not None:
             from .page import page
 
-            html.write_text(page(keeper.run, drawings), "utf-8")
+            html.write_text(page(keeper.run), "utf-8")
     for one in keeper.run.skipped:
         console.print(f"not measured: {one.what}: {one.why}", markup=False, soft_wrap=True)
+    for why in keeper.run.doubts:
+        console.print(f"doubt: {why}", markup=False, soft_wrap=True)
     for part, share in keeper.run.others.items():
         if share > machine.BUSY_SHARE:
             console.print(f"{part}: others used {100.0 * share:.0f} % of this machine meanwhile; trust ratios only")

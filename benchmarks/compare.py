@@ -1,7 +1,8 @@
 """Two runs side by side: what became better, what worse, and what only the machine's mood can explain.
 
 Figures that always come out the same on the same data are compared as they are. Speeds first have the machine's pace
-taken out; then they have to differ by more than both runs' repeats lie apart, and by more than LEAST_SPEED.
+taken out; then they have to differ by more than both runs' repeats lie apart, at least by LEAST_APART, with what others
+used of the machine meanwhile on top.
 """
 
 from collections.abc import Sequence
@@ -10,13 +11,10 @@ from typing import Literal, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from .results import Run
-from .rows import WIDE, Row
+from .results import Run, differences
+from .rows import LEAST_APART, WIDE, Row
 
 Verdict = Literal["better", "worse", "same", "gone", "new", "other"]
-
-LEAST_SPEED = 0.1
-"""Least share by which a speed has to differ."""
 
 LEAST_EXACT = 0.002
 """Least difference of a figure that does not depend on time, as a share of the older one, or by itself below 1."""
@@ -44,9 +42,11 @@ def compare(old: Run, new: Run) -> list[Change]:
 
 
 def _change(old: Row, new: Row) -> Change:
-    ratio = _without_pace(new) / _without_pace(old) if _without_pace(old) else (1.0 if not new.value else float("inf"))
-    noise = _noise(old, new)
-    if abs(ratio - 1.0) <= noise or old.value == new.value:
+    before, after = (row.value * _unpaced(row) for row in (old, new))
+    ratio = after / before if before else (1.0 if not after else float("inf"))
+    known = _known(old, new)
+    noise = known / abs(before) if before else 0.0
+    if abs(after - before) <= known or old.value == new.value:
         return Change(old, new, ratio, noise, "same")
     if new.better == "neither":
         return Change(old, new, ratio, noise, "other")
@@ -56,37 +56,30 @@ def _change(old: Row, new: Row) -> Change:
     return Change(old, new, ratio, noise, "better" if is_better else "worse")
 
 
-def _without_pace(row: Row) -> float:
+def _unpaced(row: Row) -> float:
+    """What takes the machine's pace out of a row's figures."""
     if row.pace is None:
-        return row.value
-    return row.value / row.pace if row.better == "higher" else row.value * row.pace
+        return 1.0
+    return 1.0 / row.pace if row.better == "higher" else row.pace
 
 
-def _noise(old: Row, new: Row) -> float:
+def _known(old: Row, new: Row) -> float:
+    """By how much two runs may differ though nothing has changed."""
     if not old.repeats or not new.repeats:
-        return LEAST_EXACT / min(1.0, abs(old.value)) if old.value else LEAST_EXACT
-    apart = 0.0
-    for row in (old, new):
-        if row.interval is not None and row.value:
-            apart += ((row.interval[1] - row.interval[0]) / 2.0 / row.value) ** 2
-    return max(LEAST_SPEED, apart**0.5)
+        return LEAST_EXACT * max(1.0, abs(old.value))
+    both = [(row, _unpaced(row)) for row in (old, new)]
+    spread = sum((row.spread * pace) ** 2 for row, pace in both) ** 0.5
+    least = max(LEAST_APART * row.moving * pace for row, pace in both)
+    return max(spread, least) + sum(row.disturbed * pace for row, pace in both) + max(old.grain, new.grain)
 
 
 def doubts(old: Run, new: Run) -> list[str]:
     """Why the two runs may differ for other reasons than the code's."""
-    found: list[str] = []
-    if old.machine != new.machine:
-        found.append(f"another machine: {old.machine.told}; {new.machine.told}")
-    for name in sorted({*old.versions, *new.versions} - {"vocal"}):
-        before, after = old.versions.get(name, "none"), new.versions.get(name, "none")
-        if before != after:
-            found.append(f"{name} {before} -> {after}")
-    changed = [name for name, digest in old.data.items() if new.data.get(name, digest) != digest]
-    if changed:
-        found.append(f"{len(changed)} recordings are not the same, such as {changed[0]}")
+    found = differences(old, new)
     for run, which in ((old, "old"), (new, "new")):
         if not run.is_whole:
             found.append(f"the {which} run did not come to its end")
+        found += [f"the {which} run's {why}" for why in run.doubts]
     for name, asked in old.settings.items():
         if new.settings.get(name) != asked:
             found.append(f"asked for differently: {name} {asked} -> {new.settings.get(name)}")

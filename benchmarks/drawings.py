@@ -1,9 +1,11 @@
 """What a page draws beside the rows: curves and confusions that a part of the benchmark hands over."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 
-class Curve(NamedTuple):
+class Curve(msgspec.Struct, frozen=True, tag=True):
     """roc: (share of false alarms, share of hits). reliability: (confidence, share right)."""
 
     kind: Literal["roc", "reliability"]
@@ -12,7 +14,7 @@ class Curve(NamedTuple):
     points: list[tuple[float, float]]
 
 
-class Confusion(NamedTuple):
+class Confusion(msgspec.Struct, frozen=True, tag=True):
     """shares: of each true label, a row, what was taken for which, a column."""
 
     title: str
@@ -21,7 +23,7 @@ class Confusion(NamedTuple):
     shares: list[list[float]]
 
 
-class Course(NamedTuple):
+class Course(msgspec.Struct, frozen=True, tag=True):
     """How a figure goes with what is done to it. lines: by name, (what is done, the figure) in order of the first."""
 
     title: str

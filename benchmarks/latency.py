@@ -15,6 +15,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -24,19 +25,27 @@ from vocal.config import BoundaryConfig, PlayoutConfig
 from vocal.errors import InputError
 from vocal.types import Cue, Levels, LiveEvent, Mood, Utterance
 
-from .load import MOOD_S, PACKET_MS, PACKET_SAMPLES, Begun, Settings, said
+from .load import PACKET_MS, Begun, Settings
 from .results import Skipped
 from .rows import Row
-from .running import Running, running
+from .running import PARTS, Running, Window, running
 from .targets import limit
+from .voices import MOOD_S, PACKET_SAMPLES, said
 
 RTP_CALLS = (1, 100, 500, 1000)
-QUICK_RTP_CALLS = (1, 50)
+QUICK_RTP_CALLS = (50,)
 WEBRTC_CHANNELS = (1, 50, 0)
 """0: as many as the machine carries."""
 
 QUICK_WEBRTC_CHANNELS = (1,)
-MEASURED_S, QUICK_S = 60.0, 24.0
+MEASURED_S, QUICK_S = 60.0, 14.0
+OPENED_S = 2.0
+"""Until calls have begun to speak."""
+
+HEARD_S = 1.0
+"""Within which what was said is told, or it is not counted."""
+
+HALF_A_TICK_MS = 10.0
 MOST_WEBRTC = 400
 AT_ONCE = 10
 MOST_LATE = 0.5
@@ -196,7 +205,7 @@ def late(
             if not isinstance(event, Utterance):
                 continue
             sent_s = begin_s + PACKET_S * (math.ceil(event.end_s / PACKET_S - 1e-6) - 1)
-            if not from_s <= sent_s <= until_s - 1.0:
+            if not from_s <= sent_s <= until_s - HEARD_S:
                 continue
             found.event.append(1000.0 * (at_s - sent_s))
             found.endpointing.append(1000.0 * (event.detected_s - event.end_s))
@@ -204,6 +213,12 @@ def late(
             onset_s = begin_s + PACKET_S * math.floor(event.start_s / PACKET_S)
             found.levels.extend(_levels_after(event, onset_s, levels_of.get(call, ())))
     return found
+
+
+def parts_of(window: Window) -> list[tuple[float, float]]:
+    """From when and until when, for `late`, so that what was said in a window is in one of them."""
+    edges = np.linspace(window.begun_s, max(window.begun_s, window.ended_s - HEARD_S), PARTS + 1).tolist()
+    return [(begun_s, ended_s + HEARD_S) for begun_s, ended_s in pairwise(edges)]
 
 
 def _mood_after(said: Utterance, sent_s: float, heard: Sequence[Heard]) -> list[float]:
@@ -279,65 +294,104 @@ def changes(heard: Sequence[Heard], begun: Sequence[Begun], from_s: float, until
 # Runs
 
 
-def _told(name: str, some: Sequence[float], condition: str, target: float | None = None) -> Iterator[Row]:
-    """Its quantiles."""
+def _told(
+    name: str,
+    some: Sequence[float],
+    parts: Sequence[Sequence[float]],
+    condition: str,
+    target: float | None = None,
+    waited: float = 0.0,
+) -> Iterator[Row]:
+    """Its quantiles, and those of its parts. waited: what of it is by design; in the tails all is chance."""
     if not some:
         return
-    yield Row("latency", f"{name}, seen", condition, "vocal", len(some), "times", None, "neither")
+    count = float(len(some))
+    yield Row(
+        "latency", f"{name}, seen", condition, "vocal", count, "times", None, "neither", (count,),
+        grain=3.0 * math.sqrt(count),
+    )  # fmt: skip
     for shown, quantile in QUANTILES:
-        value = float(np.quantile(some, quantile))
+        repeats = tuple(float(np.quantile(part, quantile)) for part in parts if len(part))
         yield Row(
-            "latency", f"{name}, {shown}", condition, "vocal", value, "ms", target if shown == "p95" else None, "lower",
-            (value,),
+            "latency", f"{name}, {shown}", condition, "vocal", float(np.quantile(some, quantile)), "ms",
+            target if shown == "p95" else None, "lower", repeats, grain=HALF_A_TICK_MS,
+            waited=waited if shown in ("p50", "p95") else 0.0,
         )  # fmt: skip
 
 
-def by_rtp(calls: int, seconds: float) -> Iterator[Row | Skipped]:
-    """Two-party calls by SIP and RTP; the customer's manner changes each 10 s."""
-    condition = f"{calls} call{'s' if calls > 1 else ''} by RTP"
-    with running(Settings("sip", audio="moods"), takes_all=True) as found:
+def by_rtp(counts: Sequence[int], seconds: float, say: Callable[[str], None]) -> Iterator[Row | Skipped]:
+    """Two-party calls by SIP and RTP, more and more of them; the customer's manner changes each 10 s."""
+    with running(Settings("sip", audio="moods"), takes_all=True) as found, contextlib.ExitStack() as closing:
         listener = Listener(found.server.url, ("utterance", "mood", "cue"))
-        opened = found.open(calls)
-        begun = found.load.begun()
-        of_levels = [Listener(found.server.url, ("levels",), one.call) for one in begun[:LEVELS_OF]]
-        time.sleep(3.0)
-        window = found.measure(seconds)
-        for one in (listener, *of_levels):
-            one.close()
-        begun = found.load.begun()
-    if opened.refused:
-        yield Skipped(f"latency: {condition}", f"{opened.refused} calls were not taken: {opened.why}")
-        return
-    heard, levels = list(listener.heard), [each for one in of_levels for each in one.heard]
+        closing.callback(listener.close)
+        of_levels: list[Listener] = []
+        for calls in counts:
+            condition = f"{calls} call{'s' if calls > 1 else ''} by RTP"
+            say(condition)
+            opened = found.open(calls)
+            if opened.refused:
+                yield Skipped(f"latency: {condition}", f"{opened.refused} calls were not taken: {opened.why}")
+                return
+            for one in found.load.begun()[len(of_levels) : LEVELS_OF]:
+                of_levels.append(Listener(found.server.url, ("levels",), one.call))
+                closing.callback(of_levels[-1].close)
+            time.sleep(OPENED_S)
+            window = found.measure(seconds)
+            heard, levels = list(listener.heard), [each for one in of_levels for each in list(one.heard)]
+            yield from _rtp_rows(heard, levels, found.load.begun(), window, condition)
+
+
+def _rtp_rows(
+    heard: Sequence[Heard], levels: Sequence[Heard], begun: Sequence[Begun], window: Window, condition: str
+) -> Iterator[Row | Skipped]:
     some = late(heard, levels, begun, window.begun_s, window.ended_s)
+    parts = [late(heard, levels, begun, *part) for part in parts_of(window)]
     change = changes(heard, begun, window.begun_s, window.ended_s)
-    yield from _told("last packet to utterance", some.event, condition)
+    by_design = sum(_by_design(some).values())
+    yield from _told("last packet to utterance", some.event, [one.event for one in parts], condition, waited=by_design)
+    its = [one.mood for one in parts]
     yield from _told(
-        "last packet to mood or cue", some.mood, condition, limit("latency", "last packet to mood or cue, p95")
+        "last packet to mood or cue",
+        some.mood,
+        its,
+        condition,
+        limit("latency", "last packet to mood or cue, p95"),
+        by_design,
     )
-    yield from _told("onset to first levels", some.levels, condition)
-    yield from _told("emotion's change to mood's", change, condition)
-    for what, its in (("utterances", some.event), ("levels", some.levels), ("changes of mood", change)):
-        if not its:
-            yield Skipped(f"latency: {what}, {condition}", f"none were heard within {seconds:.0f} s")
-    yield from _terms(some, condition)
+    yield from _told("onset to first levels", some.levels, [one.levels for one in parts], condition)
+    # Too rare for parts of the time: by the calls.
+    its_parts = np.array_split(change, PARTS)
+    yield from _told("emotion's change to mood's", change, its_parts, condition)  # type: ignore[arg-type]
+    for what, told in (("utterances", some.event), ("levels", some.levels), ("changes of mood", change)):
+        if not told:
+            yield Skipped(
+                f"latency: {what}, {condition}", f"none were heard within {window.ended_s - window.begun_s:.0f} s"
+            )
+    yield from _terms(some, parts, condition)
 
 
-def _terms(some: Late, condition: str) -> Iterator[Row]:
-    """Of the way to the utterance's event, what is waited for by design."""
-    if not some.event:
-        return
-    decided, hangover = float(np.median(some.endpointing)), float(BoundaryConfig().hangover_ms)
-    terms = {
+def _by_design(some: Late) -> dict[str, float]:
+    """What is waited for between the last packet of an utterance and its event, ms."""
+    decided, hangover = float(np.median(some.endpointing or [0.0])), float(BoundaryConfig().hangover_ms)
+    return {
         "endpointing: silence waited for": hangover,
         "what the speech score sees ahead": decided - hangover,
         "the playout's lag": PlayoutConfig().lag_ms,
     }
-    terms["all else, p50"] = float(np.median(some.event)) - sum(terms.values())
+
+
+def _terms(some: Late, parts: Sequence[Late], condition: str) -> Iterator[Row]:
+    """Of the way to the utterance's event, what is waited for by design."""
+    if not some.event:
+        return
+    terms = _by_design(some)
+    by_design = sum(terms.values())
+    repeats = tuple(float(np.median(one.event)) - by_design for one in parts if one.event)
+    terms["all else, p50"] = float(np.median(some.event)) - by_design
     for name, value in terms.items():
         yield Row(
             "latency", f"last packet to utterance, of it {name}", condition, "vocal", value, "ms", None, "lower",
-            (value,),
+            repeats if name.startswith("all else") else (value,), grain=HALF_A_TICK_MS,
         )  # fmt: skip
 
 
@@ -352,24 +406,41 @@ def by_webrtc(wanted: int, seconds: float) -> Iterator[Row | Skipped]:
             return
         with page_of(found.server.url, found.load.begun()[0].call) as drawn:
             why = _open_all(found, wanted)
-            time.sleep(3.0)
+            time.sleep(OPENED_S)
             window = found.measure(seconds)
             begun = found.load.begun()
             on_page = drawn()
         listener.close()
     heard = list(listener.heard)
+    spans = parts_of(window)
     some = late(heard, (), begun, window.begun_s, window.ended_s)
+    parts = [late(heard, (), begun, *span) for span in spans]
     pixel = _to_the_page(heard, on_page, begun, window.begun_s, window.ended_s)
+    pixel_parts = [_to_the_page(heard, on_page, begun, *span) for span in spans]
     count = f"{found.calls} WebRTC channel{'s' if found.calls > 1 else ''}" if wanted else f"all it carries ({why})"
     condition = f"{count}, sender in Python"
     if not wanted:
         yield Row("latency", "WebRTC channels", condition, "vocal", found.calls, "channels", repeats=(found.calls,))
-    yield from _told("last packet to utterance", some.event, condition)
+    by_design = sum(_by_design(some).values())
+    yield from _told("last packet to utterance", some.event, [one.event for one in parts], condition, waited=by_design)
+    its = [one.mood for one in parts]
     yield from _told(
-        "last packet to mood or cue", some.mood, condition, limit("latency", "last packet to mood or cue, p95")
+        "last packet to mood or cue",
+        some.mood,
+        its,
+        condition,
+        limit("latency", "last packet to mood or cue, p95"),
+        by_design,
     )
-    yield from _told("last packet to the pixel", pixel, condition, limit("latency", "last packet to the pixel, p95"))
-    yield from _terms(some, condition)
+    yield from _told(
+        "last packet to the pixel",
+        pixel,
+        pixel_parts,
+        condition,
+        limit("latency", "last packet to the pixel, p95"),
+        by_design,
+    )
+    yield from _terms(some, parts, condition)
 
 
 def _open_all(found: Running, wanted: int) -> str:
@@ -395,7 +466,7 @@ def _to_the_page(
     for _, event in heard:
         if isinstance(event, Utterance) and event.call in calls:
             sent_s = calls[event.call] + PACKET_S * (math.ceil(event.end_s / PACKET_S - 1e-6) - 1)
-            if from_s <= sent_s <= until_s - 1.0:
+            if from_s <= sent_s <= until_s - HEARD_S:
                 found += [
                     1000.0 * (seen.drawn_s - sent_s)
                     for seen in on_page
@@ -406,12 +477,10 @@ def _to_the_page(
 
 def rows(say: Callable[[str], None], quick: bool = False) -> Iterator[Row | Skipped]:
     seconds = QUICK_S if quick else MEASURED_S
-    for calls in QUICK_RTP_CALLS if quick else RTP_CALLS:
-        say(f"{calls} calls by RTP")
-        try:
-            yield from by_rtp(calls, seconds)
-        except InputError as error:
-            yield Skipped(f"latency: {calls} calls by RTP", str(error))
+    try:
+        yield from by_rtp(QUICK_RTP_CALLS if quick else RTP_CALLS, seconds, say)
+    except InputError as error:
+        yield Skipped("latency: calls by RTP", str(error))
     if chromium() is None:
         yield Skipped("latency: to the pixel", "wanted Chromium and playwright: pip install 'vocal[test]'")
     for wanted in QUICK_WEBRTC_CHANNELS if quick else WEBRTC_CHANNELS:

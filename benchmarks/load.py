@@ -10,6 +10,7 @@ call is somewhere else in the recording. The process ends with the one that star
 import asyncio
 import base64
 import contextlib
+import json
 import os
 import random
 import resource
@@ -21,58 +22,65 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
-import soxr
 from numpy.typing import NDArray
-from vocal_kernels import RATE_HZ, _native
+from vocal_kernels import _native
 
-from vocal.analysis import analyze
-from vocal.demo import call_path, truth
 from vocal.errors import InputError
-from vocal.replays.dialects import encoded
+from vocal.replays.dialects import Asked, TwilioSender, encoded
 from vocal.replays.pace import Faults
 from vocal.replays.rtp import RtpSender, coded_packets
 from vocal.replays.sip import Caller, Placed, place, target_of
 from vocal.replays.whip import Encoder, WhipConnection
-from vocal.transports.files import open_call
 from vocal.transports.offers import CODINGS, Coding
 from vocal.transports.pcm import Hello, hello_text
 from vocal.transports.rtp import PCMA
-from vocal.types import Metadata, Role
+from vocal.types import Channel, Metadata, Role
 
-Door = Literal["sip", "websocket", "webrtc"]
-DOORS: dict[Door, str] = {
-    "sip": "SIP, two G.711 streams",
-    "websocket": "WebSocket, two channels of G.711",
-    "webrtc": "WebRTC, the customer's channel in Opus",
+from .voices import MOOD_S, PACKET_SAMPLES, Audio, said, talkspurts
+
+Door = Literal["sip", "websocket", "twilio", "webrtc"]
+Fault = Literal["loss", "jitter", "talkspurts"]
+
+
+class Kind(NamedTuple):
+    """A door. files: open ones that a call takes, of the server or of the sender, whichever takes more. faults: what
+    can happen on the way to it."""
+
+    title: str
+    channels: int
+    files: int
+    opens_per_s: float
+    faults: tuple[Fault, ...] = ()
+
+
+DOORS: dict[Door, Kind] = {
+    "sip": Kind("SIP, two G.711 streams", 2, 4, 100.0, ("loss", "jitter", "talkspurts")),
+    "websocket": Kind("WebSocket, two channels of G.711", 2, 1, 100.0),
+    "twilio": Kind("WebSocket, Twilio's messages of two tracks", 2, 1, 100.0),
+    "webrtc": Kind("WebRTC, the customer's channel in Opus", 1, 2, 10.0, ("loss",)),
 }
-CHANNELS: dict[Door, int] = {"sip": 2, "websocket": 2, "webrtc": 1}
-FILES: dict[Door, int] = {"sip": 4, "websocket": 1, "webrtc": 2}
-"""Open files that a call takes, of the server or of the sender, whichever takes more."""
-
-OPENS_PER_S: dict[Door, float] = {"sip": 100.0, "websocket": 100.0, "webrtc": 10.0}
 PACKET_MS = 20.0
-PACKET_SAMPLES = 160
 LATE_MS = 20.0
 ENDLESS = 1 << 40
 BOTH: tuple[Role, ...] = ("agent", "customer")
+COMFORT_NOISE = 13
+NOUGHTS, LEAST_NUMBER = "000000000", 100_000_000
+"""Where a number stands in a message, and the least that has so many digits."""
+
 MASK = bytes((0x5A, 0xC3, 0x96, 0x0F))
 """Of all frames: they are made before, and a mask is to hide nothing here."""
 
-Audio = Literal["call", "pauses", "moods"]
-"""What is said: the demo call, or the staged ones that were named; the customer's utterances with pauses of 0.8 s; the
-customer angry, then the same slowed and dull, in turns."""
-
-MOOD_S = 10.0
-"""Of each manner in turn, in `moods`."""
-
 
 class Settings(msgspec.Struct, frozen=True):
-    """url: of the server; sip: where it listens for SIP. calls: recordings to send in place of the demo call."""
+    """url: of the server; sip: where it listens for SIP. calls: recordings to send in place of the demo call.
+
+    loss: share of packets, 0-1. talkspurts: nothing is sent while nobody speaks (RFC 3551, 4.1), but one packet of
+    comfort noise.
+    """
 
     door: Door
     url: str = ""
@@ -81,21 +89,34 @@ class Settings(msgspec.Struct, frozen=True):
     calls: tuple[str, ...] = ()
     loss: float = 0.0
     jitter_ms: float = 0.0
+    talkspurts: bool = False
+
+    @property
+    def way(self) -> str:
+        """The door, and what happens on the way to it."""
+        said = [DOORS[self.door].title]
+        said += [f"{100.0 * self.loss:g} % loss"] if self.loss else []
+        said += [f"{self.jitter_ms:g} ms jitter"] if self.jitter_ms else []
+        said += ["talkspurts"] if self.talkspurts else []
+        return ", ".join(said)
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """packets: 20 ms of one channel that were handed to the system; left_out: on purpose; refused: by the system.
+    """packets: 20 ms of one channel that were handed to the system; refused: by the system. left_out: on purpose, and
+    something was sent behind it, so that the server can know. silent: not sent, as nobody spoke.
 
     late: handed over more than 20 ms behind their time, most_late_ms: the worst. closed: connections that the server
-    ended. cpu_s: of the process.
+    ended, why: the first of them. cpu_s: of the process.
     """
 
     packets: int = 0
     left_out: int = 0
+    silent: int = 0
     refused: int = 0
     late: int = 0
     most_late_ms: float = 0.0
     closed: int = 0
+    why: str = ""
     cpu_s: float = 0.0
 
 
@@ -113,51 +134,6 @@ class Begun(msgspec.Struct, frozen=True):
     call: str
     begin_s: float
     place: int
-
-
-# What is said
-
-
-def said(audio: Audio, calls: Sequence[str] = ()) -> list[list[NDArray[np.float32]]]:
-    """Recordings, each of both sides, (n,) at 8 kHz."""
-    if audio == "call":
-        return [_both(Path(one)) for one in calls] or [_both(call_path())]
-    agent, customer = _both(call_path())
-    own = _with_pauses(customer) if audio == "pauses" else _in_moods(customer)
-    return [[np.resize(agent, len(own)), own]]
-
-
-def _both(path: Path) -> list[NDArray[np.float32]]:
-    with open_call(path) as source:
-        pcm = source.read(10_000_000)
-    whole = len(pcm) // PACKET_SAMPLES * PACKET_SAMPLES
-    return [np.ascontiguousarray(pcm[:whole, side]) for side in range(len(BOTH))]
-
-
-def _with_pauses(customer: NDArray[np.float32]) -> NDArray[np.float32]:
-    pieces: list[NDArray[np.float32]] = []
-    for one in analyze(call_path()).utterances:
-        if one.role == "customer":
-            spoken = customer[round((one.start_s - 0.1) * RATE_HZ) : round((one.end_s + 0.1) * RATE_HZ)]
-            pieces += [spoken, np.zeros(6400 + -len(spoken) % PACKET_SAMPLES, np.float32)]
-    return np.concatenate(pieces)
-
-
-def _in_moods(customer: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Two stretches that the model takes for two moods, MOOD_S each."""
-    spans: Any = truth()["spans"]
-    pieces: list[NDArray[np.float32]] = []
-    for span in spans:
-        if span["channel"] == 1 and span["emotion"] == "anger":
-            spoken = customer[round((span["start"] - 0.1) * RATE_HZ) : round((span["end"] + 0.1) * RATE_HZ)]
-            pieces += [spoken, np.zeros(4800, np.float32)]
-    samples = round(MOOD_S * RATE_HZ)
-    angry = np.concatenate(pieces)[:samples]
-    slow = soxr.resample(angry, RATE_HZ, 1.3 * RATE_HZ)[:samples].astype(np.float32)
-    dull, before = np.empty_like(slow), np.float32(0.0)
-    for n, sample in enumerate(slow):
-        before = dull[n] = np.float32(0.8) * before + np.float32(0.12) * sample
-    return np.concatenate([dull, angry])
 
 
 # The doors
@@ -182,7 +158,7 @@ def _start(settings: Settings, number: int, sides: Sequence[object]) -> tuple[in
 class _Sip:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._coded = [[coded_packets(side, PCMA) for side in both] for both in said(settings.audio, settings.calls)]
+        self._coded = [[self._packets(side) for side in both] for both in said(settings.audio, settings.calls)]
         self._caller = Caller(target_of(f"sip:{settings.sip}"))
         self._sender = RtpSender("127.0.0.1", own_ports=False, stays=True)
         self._placed: list[Placed] = []
@@ -192,7 +168,10 @@ class _Sip:
         self._sender.start()
 
     async def place(self, number: int) -> Begun:
-        placed = await place(self._caller, self._host, BOTH, Metadata(notice=True), "pcma")
+        noise = COMFORT_NOISE if self._settings.talkspurts else None
+        placed = await place(
+            self._caller, self._host, BOTH, Metadata(notice=True), "pcma", comfort_noise=noise is not None
+        )
         self._placed.append(placed)
         coded = self._coded[number % len(self._coded)]
         first, shift_ms = _start(self._settings, number, coded[0])
@@ -202,13 +181,19 @@ class _Sip:
             assert line.remote is not None
             self._sender.add(
                 coded[side], line.remote, 8, faults=faults, first_packet=first, count=ENDLESS, start_ms=start_ms,
-                seed=2 * number + side + 1,
+                seed=2 * number + side + 1, noise_payload_type=noise,
             )  # fmt: skip
         return Begun(placed.call, self._sender.start_s + start_ms / 1000.0, first)
 
+    def _packets(self, side: NDArray[np.float32]) -> list[bytes]:
+        coded = coded_packets(side, PCMA)
+        if not self._settings.talkspurts:
+            return coded
+        return [packet if speaks else b"" for packet, speaks in zip(coded, talkspurts(side), strict=True)]
+
     def counts(self) -> Counts:
         found = self._sender.counts
-        return Counts(found.packets, found.lost, found.refused, found.late, found.most_late_ms)
+        return Counts(found.packets, found.missed, found.silent, found.refused, found.late, found.most_late_ms)
 
     def stop(self) -> None:
         self._sender.stop()
@@ -238,17 +223,29 @@ def opened_frame(heard: bytes) -> bytes | None:
 class _WebSocket:
     """Our own dialect, both channels in a frame."""
 
+    dialect = "pcm"
+    stamps: Sequence[tuple[int, int, int, int]] = ()
+    """Numbers in the frames that go on with each (`FrameSender.add`)."""
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._frames = []
         for both in said(settings.audio, settings.calls):
-            codes = encoded(np.stack(both, axis=1), "alaw")
-            step = len(both) * PACKET_SAMPLES
-            frames = [framed(codes[at : at + step]) for at in range(0, len(codes), step)]
+            frames = self._framed(np.stack(both, axis=1))
             self._frames.append((_native.Recording(frames), frames))
         self._sender = _native.FrameSender(PACKET_MS)
         host, _, port = settings.url.partition("//")[2].partition(":")
         self._to = host, int(port)
+
+    def _framed(self, pcm: NDArray[np.float32]) -> list[bytes]:
+        """Audio (n, 2) as what is sent each 20 ms."""
+        codes = encoded(pcm, "alaw")
+        step = len(BOTH) * PACKET_SAMPLES
+        return [framed(codes[at : at + step]) for at in range(0, len(codes), step)]
+
+    def _hello(self, number: int) -> tuple[list[str], str | None]:
+        """What is said first, and the call's name where the server does not answer."""
+        return [hello_text(Hello(encoding="alaw", channels=2, roles=BOTH, notice=True))], None
 
     async def start(self) -> None:
         self._sender.start()
@@ -256,27 +253,27 @@ class _WebSocket:
     async def place(self, number: int) -> Begun:
         connection = socket.socket()
         try:
-            call = await self._handshake(connection)
+            call = await self._handshake(connection, number)
         except BaseException:
             connection.close()
             raise
         recording, frames = self._frames[number % len(self._frames)]
         first, shift_ms = _start(self._settings, number, frames)
         start_ms = self._sender.now_ms() + PACKET_MS + shift_ms
-        self._sender.add(recording, connection.detach(), first, ENDLESS, start_ms)
+        self._sender.add(recording, connection.detach(), first, ENDLESS, start_ms, self.stamps)
         return Begun(call, self._sender.start_s + start_ms / 1000.0, first)
 
-    async def _handshake(self, connection: socket.socket) -> str:
+    async def _handshake(self, connection: socket.socket, number: int) -> str:
         loop = asyncio.get_running_loop()
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await loop.sock_connect(connection, self._to)
         key = base64.b64encode(os.urandom(16)).decode()
         asked = (
-            f"GET /v1/media/pcm HTTP/1.1\r\nHost: {self._to[0]}:{self._to[1]}\r\nUpgrade: websocket\r\n"
+            f"GET /v1/media/{self.dialect} HTTP/1.1\r\nHost: {self._to[0]}:{self._to[1]}\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
         )
-        hello = Hello(encoding="alaw", channels=2, roles=BOTH, notice=True)
+        hello, name = self._hello(number)
         await loop.sock_sendall(connection, asked.encode())
         answer, is_told = b"", False
         while True:
@@ -288,8 +285,10 @@ class _WebSocket:
             if ended and b" 101 " not in status:
                 raise InputError(f"{status.decode()}: {rest.decode(errors='replace')[:200]}")
             if ended and not is_told:
-                await loop.sock_sendall(connection, framed(hello_text(hello).encode(), is_text=True))
+                await loop.sock_sendall(connection, b"".join(framed(one.encode(), is_text=True) for one in hello))
                 is_told = True
+                if name is not None:
+                    return name
             if ended and (frame := opened_frame(rest)) is not None:
                 told = msgspec.json.decode(frame)
                 if told.get("type") != "opened":
@@ -299,13 +298,57 @@ class _WebSocket:
     def counts(self) -> Counts:
         found = self._sender.counts()
         both = len(BOTH)
-        return Counts(both * found["frames"], 0, 0, both * found["late"], found["most_late_ms"], found["closed"])
+        return Counts(
+            packets=both * found["frames"],
+            late=both * found["late"],
+            most_late_ms=found["most_late_ms"],
+            closed=found["closed"],
+            why=found["why"],
+        )
 
     def stop(self) -> None:
         self._sender.stop()
 
     async def close(self) -> None:
         del self._sender  # it closes its connections
+
+
+class _Twilio(_WebSocket):
+    """A message for each track; a server that takes no more says so by closing."""
+
+    dialect = "twilio"
+
+    def _framed(self, pcm: NDArray[np.float32]) -> list[bytes]:
+        sender = TwilioSender(self._asked(0))
+        frames, texts = [], [""]
+        for at in range(0, len(pcm), PACKET_SAMPLES):
+            texts = [self._template(str(text)) for text in sender.audio(pcm[at : at + PACKET_SAMPLES])]
+            frames.append(b"".join(framed(text.encode(), is_text=True) for text in texts))
+        steps = {"sequenceNumber": len(texts), "chunk": 1, "timestamp": round(PACKET_MS)}
+        stamps, begins = [], 0
+        for track, text in enumerate(texts):
+            begins += len(framed(text.encode(), is_text=True)) - len(text)
+            for name, step in steps.items():
+                number = LEAST_NUMBER + (track if name == "sequenceNumber" else 0)
+                stamps.append(
+                    (begins + text.index(f'"{name}": "{NOUGHTS}') + len(f'"{name}": "'), len(NOUGHTS), number, step)
+                )
+            begins += len(text)
+        self.stamps = stamps
+        return frames
+
+    def _template(self, text: str) -> str:
+        message = json.loads(text)
+        message["sequenceNumber"] = message["media"]["chunk"] = message["media"]["timestamp"] = NOUGHTS
+        return json.dumps(message)
+
+    def _asked(self, number: int) -> Asked:
+        channels = tuple(Channel(side, role) for side, role in enumerate(BOTH))
+        return Asked(channels, Metadata(notice=True), f"CA{number:032x}")
+
+    def _hello(self, number: int) -> tuple[list[str], str | None]:
+        asked = self._asked(number)
+        return [str(text) for text in TwilioSender(asked).begin()], asked.call
 
 
 class _WebRtc:
@@ -322,7 +365,8 @@ class _WebRtc:
         self._lines: list[tuple[WhipConnection, int, list[int]]] = []
         self._opened: list[WhipConnection] = []
         self._sending: asyncio.Task[None] | None = None
-        self._packets = self._late = 0
+        self._chance = random.Random(1)
+        self._packets = self._left_out = self._late = 0
         self._most_late_ms = 0.0
 
     async def start(self) -> None:
@@ -336,11 +380,15 @@ class _WebRtc:
             due_s = self._began_s + self._tick * PACKET_MS / 1000.0
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             for line, (connection, first, sent) in enumerate(self._lines):
-                number = sent[0]
+                number, left_out = sent
+                if number and self._chance.random() < self._settings.loss:
+                    sent[:] = number + 1, left_out + 1
+                    continue
                 connection.peer.senders[0].push(
                     self.coding, number, number * step, self._coded[(first + number) % len(self._coded)]
                 )
-                sent[0] += 1
+                sent[:] = number + 1, 0
+                self._left_out += left_out
                 late_ms = 1000.0 * (time.monotonic() - due_s)
                 self._packets += 1
                 self._late += late_ms > LATE_MS
@@ -364,11 +412,11 @@ class _WebRtc:
             await asyncio.sleep(0.002)
         if self._sending is not None and self._sending.done():
             self._sending.result()
-        self._lines.append((connection, first, [0]))
+        self._lines.append((connection, first, [0, 0]))
         return Begun(connection.call, self._began_s + tick * PACKET_MS / 1000.0, first)
 
     def counts(self) -> Counts:
-        return Counts(self._packets, 0, 0, self._late, self._most_late_ms)
+        return Counts(self._packets, self._left_out, late=self._late, most_late_ms=self._most_late_ms)
 
     def stop(self) -> None:
         if self._sending is not None:
@@ -378,7 +426,7 @@ class _WebRtc:
         await asyncio.gather(*(one.close() for one in self._opened), return_exceptions=True)
 
 
-WAYS: dict[Door, type[_Way]] = {"sip": _Sip, "websocket": _WebSocket, "webrtc": _WebRtc}
+WAYS: dict[Door, type[_Way]] = {"sip": _Sip, "websocket": _WebSocket, "twilio": _Twilio, "webrtc": _WebRtc}
 
 
 # In the process
@@ -407,7 +455,7 @@ async def _follow(settings: Settings) -> None:
     while line := await asyncio.to_thread(sys.stdin.readline):
         match line.split():
             case ["open", count]:
-                answer: Any = await _open(way, int(count), OPENS_PER_S[settings.door], begun)
+                answer: Any = await _open(way, int(count), DOORS[settings.door].opens_per_s, begun)
             case ["begun"]:
                 answer = begun
             case ["stop"]:

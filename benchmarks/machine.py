@@ -6,7 +6,9 @@ import platform
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution, version
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -27,6 +29,7 @@ PEERS = (
     "webrtcvad-wheels",
 )
 LOOK_S = 0.5
+STOOD_S = 2.0
 BUSY_SHARE = 0.1
 """Of all cores, from which on others' work, or what the host takes away, is said beside the figures."""
 
@@ -110,14 +113,25 @@ class Others(threading.Thread):
 
     @property
     def share(self) -> float:
-        return self._between(1)
+        return self._between(self._looks, 1)
 
     @property
     def stolen(self) -> float:
-        return self._between(2)
+        return self._between(self._looks, 2)
 
-    def _between(self, column: int) -> float:
-        (first, *rest) = self._looks
+    @property
+    def stood_s(self) -> float:
+        """The longest time in which not even this thread had its turn: the machine was halted, or far too busy."""
+        return max((two[0] - one[0] for one, two in pairwise(self._looks)), default=0.0) - LOOK_S
+
+    def share_since(self, at_s: float) -> float:
+        """Of time.monotonic, from the last look before it on."""
+        looks = [*self._looks, _spent()]
+        first = max((n for n, one in enumerate(looks) if one[0] <= at_s), default=0)
+        return self._between(looks[first:], 1)
+
+    def _between(self, looks: Sequence[tuple[float, float, float]], column: int) -> float:
+        (first, *rest) = looks
         if not rest:
             return 0.0
         whole_s = (rest[-1][0] - first[0]) * (os.cpu_count() or 1)

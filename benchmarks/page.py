@@ -11,7 +11,6 @@ from vocal import charts
 from vocal.charts import Words
 from vocal.reports.page import PAGE_STYLE
 
-from .compare import LEAST_SPEED
 from .drawings import Confusion, Course, Curve, Drawing
 from .machine import BUSY_SHARE
 from .plots import (
@@ -32,7 +31,7 @@ from .plots import (
     whose_curves,
 )
 from .results import Run
-from .rows import Row
+from .rows import LEAST_APART, Row
 
 OPEN_ROWS = 24
 
@@ -61,8 +60,8 @@ DOUBTS = (
 )
 
 
-def page(run: Run, drawings: Sequence[Drawing]) -> str:
-    rows = run.rows
+def page(run: Run) -> str:
+    rows, drawings = run.rows, run.drawings
     parts = list(dict.fromkeys(row.part for row in rows))
     is_emotion = any(part.startswith("emotion") for part in parts)
     sections = [_header(run), _targets(rows), _figures(rows)]
@@ -81,9 +80,11 @@ def page(run: Run, drawings: Sequence[Drawing]) -> str:
         f"<title>Vocal, measured</title><style>{PAGE_STYLE}{charts.CHART_STYLE}{STYLE}</style></head>"
         f"<body>{SYMBOLS}<main>{''.join(sections)}</main>"
         "<footer><h2>How it was measured</h2><p>All methods heard the same signals in one run. Speeds are the best of "
-        "the repeats, ± twice what these lie apart; with the machine's pace taken out, another run of the same commit "
-        f"on this machine lies within that, or within {100 * LEAST_SPEED:.0f} %. Every random number comes from a seed "
-        "that is the name of what is measured: the same data gives the same figures. The data stays where it is: "
+        "the repeats, what live calls cost and how late they are told is the whole of some windows. ± says where "
+        "another run of the same commit on this machine is expected, with the machine's pace taken out: three standard "
+        f"deviations of the repeats, at least {100 * LEAST_APART:.0f} %, and as much more as others used of the "
+        "machine meanwhile. Every random number comes from a seed that is the name of what "
+        "is measured: the same data gives the same figures. The data stays where it is: "
         "nothing of it is in this page.</p></footer></body></html>\n"
     )
 
@@ -98,6 +99,7 @@ def _header(run: Run) -> str:
         ("Date", run.started_at[:10]),
         ("Commit", run.commit or "not known"),
         ("Figures", str(len(run.rows))),
+        ("Took", ", ".join(f"{part} {took_s:.0f} s" for part, took_s in run.took_s.items()) or "not known"),
         (
             "Asked for",
             ", ".join(f"{name} {value}" for name, value in run.settings.items() if value not in ("", "none")),
@@ -113,6 +115,8 @@ def _header(run: Run) -> str:
         for part, share in run.others.items()
         if share > BUSY_SHARE
     ]
+    if run.doubts:
+        said.append(f"Of this page's own there are {len(run.doubts)} reasons for doubt, below.")
     if not run.is_whole:
         said.append("The run did not come to its end; what was measured until then is here.")
     notes = "".join(f'<p class="told">{escape(one)}</p>' for one in said)
@@ -120,7 +124,7 @@ def _header(run: Run) -> str:
 
 
 def _doubt(run: Run, is_emotion: bool) -> str:
-    doubts = [*(DOUBTS_OF_SPEED if run.others else ()), *(DOUBTS if is_emotion else ())]
+    doubts = [*run.doubts, *(DOUBTS_OF_SPEED if run.others else ()), *(DOUBTS if is_emotion else ())]
     if not doubts:
         return ""
     listed = "".join(f"<li>{escape(doubt)}</li>" for doubt in doubts)

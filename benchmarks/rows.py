@@ -18,11 +18,23 @@ FLOORS = ("constant", "random", "always the mean")
 """Who knows nothing of a signal and answers all the same: what a figure is worth is how far it is from theirs."""
 
 LEAST_REPEATS = 3
+LEAST_APART = 0.1
+"""Of a figure that depends on time, the share by which two runs may differ whatever their repeats say."""
+
+FELT = 0.5
+"""Of what others use of the machine, the share that CPU time feels: by caches, and by a core's other thread."""
+
+SURELY = 3.0
+"""Standard deviations."""
+
 WIDE = 150
 """Columns of a table that goes into a file."""
 
 NORMAL_MAD = 1.4826
 """Of a normal distribution, its standard deviation to its median absolute deviation."""
+
+FEW_MAD = {3: 1.495, 4: 1.363, 5: 1.206, 6: 1.2, 7: 1.14, 8: 1.129, 9: 1.107}
+"""By how much the deviation of so few is found too small (Croux and Rousseeuw 1992, table 1)."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -30,7 +42,8 @@ class Row(msgspec.Struct, frozen=True):
 
     repeats: every single measurement that `value` was made of, in its unit, be it one; none where the same data always
     gives the same. pace: how fast the machine was meanwhile, 1 on the one that `clock.pace` calls usual; None where
-    that does not matter.
+    that does not matter. grain: the least difference that can be read off. others: the share of all cores that others
+    used while it was measured; waited: of the value, what is so by design, which they cannot change.
     """
 
     part: str
@@ -43,6 +56,9 @@ class Row(msgspec.Struct, frozen=True):
     better: Better = "higher"
     repeats: tuple[float, ...] = ()
     pace: float | None = None
+    grain: float = 0.0
+    others: float = 0.0
+    waited: float = 0.0
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -55,12 +71,30 @@ class Row(msgspec.Struct, frozen=True):
         return self.value >= self.target if self.better == "higher" else self.value <= self.target
 
     @property
-    def interval(self) -> tuple[float, float] | None:
-        """Where another run on this machine would find the figure, by how far the repeats lie apart."""
+    def spread(self) -> float:
+        """How far the repeats lie apart: what another run may differ by for that reason, in the figure's unit."""
         if len(self.repeats) < LEAST_REPEATS:
+            return 0.0
+        away = float(np.median(np.abs(np.array(self.repeats) - np.median(self.repeats))))
+        return SURELY * NORMAL_MAD * FEW_MAD.get(len(self.repeats), 1.0) * away
+
+    @property
+    def moving(self) -> float:
+        """The size of what another run may find otherwise."""
+        return abs(self.value - self.waited)
+
+    @property
+    def disturbed(self) -> float:
+        """What others' work may have made of it, in the figure's unit."""
+        return self.others * self.moving * (1.0 if self.pace is None else FELT)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where another run on this machine would find the figure; None where it would find the same."""
+        if not self.repeats:
             return None
-        spread = 2.0 * NORMAL_MAD * float(np.median(np.abs(np.array(self.repeats) - np.median(self.repeats))))
-        return self.value - spread, self.value + spread
+        apart = max(self.spread, LEAST_APART * self.moving) + self.disturbed + self.grain
+        return self.value - apart, self.value + apart
 
     def as_dict(self) -> dict[str, object]:
         fields = msgspec.structs.asdict(self)

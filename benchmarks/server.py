@@ -115,7 +115,11 @@ def spent(process: int) -> Spent:
             head, _, rest = (entry / "stat").read_text().rpartition(")")
             fields = rest.split()
             name = "event loop" if entry.name == str(process) else THREADS.get(head.partition("(")[2], "other threads")
-            found[name] = found.get(name, 0.0) + TICK_S * (int(fields[11]) + int(fields[12]))
+            try:
+                cpu_s = 1e-9 * int((entry / "schedstat").read_text().split()[0])
+            except (FileNotFoundError, ValueError, IndexError):  # a system that counts hundredths of a second only
+                cpu_s = TICK_S * (int(fields[11]) + int(fields[12]))
+            found[name] = found.get(name, 0.0) + cpu_s
             status = _status(entry)
             switches += int(status["voluntary_ctxt_switches"]) + int(status["nonvoluntary_ctxt_switches"])
     return Spent(time.monotonic(), found, switches, int(_status(folder)["VmRSS"].split()[0]) / 1024.0)

@@ -16,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_cli import vocal
 from test_conversation import utterance
-from vocal.benchmarks import capacity, latency, load
+from vocal.benchmarks import capacity, latency, load, voices
+from vocal.benchmarks import running as running_of
+from vocal.benchmarks.asked import Asked
 from vocal.benchmarks.contenders import contest
 from vocal.benchmarks.load import Begun, Counts, Opened, Settings, framed, opened_frame
 from vocal.benchmarks.running import Ended, Window, ceiling, running
@@ -97,6 +99,7 @@ def test_each_limit_is_named_where_it_is_passed() -> None:
         ({"lost": 1}, "packets lost by us 1 packets"),
         ({"late": 2}, "packets too late 0.2 %"),
         ({"sent_late": 11}, "packets sent late 1.1 %"),
+        ({"closed": 3, "why": "1013 full"}, "calls ended by the server 3 calls (1013 full)"),
     ):
         assert capacity.Trial(10, taken, window(**changes), [450.0]).why_not == said
     assert "p95 700 ms" in capacity.Trial(10, taken, window(), [700.0]).why_not
@@ -212,6 +215,51 @@ def next_frame(reader: StreamReader, ours: socket.socket) -> Frame:
         reader.feed_data(ours.recv(1500))
 
 
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_numbers_in_frames_go_on(begins: int, step: int, mask: int) -> None:
+    """Under any mask, and whatever the others say: two frames of one recording, sent twice."""
+    load_mask, load.MASK = load.MASK, mask.to_bytes(4, "big")
+    try:
+        frames = [framed(b'{"n": "00000000", "x": "%d"}' % n, is_text=True) for n in (1, 2)]
+    finally:
+        load.MASK = load_mask
+    ours, theirs = socket.socketpair()
+    sender = _native.FrameSender(0.1)
+    sender.add(_native.Recording(frames), theirs.detach(), 1, 4, 0.0, [(6 + 7, 8, begins, step)])
+    sender.start()
+    try:
+        ours.settimeout(10.0)
+        reader = StreamReader()
+        heard = [next_frame(reader, ours).data for _ in range(4)]
+    finally:
+        sender.stop()
+        ours.close()
+    wanted = [b'{"n": "%08d", "x": "%d"}' % (begins + step * n, (n + 1) % 2 + 1) for n in range(4)]
+    assert heard == wanted
+
+
+def test_numbers_have_their_place_in_each_frame() -> None:
+    sender = _native.FrameSender(1.0)
+    with pytest.raises(ValueError, match="stamps: wanted digits within each of the frames"):
+        sender.add(_native.Recording([b"x" * 10, b"x" * 5]), 0, 0, 1, 0.0, [(3, 3, 0, 1)])
+
+
+def test_why_a_peer_goes_is_told() -> None:
+    ours, theirs = socket.socketpair()
+    sender = _native.FrameSender(1.0)
+    sender.add(_native.Recording([b"x"]), theirs.detach(), 0, 10**6, 0.0)
+    ours.sendall(b"\x88\x06\x03\xf5full")
+    sender.start()
+    until = time.monotonic() + 10.0
+    while sender.counts()["closed"] == 0:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    sender.stop()
+    ours.close()
+    assert sender.counts()["why"] == "1013 full"
+
+
 def test_a_ping_is_answered_between_two_frames() -> None:
     frames = [framed(bytes((n,)) * 1000) for n in range(50)]
     with sending(frames, 200, 10.0) as (ours, sender):
@@ -282,7 +330,7 @@ def test_contenders_have_processes_of_their_own(monkeypatch: pytest.MonkeyPatch,
 # Real calls
 
 
-@pytest.mark.parametrize("door", ["sip", "websocket"])
+@pytest.mark.parametrize("door", ["sip", "websocket", "twilio"])
 def test_real_calls_are_carried_and_counted(door: load.Door) -> None:
     with running(Settings(door), takes_all=True) as found:
         listener = latency.Listener(found.server.url, ("utterance",))
@@ -303,19 +351,65 @@ def test_real_calls_are_carried_and_counted(door: load.Door) -> None:
     assert seen.rss_mb > 50.0
     assert seen.switches_s > 0.0
     assert {one.event.call for one in listener.heard} <= {one.call for one in begun}
-    rows = list(capacity.trial_rows(capacity.Trial(5, Opened(5, 0), seen, [450.0]), door))
+    assert (seen.closed, seen.why, seen.silent) == (0, "", 0)
+    trial = capacity.Trial(5, Opened(5, 0), seen, [450.0])
+    rows = list(capacity.trial_rows(trial, Settings(door)))
     assert {"tick p99", "packets lost by us", "CPU of a channel"} < {row.name for row in rows}
+    (cost,) = [row for row in rows if row.name == "CPU of a channel"]
+    assert len(cost.repeats) == 5
+    assert np.mean(cost.repeats) == pytest.approx(cost.value, rel=0.1, abs=cost.grain)
 
 
-def test_loss_on_the_way_is_not_ours() -> None:
-    with running(Settings("sip", loss=0.2), takes_all=True) as found:
-        found.open(3)
-        seen = found.measure(3.0)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Settings("sip", loss=0.05),
+        Settings("sip", talkspurts=True),
+        Settings("sip", loss=0.05, jitter_ms=30.0, talkspurts=True),
+        Settings("webrtc", loss=0.05),
+    ],
+    ids=lambda one: one.way,
+)
+def test_what_happens_on_the_way_is_not_lost_by_us(asked: Settings) -> None:
+    """What is left out is what the server misses, packet by packet; silence that is not sent it does not."""
+    with running(asked, takes_all=True) as found:
+        listener = latency.Listener(found.server.url, ("utterance",))
+        found.open(4)
+        seen = found.measure(5.0)
+        begun = found.load.begun()
         counts: Counts = found.load.counts()
         ended = found.end()
-    assert 0.1 < counts.left_out / (counts.packets + counts.left_out) < 0.3
+        listener.close()
+    lost, silent = asked.loss > 0.0, asked.talkspurts
+    assert seen.lost == 0
     assert ended.missing == 0
-    assert seen.lost < 0.02 * seen.sent
+    assert ended.lost == ended.left_out
+    assert (ended.left_out > 0) == lost
+    assert (counts.silent > 0.1 * counts.packets) == silent
+    if lost:
+        assert 0.01 < counts.left_out / (counts.packets + counts.left_out) < 0.12
+    if asked.door == "sip":  # its words are told at their times, whatever was not sent
+        late_ms = latency.late(list(listener.heard), (), begun, seen.begun_s, seen.ended_s).event
+        assert late_ms
+        assert min(late_ms) > 350.0
+
+
+def test_what_chance_makes_of_a_windows_ends_is_no_loss() -> None:
+    assert running_of._beyond(0, 0, 10.0) == 0
+    assert running_of._beyond(3, 0, 10.0) == 3
+    assert running_of._beyond(50_100, 50_000, 10.0) == 0
+    assert running_of._beyond(50_500, 50_000, 10.0) > 300
+
+
+def test_talkspurts_are_where_somebody_speaks() -> None:
+    (both,) = voices.said("call")
+    customer = both[1]
+    spurts = voices.talkspurts(customer)
+    assert len(spurts) == len(customer) // 160
+    level = np.sqrt((customer.reshape(-1, 160) ** 2).mean(axis=1))
+    assert 0.05 < spurts.mean() < 0.9
+    assert (level[~spurts] ** 2).sum() < 0.02 * (level**2).sum()
+    assert not voices.talkspurts(np.zeros(16_000, np.float32)).any()
 
 
 def test_nothing_outlives_the_run() -> None:
@@ -354,9 +448,27 @@ def test_too_few_open_files_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         (("capacity", "sip", "--calls", "0"), "wanted vocal bench capacity sip --calls N"),
         (("capacity", "--minutes", "0"), "--minutes: wanted more than 0"),
         (("live",), "invalid choice"),
+        (("capacity", "sip", "--loss", "70"), "--loss: wanted 0 to 50 %, got 70"),
+        (("capacity", "sip", "--jitter", "-1"), "--jitter: wanted 0 to 500 ms, got -1"),
+        (("capacity", "websocket", "--loss", "5"), "wanted sip or webrtc, got websocket: nothing gets lost on the way"),
+        (("capacity", "twilio", "--loss", "5"), "over TCP what is lost is sent again"),
+        (("capacity", "webrtc", "--talkspurts"), "--talkspurts: wanted sip, got webrtc"),
+        (("capacity", "tick", "--loss", "5"), "--loss: wanted sip or webrtc, got tick"),
+        (("latency", "--loss", "5"), "wanted vocal bench capacity sip"),
     ],
 )
 def test_wrong_use_is_named(asked: tuple[str, ...], said: str) -> None:
     result = vocal("bench", *asked)
     assert result.returncode == 2
     assert said in result.stderr
+
+
+def test_what_was_asked_is_kept_and_said() -> None:
+    asked = Asked(("capacity",), ("sip",), None, False, None, loss=0.05, jitter_ms=20.0, with_talkspurts=True)
+    kept = asked.settings()
+    assert (kept["loss"], kept["jitter"], kept["talkspurts"]) == ("5 %", "20 ms", "yes")
+    assert asked.has_faults
+    assert not Asked(("capacity",), (), None, False, None).has_faults
+    way = capacity._settings("sip", asked).way
+    assert way == "SIP, two G.711 streams, 5 % loss, 20 ms jitter, talkspurts"
+    assert Settings("twilio").way == load.DOORS["twilio"].title

@@ -191,3 +191,54 @@ def test_others_work_is_noticed() -> None:
         time.sleep(1.5)
 
     assert share(beside) > own
+
+
+def test_an_interval_is_what_two_runs_may_differ_by() -> None:
+    once = Row("capacity", "CPU", "100 calls", "vocal", 1.0, "cores", better="lower", repeats=(1.0,))
+    assert once.interval == (pytest.approx(0.9), pytest.approx(1.1))
+    assert msgspec.structs.replace(once, repeats=()).interval is None
+    unsure = msgspec.structs.replace(once, repeats=(0.8, 0.9, 1.0, 1.1, 1.2))
+    assert unsure.spread == pytest.approx(3.0 * 1.4826 * 1.206 * 0.1)
+    busy = msgspec.structs.replace(once, others=0.4, grain=0.05)
+    assert busy.interval == (pytest.approx(0.45), pytest.approx(1.55))
+    waiting = msgspec.structs.replace(busy, waited=0.9)
+    assert waiting.interval == (pytest.approx(0.9), pytest.approx(1.1))
+
+
+def test_what_others_took_is_not_the_codes() -> None:
+    quiet = Row("capacity", "tick p99", "100 calls", "vocal", 8.0, "ms", better="lower", repeats=(8.0,))
+    slow = msgspec.structs.replace(quiet, value=12.0, repeats=(12.0,))
+    assert one(quiet, slow).verdict == "worse"
+    busy = msgspec.structs.replace(slow, others=0.4)
+    assert one(quiet, busy).verdict == one(busy, quiet).verdict == "same"
+    assert one(quiet, msgspec.structs.replace(busy, value=40.0)).verdict == "worse"
+
+
+def test_less_than_can_be_read_off_is_no_difference() -> None:
+    nothing = Row("capacity", "late ticks", "100 calls", "vocal", 0.0, "%", better="lower", repeats=(0.0,), grain=1.0)
+    assert one(nothing, msgspec.structs.replace(nothing, value=0.8)).verdict == "same"
+    assert one(nothing, msgspec.structs.replace(nothing, value=1.5)).verdict == "worse"
+    assert one(msgspec.structs.replace(nothing, value=1.5), nothing).verdict == "better"
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 9])
+def test_the_spread_of_few_repeats_is_that_of_many(count: int) -> None:
+    """On the mean over many draws, so that it is what it is called."""
+    rng = np.random.default_rng(count)
+    draws = rng.normal(10.0, 1.0, (400, count))
+    rows = [Row("p", "n", "c", "vocal", 10.0, "s", repeats=tuple(some)) for some in draws.tolist()]
+    assert np.mean([row.spread for row in rows]) == pytest.approx(3.0, rel=0.25)
+
+
+def test_what_others_did_lately_and_that_all_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds alone, ten in which others had every core, and then two minutes of nothing at all."""
+    cores = machine.os.cpu_count() or 1
+    others = machine.Others()
+    others._looks = [(float(at_s), max(0.0, at_s - 10.0) * cores, 0.0) for at_s in range(21)]
+    monkeypatch.setattr(machine, "_spent", lambda: (21.0, 11.0 * cores, 0.0))
+    assert others.share == pytest.approx(0.5)
+    assert others.share_since(10.0) == pytest.approx(1.0)
+    assert others.share_since(5.5) == pytest.approx(11.0 / 16.0)
+    assert others.stood_s == pytest.approx(1.0 - machine.LOOK_S)
+    others._looks.append((140.0, 11.0 * cores, 0.0))
+    assert others.stood_s == pytest.approx(120.0 - machine.LOOK_S)

@@ -321,7 +321,7 @@ def test_the_page_is_whole(run: tuple[list[dict[str, object]], str]) -> None:
 
 def test_a_page_of_rows_alone() -> None:
     row = Row("speed", "channels <a core>", "a minute", "vocal", 3600.0, "channels", 3500.0)
-    html = page(a_run(row, msgspec.structs.replace(row, who="openSMILE", value=70.0, target=None)), [])
+    html = page(a_run(row, msgspec.structs.replace(row, who="openSMILE", value=70.0, target=None)))
     is_well_formed(html)
     assert "1 of 1 targets are reached" in html
     assert "channels &lt;a core&gt;" in html
@@ -334,7 +334,7 @@ def test_a_page_draws_what_it_is_given() -> None:
         Curve("roc", "c", "vocal", [(0.0, 0.0), (0.5, 0.9), (1.0, 1.0)]),
         Confusion("c", "vocal", ("anger", "neutral"), [[0.75, 0.25], [0.5, 0.5]]),
     ]
-    html = page(a_run(*rows), drawings)
+    html = page(msgspec.structs.replace(a_run(*rows), drawings=tuple(drawings)))
     is_well_formed(html)
     assert "M0 1000L500 100L1000 0L1000 0" in html
     assert ">75</td>" in html

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from signals import line, voice
@@ -56,6 +57,7 @@ def test_what_is_told_of_a_way_is_called_what_it_is(shared_data: Path) -> None:
 
 def test_the_page_draws_its_course() -> None:
     course = Course("F0, from the undisturbed", "st", "% lost", {"one by one": [(0.0, 0.0), (5.0, 0.12)]})
-    shown = page(a_run(Row("loss", "F0", "5 % lost", "vocal", 0.12, "st")), [course])
+    run = a_run(Row("loss", "F0", "5 % lost", "vocal", 0.12, "st"))
+    shown = page(msgspec.structs.replace(run, drawings=(course,)))
     assert "F0, from the undisturbed, st against % lost" in shown
     assert "one by one: 0 at 0 % lost, 0.12 at 5 % lost" in shown

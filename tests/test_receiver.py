@@ -339,6 +339,29 @@ def test_silence_suppression_and_comfort_noise_are_silence() -> None:
     assert line.playout.counts.dtx == 2
 
 
+@given(st.lists(st.booleans(), min_size=3, max_size=120), st.integers(1, 10**6))
+def test_a_flow_of_talkspurts_begins_each_silence_with_comfort_noise(speaks: list[bool], seed: int) -> None:
+    coded = split(noise(len(speaks)))
+    recording = [one if is_said else b"" for one, is_said in zip(coded, speaks, strict=True)]
+    packets, lost = flow(recording, noise_payload_type=13, seed=seed)
+    sent = [n for n in range(len(speaks)) if speaks[n] or n == 0 or speaks[n - 1]]
+    heads = [struct.unpack("!xBHI", data[:8]) for _, data in packets]
+    assert [head[0] & 0x7F for head in heads] == [8 if speaks[n] else 13 for n in sent]
+    assert [bool(head[0] & 0x80) for head in heads] == [speaks[n] and (n == 0 or not speaks[n - 1]) for n in sent]
+    assert {(head[1] - heads[0][1]) & 0xFFFF for head in heads} == set(range(len(sent)))
+    assert [(head[2] - heads[0][2]) & 0xFFFFFFFF for head in heads] == [160 * n for n in sent]
+    assert [at_ms for at_ms, _ in packets] == [20.0 * n for n in sent]
+    assert lost == []
+    line = Line()
+    out = line.run(packets, len(speaks) + 10)
+    wanted = np.concatenate([alaw(one) if one else np.zeros(160, np.float32) for one in recording])
+    spoken = 160 * max((n + 1 for n in range(len(speaks)) if speaks[n]), default=0)
+    place = int(np.argmax(out != 0.0)) - int(np.argmax(wanted != 0.0)) if spoken else 0
+    np.testing.assert_array_equal(out[place : place + spoken], wanted[:spoken])
+    assert line.playout.counts.lost == 0
+    assert line.counts["comfort_noise"] == sum(not speaks[n] for n in sent)
+
+
 # Keys
 
 

@@ -47,6 +47,7 @@ class Client:
         self._context = context if context is not None or not is_tls else ssl.create_default_context()
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._socket: ClientConnection | None = None
+        self._is_closed = False
         self.cursor: int | None = None
         self.lost: Mapping[str, int] = {}
         self.hello: Mapping[str, Any] = {}
@@ -60,6 +61,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        self._is_closed = True
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -98,9 +100,9 @@ class Client:
         """Events with their cursors, for ever. After a break it comes back and misses nothing that the server kept.
 
         since: a cursor, 0 for all that is kept; None: from now on. Raises InputError where the server refuses, or
-        where it is gone and `comes_back` is False.
+        where it is gone and `comes_back` is False. Ends when the client is closed.
         """
-        self.cursor = since
+        self.cursor, self._is_closed = since, False
         waited_s = 0.0
         while True:
             try:
@@ -111,8 +113,12 @@ class Client:
             except (OSError, InvalidHandshake, ConnectionClosed) as error:
                 if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.code in (1008, 4401):
                     raise InputError(f"{self.socket_url}: {error.rcvd.reason}") from None
-                if not comes_back:
+                if not comes_back and not self._is_closed:
                     raise InputError(f"{self.socket_url}: {error or 'cannot be reached'}") from None
+            if self._is_closed:
+                return
+            if not comes_back:
+                raise InputError(f"{self.socket_url}: the server ended the connection")
             waited_s = min(LONGEST_WAIT_S, 2.0 * waited_s + 0.1)
             time.sleep(waited_s * random.uniform(0.5, 1.0))
 

@@ -22,6 +22,11 @@ struct Recording {
     std::size_t size() const { return ends.size(); }
     const std::uint8_t* at(std::size_t n) const { return bytes.data() + (n == 0 ? 0 : ends[n - 1]); }
     std::size_t bytes_of(std::size_t n) const { return ends[n] - (n == 0 ? 0 : ends[n - 1]); }
+    std::size_t least() const {
+        std::size_t found = bytes_of(0);
+        for (std::size_t n = 1; n < size(); ++n) found = std::min(found, bytes_of(n));
+        return found;
+    }
 };
 
 struct FlowSettings {
@@ -34,18 +39,21 @@ struct FlowSettings {
     double jitter_ms = 0.0, drift_ppm = 0.0;
     std::size_t change_source_at = 0;  // the packet from which another SSRC sends; 0: none does
     int key_payload_type = 101;
+    int noise_payload_type = -1;  // of comfort noise (RFC 3389), which is sent once where packets begin to be empty; -1: nothing is
     std::vector<std::pair<std::size_t, int>> keys;  // (packet, code of RFC 4733): sounds for KEY_PACKETS in place of audio
     std::uint32_t seed = 1;
 };
 
 constexpr std::size_t KEY_PACKETS = 5, MOST_PAYLOAD = 1400, KEY_ENDS = 3;
+constexpr std::int32_t KEY = -1, NOISE = -2;
+constexpr std::uint8_t NOISE_LEVEL = 70;  // -dBov
 
 // One datagram, due at `at_ms`.
 struct Due {
     double at_ms;
     std::uint16_t sequence;
     std::uint32_t timestamp, ssrc;
-    std::int32_t packet;       // of the recording; -1: a key
+    std::int32_t packet;       // of the recording, or KEY, or NOISE
     std::uint8_t key = 0;
     bool is_key_end = false, marker = false;
     std::uint16_t key_duration = 0;
@@ -81,7 +89,7 @@ class Flow {
             const auto begin = timestamp - static_cast<std::uint32_t>(done - 1) * static_cast<std::uint32_t>(settings_.timestamps);
             const bool is_end = done == KEY_PACKETS;
             for (std::size_t i = 0; i < (is_end ? KEY_ENDS : 1); ++i)
-                send({at_ms, sequence_++, begin, ssrc_, -1, static_cast<std::uint8_t>(settings_.keys[next_key_].second), is_end,
+                send({at_ms, sequence_++, begin, ssrc_, KEY, static_cast<std::uint8_t>(settings_.keys[next_key_].second), is_end,
                       done == 1, static_cast<std::uint16_t>(done * static_cast<std::size_t>(settings_.timestamps))},
                      out, n);
             was_silent_ = true;
@@ -89,6 +97,9 @@ class Flow {
         }
         const auto packet = (settings_.first_packet + n) % recording_->size();
         if (recording_->bytes_of(packet) == 0) {
+            // Also where a stream begins, so that its time does.
+            if (settings_.noise_payload_type >= 0 && (n == 0 || !was_silent_)) send({at_ms, sequence_++, timestamp, ssrc_, NOISE}, out, n);
+            else ++silent;
             was_silent_ = true;
             return;
         }
@@ -99,13 +110,19 @@ class Flow {
     // Into `bytes`, of at least RTP_HEADER + MOST_PAYLOAD; its size.
     std::size_t write(const Due& due, std::uint8_t* bytes) const {
         RtpPacket packet;
-        packet.payload_type = static_cast<std::uint8_t>(due.packet < 0 ? settings_.key_payload_type : settings_.payload_type);
+        packet.payload_type = static_cast<std::uint8_t>(due.packet == KEY     ? settings_.key_payload_type
+                                                        : due.packet == NOISE ? settings_.noise_payload_type
+                                                                              : settings_.payload_type);
         packet.marker = due.marker;
         packet.sequence = due.sequence;
         packet.timestamp = due.timestamp;
         packet.ssrc = due.ssrc;
         write_rtp(packet, bytes);
-        if (due.packet < 0) {
+        if (due.packet == NOISE) {
+            bytes[RTP_HEADER] = NOISE_LEVEL;
+            return RTP_HEADER + 1;
+        }
+        if (due.packet == KEY) {
             write_event(due.key, due.is_key_end, due.key_duration, bytes + RTP_HEADER);
             return RTP_HEADER + EVENT_SIZE;
         }
@@ -121,6 +138,7 @@ class Flow {
     const std::vector<std::int64_t>& lost() const { return lost_; }
 
     std::int64_t sent = 0, octets = 0;
+    std::int64_t silent = 0;  // packets that were empty, and so not sent
 
   private:
     double time_ms(std::size_t n) const {
@@ -128,7 +146,8 @@ class Flow {
     }
 
     void send(Due due, std::vector<Due>& out, std::size_t n) {
-        if (settings_.loss > 0.0 && chance() < settings_.loss) {
+        // Never the first one: with it the receiver's time begins.
+        if (settings_.loss > 0.0 && chance() < settings_.loss && n > 0) {
             lost_.push_back(static_cast<std::int64_t>(n));
             return;
         }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <queue>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -18,13 +19,21 @@
 
 namespace vocal {
 
+// A number that each frame says in so many decimal digits at the same place: the template has noughts there, masked or not.
+struct Stamp {
+    std::size_t offset, digits;
+    std::uint64_t begins, step;  // it is begins + step * the frame's number on its connection
+};
+
 class FrameSender {
   public:
     // blocked: how often a socket took no more, or only a part. late: frames handed over more than 20 ms behind their time.
-    // closed: connections that the peer ended. pongs: pings of the peer's that were answered.
+    // closed: connections that the peer ended; why: as the first of them was told, code first. pongs: pings of the peer's
+    // that were answered.
     struct Counts {
         std::int64_t frames = 0, octets = 0, blocked = 0, late = 0, closed = 0, pongs = 0;
         double most_late_ms = 0.0, cpu_s = 0.0;
+        std::string why{};
     };
 
     explicit FrameSender(double every_ms) : every_ms_(every_ms) {}
@@ -35,9 +44,10 @@ class FrameSender {
     FrameSender(const FrameSender&) = delete;
 
     // The socket is ours from now on, its handshake done. count: frames to send, from the first one on, over and over.
-    std::size_t add(std::shared_ptr<const Recording> frames, int fd, std::size_t first, std::size_t count, double start_ms) {
+    std::size_t add(std::shared_ptr<const Recording> frames, int fd, std::size_t first, std::size_t count, double start_ms,
+                    std::vector<Stamp> stamps = {}) {
         std::scoped_lock held(lock_);
-        connections_.push_back({std::move(frames), fd, first, count, start_ms});
+        connections_.push_back({std::move(frames), fd, first, count, start_ms, std::move(stamps)});
         events_.push({start_ms, static_cast<std::uint32_t>(connections_.size() - 1)});
         return connections_.size() - 1;
     }
@@ -68,6 +78,8 @@ class FrameSender {
         int fd;
         std::size_t first, count;
         double start_ms;
+        std::vector<Stamp> stamps;
+        std::vector<std::uint8_t> stamped{};  // the frame that is written, where it has stamps
         std::size_t number = 0, offset = 0;  // the frame that is written, and how much of it has been
         double listened_ms = 0.0;
         std::vector<std::uint8_t> heard{};
@@ -118,7 +130,9 @@ class FrameSender {
             if (due_ms > now_ms) return due_ms;
             const auto place = (one.first + one.number) % one.frames->size();
             const auto size = one.frames->bytes_of(place);
-            const auto sent = ::send(one.fd, one.frames->at(place) + one.offset, size - one.offset, MSG_DONTWAIT | MSG_NOSIGNAL);
+            if (one.offset == 0 && !one.stamps.empty()) stamp(one, place);
+            const auto* bytes = one.stamps.empty() ? one.frames->at(place) : one.stamped.data();
+            const auto sent = ::send(one.fd, bytes + one.offset, size - one.offset, MSG_DONTWAIT | MSG_NOSIGNAL);
             if (!went(one, sent)) return now_ms + AGAIN_MS;
             one.offset += static_cast<std::size_t>(sent);
             counts_.octets += sent;
@@ -133,6 +147,15 @@ class FrameSender {
             if (now_ms - due_ms > LATE_MS) ++counts_.late;
         }
         return now_ms;
+    }
+
+    static void stamp(One& one, std::size_t place) {
+        one.stamped.assign(one.frames->at(place), one.frames->at(place) + one.frames->bytes_of(place));
+        for (const auto& each : one.stamps) {
+            std::uint64_t value = each.begins + each.step * one.number;
+            // '0' ^ d is the digit d, and so it is under a mask.
+            for (std::size_t k = each.digits; k-- > 0; value /= 10) one.stamped[each.offset + k] ^= static_cast<std::uint8_t>(value % 10);
+        }
     }
 
     bool went(One& one, ssize_t sent) {
@@ -161,7 +184,13 @@ class FrameSender {
                 return lose(one);
             }
             if (one.heard.size() - at < front + size) break;
-            if ((head[0] & 0x0f) == 0x8) return lose(one);
+            if ((head[0] & 0x0f) == 0x8) {
+                if (counts_.why.empty() && size >= 2) {
+                    counts_.why = std::to_string(head[front] << 8 | head[front + 1]) + ' ';
+                    counts_.why.append(head + front + 2, head + front + size);
+                }
+                return lose(one);
+            }
             if ((head[0] & 0x0f) == 0x9 && size <= MOST_CONTROL) {
                 one.answer = {0x8a, static_cast<std::uint8_t>(0x80 | size), 0, 0, 0, 0};  // its mask is zero
                 one.answer.insert(one.answer.end(), head + front, head + front + size);

@@ -249,6 +249,7 @@ void bind_media(nb::module_& module) {
         .def_rw("drift_ppm", &vocal::FlowSettings::drift_ppm)
         .def_rw("change_source_at", &vocal::FlowSettings::change_source_at)
         .def_rw("key_payload_type", &vocal::FlowSettings::key_payload_type)
+        .def_rw("noise_payload_type", &vocal::FlowSettings::noise_payload_type)
         .def_rw("keys", &vocal::FlowSettings::keys)
         .def_rw("seed", &vocal::FlowSettings::seed);
 
@@ -296,6 +297,8 @@ void bind_media(nb::module_& module) {
             found["packets"] = counts.packets;
             found["octets"] = counts.octets;
             found["lost"] = counts.lost;
+            found["missed"] = counts.missed;
+            found["silent"] = counts.silent;
             found["refused"] = counts.refused;
             found["late"] = counts.late;
             found["most_late_ms"] = counts.most_late_ms;
@@ -312,10 +315,19 @@ void bind_media(nb::module_& module) {
              },
              nb::arg("every_ms"))
         .def("add",
-             [](vocal::FrameSender& self, RecordingFace& frames, int fd, std::size_t first, std::size_t count, double start_ms) {
-                 return self.add(frames.shared, fd, first, count, start_ms);
+             [](vocal::FrameSender& self, RecordingFace& frames, int fd, std::size_t first, std::size_t count, double start_ms,
+                const std::vector<std::tuple<std::size_t, std::size_t, std::uint64_t, std::uint64_t>>& stamps) {
+                 std::vector<vocal::Stamp> its;
+                 for (const auto& [offset, digits, begins, step] : stamps) {
+                     if (digits == 0 || offset + digits > frames.shared->least())
+                         throw nb::value_error("stamps: wanted digits within each of the frames");
+                     its.push_back({offset, digits, begins, step});
+                 }
+                 return self.add(frames.shared, fd, first, count, start_ms, std::move(its));
              },
-             nb::arg("frames"), nb::arg("fd"), nb::arg("first"), nb::arg("count"), nb::arg("start_ms"))
+             nb::arg("frames"), nb::arg("fd"), nb::arg("first"), nb::arg("count"), nb::arg("start_ms"),
+             nb::arg("stamps") = std::vector<std::tuple<std::size_t, std::size_t, std::uint64_t, std::uint64_t>>{},
+             "stamps: (offset, digits, begins, step) each, of noughts in the frames, which become the number of what is sent.")
         .def_prop_ro("start_s", &vocal::FrameSender::start_s)
         .def("now_ms", &vocal::FrameSender::now_ms)
         .def("start", &vocal::FrameSender::start)
@@ -328,6 +340,7 @@ void bind_media(nb::module_& module) {
             found["blocked"] = counts.blocked;
             found["late"] = counts.late;
             found["closed"] = counts.closed;
+            found["why"] = counts.why;
             found["pongs"] = counts.pongs;
             found["most_late_ms"] = counts.most_late_ms;
             found["cpu_s"] = counts.cpu_s;

@@ -22,7 +22,9 @@ static bool frames_go_on(const std::shared_ptr<vocal::Recording>& recording) {
     for (int n = 0; n < 40; ++n) {
         int ends[2];
         if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return false;
-        sender.add(recording, ends[1], 0, 100'000, sender.now_ms());
+        std::vector<vocal::Stamp> stamps;
+        if (n % 2) stamps = {{3, 9, 100'000'000, 20}, {140, 20, 0, 1}};
+        sender.add(recording, ends[1], 0, 100'000, sender.now_ms(), stamps);
         peers.push_back(ends[0]);
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
         for (const int peer : peers) {

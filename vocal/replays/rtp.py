@@ -30,12 +30,15 @@ KEY_CODES = "0123456789*#ABCD"
 
 
 class SenderCounts(msgspec.Struct, frozen=True):
-    """lost: left out on purpose. refused: by the system. late: more than 20 ms after their time; most_late_ms:
-    the worst of them. reports: that came."""
+    """lost: left out on purpose; missed: of them, those that a receiver knows of by what came behind. silent: not
+    sent, as nothing was said. refused: by the system. late: more than 20 ms after their time; most_late_ms: the worst.
+    reports: that came."""
 
     packets: int = 0
     octets: int = 0
     lost: int = 0
+    missed: int = 0
+    silent: int = 0
     refused: int = 0
     late: int = 0
     most_late_ms: float = 0.0
@@ -148,13 +151,15 @@ def flow_settings(
     change_source_at: int = 0,
     keys: Sequence[tuple[int, str]] = (),
     key_payload_type: int = 101,
+    noise_payload_type: int | None = None,
     seed: int = 1,
 ) -> _native.FlowSettings:
     """How a stream is sent.
 
     duplicates: share of packets that are sent twice. first_packet, count: where it begins, and how many it sends, over
     and over; 0: all of them once. change_source_at: the packet from which another SSRC sends; 0: none. keys: (packet,
-    key), which sounds for 100 ms in place of audio.
+    key), which sounds for 100 ms in place of audio. noise_payload_type: of comfort noise, which is sent once where
+    packets begin to be empty; None: nothing is.
     """
     settings = _native.FlowSettings()
     settings.payload_type, settings.clock_hz = payload_type, coding.clock_hz
@@ -165,6 +170,7 @@ def flow_settings(
     settings.change_source_at = change_source_at
     settings.keys = [(at, KEY_CODES.index(key)) for at, key in sorted(keys)]
     settings.key_payload_type = key_payload_type
+    settings.noise_payload_type = -1 if noise_payload_type is None else noise_payload_type
     settings.seed = seed
     return settings
 

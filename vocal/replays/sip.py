@@ -15,7 +15,7 @@ from vocal.errors import InputError, UsageError
 from vocal.replays.pace import Faults, Recording
 from vocal.replays.rtp import RtpSender, coded_packets, resolved, whole
 from vocal.transports.rtp import STATIC_PAYLOADS
-from vocal.transports.sdp import Media, Origin, offer_media, parse_sdp
+from vocal.transports.sdp import Coding, Media, Origin, offer_media, parse_sdp
 from vocal.transports.sip import Endpoint
 from vocal.transports.sip_dialog import Answered, Asked, Dialog, Flow
 from vocal.transports.sip_message import Response, Uri, digest_answer, join_host, parse_uri
@@ -173,17 +173,24 @@ class Placed(NamedTuple):
 
 
 async def place(
-    caller: Caller, host: str, roles: Sequence[Role], metadata: Metadata, coding: Literal["pcma", "pcmu", "g722"]
+    caller: Caller,
+    host: str,
+    roles: Sequence[Role],
+    metadata: Metadata,
+    coding: Literal["pcma", "pcmu", "g722"],
+    comfort_noise: bool = False,
 ) -> Placed:
-    """Sets a call up from our address `host`: each channel as a leg, or all in one recording session.
+    """Sets a call up from our address `host`: each channel as a leg, or all in one recording session. comfort_noise:
+    offered beside the coding.
 
     Raises InputError where it is not taken.
     """
     placed = Placed("", [], [])
     headers = _headers(metadata)
+    codings: tuple[Coding, ...] = (coding, "cn") if comfort_noise else (coding,)
     try:
         if caller.target.is_recording:
-            lines = [offer_media(9 + 2 * n, (coding,), "sendonly", str(n + 1)) for n in range(len(roles))]
+            lines = [offer_media(9 + 2 * n, codings, "sendonly", str(n + 1)) for n in range(len(roles))]
             body, kind = _session(Origin(host).sdp("".join(lines)), roles, metadata)
             dialog, answer = await caller.call(body, kind, [*headers, ("require", "siprec")])
             return Placed(answer.get("vocal-call"), [dialog], list(parse_sdp(answer.body).media))
@@ -191,7 +198,7 @@ async def place(
         for role in roles:
             more = [("vocal-side", SIDES[role])] if SIDES[role] else []
             more += [("vocal-call", joined)] if len(roles) > 1 else []
-            offer = Origin(host).sdp(offer_media(9, (coding,), "sendonly"))
+            offer = Origin(host).sdp(offer_media(9, codings, "sendonly"))
             dialog, answer = await caller.call(offer, "application/sdp", [*headers, *more])
             placed.dialogs.append(dialog)
             placed.media.extend(parse_sdp(answer.body).media[:1])

@@ -287,6 +287,7 @@ OFFERED: dict[Coding, Codec] = {
     "opus": Codec(96, "opus", 48000),
     "l16": Codec(97, "l16", 8000),
     "g729": Codec(18, "g729", 8000),
+    "cn": Codec(13, "cn", 8000),
 }
 _EVENTS = Codec(101, "telephone-event", 8000, "0-15")
 
