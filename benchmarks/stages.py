@@ -38,12 +38,14 @@ VOICED_SHARE = 0.5
 @njit(nogil=True)
 def _samples(pcm, state, count):
     fresh = layout.HISTORY_SAMPLES - layout.TICK_SAMPLES
-    for _ in range(count):
-        for n in range(fresh):
-            store(state.history, n, load(state.history, n + layout.TICK_SAMPLES))
+    for tick in range(count):
+        moved = tick % layout.HISTORY_TICKS * layout.TICK_SAMPLES
+        if moved == 0:
+            for n in range(fresh):
+                store(state.history, n, load(state.history, n + layout.HISTORY_TICKS * layout.TICK_SAMPLES))
         for hop in range(HOPS):
             at = hop * layout.HOP_SAMPLES
-            read_samples(pcm, at, STEP + hop, state.history, fresh + at, state.rows, state.features)
+            read_samples(pcm, at, STEP + hop, state.history, moved + fresh + at, state.rows, state.features)
 
 
 @njit(nogil=True)

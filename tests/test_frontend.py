@@ -412,7 +412,7 @@ def test_a_table_refuses_other_arrays() -> None:
     for wrong in (pcm[:80], pcm.astype(np.float64), np.zeros((vk.LANES, vk.TICK_SAMPLES), np.float32).T):
         with pytest.raises(ValueError, match=r"pcm: wanted C-contiguous float32 \(160, 16\), got"):
             vk.Table().append(vk.new_state(), wrong, until)
-    with pytest.raises(ValueError, match=r"until: wanted int64 \(16,\), got int32"):
+    with pytest.raises(ValueError, match=r"until: wanted C-contiguous int64 \(16,\), got int32"):
         vk.Table().append(vk.new_state(), pcm, until.astype(np.int32))
 
 

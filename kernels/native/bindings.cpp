@@ -172,6 +172,14 @@ NB_MODULE(_native, module) {
         .def("pull", &Lanes::pull, nb::arg("now_ms"), nb::call_guard<nb::gil_scoped_release>())
         .def("set", &Lanes::set, nb::arg("lane"), nb::arg("playout").none(),
              "Put a Playout, or None for silence, behind a lane; not while a tick is pulled.");
+    module.def(
+        "run_piece",
+        [](std::uintptr_t kernel, Context context) {
+            const auto* words = context.data();
+            nb::gil_scoped_release released;
+            reinterpret_cast<Kernel>(kernel)(words, 0, 0);
+        },
+        nb::arg("kernel"), nb::arg("context").noconvert(), "The kernel at an address for its first piece.");
     nb::class_<vocal::Crew>(module, "Crew", "Threads that share out pieces of work, the one that asks among them.")
         .def(nb::init<std::size_t, const std::string&>(), nb::arg("threads"), nb::arg("name"),
              nb::call_guard<nb::gil_scoped_release>())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba import types
 
 # Without nnan and ninf: a NaN that arrives must still be seen as one.
 FASTMATH = frozenset({"reassoc", "contract", "nsz", "arcp", "afn"})
@@ -49,13 +50,20 @@ def jit(function: Callable[..., Any]) -> Any:
         numba.config.CACHE_DIR = theirs
 
 
-def kernel(compiler: Callable[..., Any], signature: Any) -> Any:
-    """Compile for a caller that is not Python, by `numba.cfunc`, and keep the result as `jit` does."""
+def address_of(piece: Callable[..., Any]) -> int:
+    """Compile `piece(context, number, worker)` for a caller that is not Python, keep the result as `jit` does; where it
+    lies. context: a pointer to int64, most of them addresses of arrays."""
+    signature = types.void(types.CPointer(types.int64), types.int64, types.int64)
     theirs, numba.config.CACHE_DIR = numba.config.CACHE_DIR, CACHE_DIR
     try:
-        return compiler(signature, nopython=True, cache=True, error_model="numpy", fastmath=set(FASTMATH))
+        compiled = numba.cfunc(signature, cache=True, error_model="numpy", fastmath=set(FASTMATH))(piece)
     finally:
         numba.config.CACHE_DIR = theirs
+    _compiled.append(compiled)  # as long as somebody may call it
+    return int(compiled.address)
+
+
+_compiled: list[Any] = []
 
 
 def inlined(function: Callable[..., Any]) -> Any:

@@ -4,35 +4,23 @@ Crew.advance ─► a block each: its playouts' tick, then `advance_block` ─�
 Crew.measure ─► a stretch each ─────────────────────────────────────────┴─ whoever is done takes the next
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
-from numba import carray, cfunc, types
+from numba import carray
 from numpy.typing import NDArray
 
 from . import _native
-from ._jit import jit, kernel
-from .frontend import Table, advance_block, rings
+from ._jit import address_of, jit
+from .frontend import Table, advance_address, rings
 from .functionals import FUNCTIONALS, functionals
 from .lanes import pointer
-from .layout import Boundary
+from .layout import TICK_SAMPLES, Boundary
 from .measures import MEASURES, measure, momentary, tempo_window
 from .ring import gather
 
 STRETCH_COLUMNS, COUNT_COLUMNS = 7, 3
-
-
-def _advance_piece(context, block, worker):
-    """context: places of the table and its columns; wanted; records; the boundary's settings."""
-    told = carray(context, (6,), np.int64)
-    places = carray(pointer(told[0]), (told[1], told[2]), np.int64)
-    wanted = carray(pointer(told[3]), (told[1],), np.bool_)
-    records = carray(pointer(told[4]), (told[1],), np.int64)
-    given = carray(pointer(told[5]), (6,), np.float64)
-    boundary = Boundary(given[0], given[1], int(given[2]), int(given[3]), int(given[4]), int(given[5]))
-    records[block] = advance_block(places, block, worker, boundary) if wanted[block] else 0
 
 
 def _measure_piece(context, n, worker):
@@ -54,10 +42,8 @@ def _measure_piece(context, n, worker):
 
 
 @cache
-def _address(piece: Callable[..., Any]) -> int:
-    """Of a compiled kernel."""
-    signature = types.void(types.CPointer(types.int64), types.int64, types.int64)
-    return int(kernel(cfunc, signature)(piece).address)
+def _measure_address() -> int:
+    return address_of(_measure_piece)
 
 
 class Crew:
@@ -78,12 +64,10 @@ class Crew:
         How many boundary records are then in a block's state.records stands in `table.records`. playouts: one for each
         block, whose tick at `now_ms` becomes its pcm first.
         """
-        given = np.array(boundary, np.float64)
-        places = table.places
-        data = (places, table.wanted, table.records, given)
-        at, wanted, records, settings = (one.ctypes.data for one in data)
-        context = np.array([at, *places.shape, wanted, records, settings], np.int64)
-        self._native.run(_address(_advance_piece), context, len(table), list(playouts), now_ms)
+        settings, places = np.array(boundary, np.float64), table.places
+        at, wanted, records, moved = (one.ctypes.data for one in (places, table.wanted, table.records, table.moved))
+        context = [at, *places.shape, wanted, records, settings.ctypes.data, TICK_SAMPLES, 0, 0, moved]
+        self._native.run(advance_address(), np.array(context, np.int64), len(table), list(playouts), now_ms)
 
     def measure(
         self, table: Table, stretches: NDArray[np.int64]
@@ -107,7 +91,7 @@ class Crew:
         places = table.places
         where = [one.ctypes.data for one in (stretches, measures, of_voice, counts)]
         context = np.array([places.ctypes.data, *places.shape, count, *where], np.int64)
-        self._native.run(_address(_measure_piece), context, count, [], 0.0)
+        self._native.run(_measure_address(), context, count, [], 0.0)
         return measures, of_voice, counts
 
 

@@ -1,12 +1,14 @@
 """The whole front end of a block as one kernel: `advance` moves 16 channels forward by some ticks of 20 ms."""
 
 import math
+from functools import cache
 
 import numpy as np
 from numba import carray
 from numpy.typing import NDArray
 
-from ._jit import jit
+from . import _native
+from ._jit import address_of, inlined, jit
 from .lanes import LANES, load, pointer, splat, store
 from .layout import (
     BINS,
@@ -14,7 +16,9 @@ from .layout import (
     FEATURES,
     FFT_SIZE,
     FRESH_ROWS,
+    HISTORY_ROWS,
     HISTORY_SAMPLES,
+    HISTORY_TICKS,
     HNR_DB,
     HOP_SAMPLES,
     HOPS,
@@ -56,6 +60,7 @@ from .speech import boundaries, noise_floor, score
 from .tempo import syllables
 
 _OWN_SCORES = np.zeros((0, LANES), np.float32)
+ADVANCE_CONTEXT = 10
 
 
 def advance(
@@ -78,8 +83,8 @@ def advance(
         raise ValueError(f"pcm: wanted C-contiguous float32 (n, {LANES}), got {pcm.dtype} {pcm.shape}")
     if len(pcm) > MAX_TICKS * TICK_SAMPLES:
         raise ValueError(f"pcm: wanted at most {MAX_TICKS} ticks of {TICK_SAMPLES} samples, got {len(pcm)} samples")
-    if until.dtype != np.int64 or until.shape != (LANES,):
-        raise ValueError(f"until: wanted int64 ({LANES},), got {until.dtype} {until.shape}")
+    if until.dtype != np.int64 or until.shape != (LANES,) or not until.flags.c_contiguous:
+        raise ValueError(f"until: wanted C-contiguous int64 ({LANES},), got {until.dtype} {until.shape}")
     if scores is not None and (
         scores.dtype != np.float32
         or scores.shape != (len(pcm) // TICK_SAMPLES * HOPS, LANES)
@@ -87,8 +92,14 @@ def advance(
     ):
         wanted = f"C-contiguous float32 ({len(pcm) // TICK_SAMPLES * HOPS}, {LANES})"
         raise ValueError(f"scores: wanted {wanted}, got {scores.dtype} {scores.shape}")
-    moved, records = _advance(pcm, until, boundary, state, _OWN_SCORES if scores is None else scores)
-    return moved, records
+    given = _OWN_SCORES if scores is None else scores
+    places = np.array([[one.ctypes.data for one in (*state, pcm, until)]], np.int64)
+    settings, told = np.array(boundary, np.float64), np.array([1, 0, 0], np.int64)  # wanted, records, moved
+    at_wanted, at_records, at_moved = (told.ctypes.data + 8 * n for n in range(3))
+    context = [places.ctypes.data, *places.shape, at_wanted, at_records, settings.ctypes.data, len(pcm)]
+    context += [given.ctypes.data, len(given), at_moved]
+    _native.run_piece(advance_address(), np.array(context, np.int64))
+    return int(told[2]), int(told[1])
 
 
 class Table:
@@ -102,18 +113,20 @@ class Table:
         self._kept: list[tuple[State, NDArray[np.float32], NDArray[np.int64]]] = []
         self.wanted = np.zeros(0, np.bool_)
         self.records = np.zeros(0, np.int64)
+        self.moved = np.zeros(0, np.int64)
 
     def append(self, state: State, pcm: NDArray[np.float32], until: NDArray[np.int64]) -> None:
         """A block; its `pcm` is (160, 16), written anew before each tick. ValueError for another shape or type."""
         if pcm.dtype != np.float32 or pcm.shape != (TICK_SAMPLES, LANES) or not pcm.flags.c_contiguous:
             raise ValueError(f"pcm: wanted C-contiguous float32 ({TICK_SAMPLES}, {LANES}), got {pcm.dtype} {pcm.shape}")
-        if until.dtype != np.int64 or until.shape != (LANES,):
-            raise ValueError(f"until: wanted int64 ({LANES},), got {until.dtype} {until.shape}")
+        if until.dtype != np.int64 or until.shape != (LANES,) or not until.flags.c_contiguous:
+            raise ValueError(f"until: wanted C-contiguous int64 ({LANES},), got {until.dtype} {until.shape}")
         self._kept.append((state, pcm, until))
         places = [array.ctypes.data for array in (*state, pcm, until)]
         self.places = np.concatenate([self.places, np.array([places], np.int64)])
         self.wanted = np.append(self.wanted, False)
         self.records = np.append(self.records, 0)
+        self.moved = np.append(self.moved, 0)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -127,12 +140,22 @@ def rings(places, block):
     return features, kept, carray(pointer(places[block, 8]), (1,), np.int64)[0]
 
 
-@jit
-def advance_block(places, block, worker, boundary):
-    """Move a block forward by the tick in its pcm, working in what block `worker` works in; returns its records."""
+def _advance_piece(context, block, worker):
+    """Move a block forward, working in what block `worker` works in.
+
+    context: places of blocks, how many, and their columns; by block wanted (a byte), records and ticks moved; the
+    boundary's settings; rows of pcm; the scores of another detector and how many.
+    """
+    told = carray(context, (ADVANCE_CONTEXT,), np.int64)
+    places = carray(pointer(told[0]), (told[1], told[2]), np.int64)
+    if not carray(pointer(told[3]), (told[1],), np.bool_)[block]:
+        carray(pointer(told[4]), (told[1],), np.int64)[block] = 0
+        return
+    given = carray(pointer(told[5]), (6,), np.float64)
+    boundary = Boundary(given[0], given[1], int(given[2]), int(given[3]), int(given[4]), int(given[5]))
     at, own = places[block], places[worker]
     state = State(
-        carray(pointer(at[0]), (HISTORY_SAMPLES, LANES), np.float32),
+        carray(pointer(at[0]), (HISTORY_ROWS, LANES), np.float32),
         carray(pointer(at[1]), (ROWS, LANES), np.float32),
         carray(pointer(at[2]), (COUNTS, LANES), np.int64),
         carray(pointer(at[3]), (FRESH_ROWS * FEATURES, LANES), np.float32),
@@ -150,30 +173,42 @@ def advance_block(places, block, worker, boundary):
         carray(pointer(own[15]), (WINDOW_SAMPLES,), np.float32),
         carray(pointer(own[16]), (2, MOST_CYCLES), np.float64),
     )
-    pcm = carray(pointer(at[17]), (TICK_SAMPLES, LANES), np.float32)
+    pcm = carray(pointer(at[17]), (told[6], LANES), np.float32)
     until = carray(pointer(at[18]), (LANES,), np.int64)
-    scores = carray(pointer(at[17]), (0, LANES), np.float32)
-    return _advance(pcm, until, boundary, state, scores)[1]
+    scores = carray(pointer(told[7]), (told[8], LANES), np.float32)
+    moved, records = _advance(pcm, until, boundary, state, scores)
+    carray(pointer(told[4]), (told[1],), np.int64)[block] = records
+    carray(pointer(told[9]), (told[1],), np.int64)[block] = moved
 
 
-@jit
+@cache
+def advance_address() -> int:
+    """Of the one compiled kernel that moves blocks, for live and offline alike: two that were compiled apart would
+    differ in last digits."""
+    return address_of(_advance_piece)
+
+
+@inlined
 def _advance(pcm, until, boundary, state, scores):
     n_records, tick = 0, 0
     while n_records == 0 and (tick + 1) * TICK_SAMPLES <= len(pcm):
         step = state.clock[0]
-        for n in range(HISTORY_SAMPLES - TICK_SAMPLES):
-            store(state.history, n, load(state.history, n + TICK_SAMPLES))
+        moved = (step // HOPS) % HISTORY_TICKS * TICK_SAMPLES
+        if moved == 0:
+            for n in range(HISTORY_SAMPLES - TICK_SAMPLES):
+                store(state.history, n, load(state.history, n + HISTORY_TICKS * TICK_SAMPLES))
+        history = state.history[moved : moved + HISTORY_SAMPLES]
         source, first = pcm, tick * TICK_SAMPLES
         for hop in range(HOPS):
             store(state.features, ((step + hop) % FRESH_ROWS) * FEATURES + LOST, splat(0.0))
         if not all_arrived(pcm, first, state.filled):
-            conceal(pcm, first, step, state)
+            conceal(pcm, first, step, history, state)
             source, first = state.filled, 0
         for hop in range(HOPS):
             at = hop * HOP_SAMPLES
             fresh = HISTORY_SAMPLES - TICK_SAMPLES + at
-            read_samples(source, first + at, step + hop, state.history, fresh, state.rows, state.features)
-        two_spectra(state.history, PITCH_DELAY * HOP_SAMPLES, HOP_SAMPLES, state.real, state.imag, state.power)
+            read_samples(source, first + at, step + hop, history, fresh, state.rows, state.features)
+        two_spectra(history, PITCH_DELAY * HOP_SAMPLES, HOP_SAMPLES, state.real, state.imag, state.power)
         two_autocorrelations(state.power, FIRST_BIN, LAST_BIN, state.real, state.imag)
         for hop in range(HOPS):
             now = step + hop - SPECTRAL_DELAY
@@ -184,7 +219,7 @@ def _advance(pcm, until, boundary, state, scores):
             late = ((now - PITCH_DELAY + FRESH_ROWS) % FRESH_ROWS) * FEATURES
             if hop == 0:
                 # The history reaches back to the window of that step.
-                voice_quality(state.history, state.features, late, state.rows, state.window, state.cycles)
+                voice_quality(history, state.features, late, state.rows, state.window, state.cycles)
             else:
                 for measure in (JITTER, SHIMMER, HNR_DB):
                     store(state.features, late + measure, splat(math.nan))

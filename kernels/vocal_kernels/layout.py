@@ -31,6 +31,10 @@ SETTLE_TICKS = TEMPO_DELAY // HOPS + 1
 """Ticks after a sample until the last feature row that it touches is final."""
 
 HISTORY_SAMPLES = WINDOW_SAMPLES + (1 + PITCH_DELAY) * HOP_SAMPLES  # back to the window of the newest known F0
+HISTORY_TICKS = 4
+"""Ticks for which it moves on in State.history before it is moved back to the beginning."""
+
+HISTORY_ROWS = HISTORY_SAMPLES + (HISTORY_TICKS - 1) * TICK_SAMPLES
 MAX_TICKS = 50
 """Most ticks in one call of `advance`: one second."""
 
@@ -205,7 +209,7 @@ def new_state(beside: State | None = None) -> State:
     that they stay in the processor's cache from block to block.
     """
     state = State(
-        history=np.zeros((HISTORY_SAMPLES, LANES), np.float32),
+        history=np.zeros((HISTORY_ROWS, LANES), np.float32),
         rows=np.zeros((ROWS, LANES), np.float32),
         counts=np.zeros((COUNTS, LANES), np.int64),
         features=np.zeros((FRESH_ROWS * FEATURES, LANES), np.float32),

@@ -56,10 +56,10 @@ def all_arrived(pcm, first, filled):
 
 
 @inlined
-def conceal(pcm, first, step, state):
+def conceal(pcm, first, step, history, state):
     """The tick's samples into state.filled with what is lost filled in, and LOST of its steps.
 
-    The newest samples of the channel are the last in state.history but a tick, less the line's offset.
+    The newest samples of the channel are the last in `history` but a tick, less the line's offset.
     """
     before = HISTORY_SAMPLES - TICK_SAMPLES
     for n in range(TICK_SAMPLES):
@@ -75,8 +75,8 @@ def conceal(pcm, first, step, state):
                     continue
                 lost += 1
                 if cycle == 0:
-                    cycle = _cycle(state.history, lane)
-                past = state.filled[n - cycle, lane] - offset if n >= cycle else state.history[before + n - cycle, lane]
+                    cycle = _cycle(history, lane)
+                past = state.filled[n - cycle, lane] - offset if n >= cycle else history[before + n - cycle, lane]
                 past = past if abs(past) < 8.0 else 0.0  # what `read_samples` takes for a fault
                 state.filled[n, lane] = past * math.exp(-cycle / DECAY_SAMPLES) + offset
             state.features[((step + hop) % FRESH_ROWS) * FEATURES + LOST, lane] = lost / HOP_SAMPLES
