@@ -206,3 +206,29 @@ def test_a_view_narrows_what_is_told() -> None:
     hub.take([mood(), cue()])
     assert [type(event) for event in waiting(reader)] == [Cue]
     assert isinstance(Numbered(1, cue()).event, Cue)
+
+
+def test_levels_are_wanted_of_the_calls_that_somebody_looks_at() -> None:
+    hub = Hub()
+    assert hub.levels_of == frozenset()
+    one, other = hub.join(call="a"), hub.join(call="b", kinds=frozenset({"levels", "cue"}))
+    hub.join(call="c", kinds=frozenset({"mood"}))
+    everybody = hub.join(kinds=frozenset({"cue"}))
+    assert hub.levels_of == {"a", "b"}
+    hub.leave(one)
+    assert hub.levels_of == {"b"}
+    hub.leave(everybody)
+    wall = hub.join()
+    assert hub.levels_of is None
+    hub.leave(wall)
+    hub.leave(other)
+    assert hub.levels_of == frozenset()
+    assert hub.stats.readers == 1
+
+
+def test_a_reader_is_told_of_its_call_and_one_for_all_of_every() -> None:
+    hub = Hub()
+    readers = {call: hub.join(call=call) for call in ("a", "b", None)}
+    hub.take([mood(call="a"), mood(call="b"), mood(call="a")])
+    told = {call: [one.event.call for one in reader._waiting] for call, reader in readers.items()}
+    assert told == {"a": ["a", "a"], "b": ["b"], None: ["a", "b", "a"]}

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 import msgspec
@@ -140,7 +140,8 @@ class Live:
         self.media_clock = _native.Clock(speed)
         """`now_ms` for native threads, which know no other clock than time.monotonic."""
         self._begin_at(self._clock())
-        self.wants_levels = True
+        self.levels_of: Collection[str] | None = None
+        """Calls whose levels are told; None: of all."""
         self._costs_ms: deque[float] = deque(maxlen=MEASURED_TICKS)
         self._opened: deque[float] = deque(maxlen=1000)
         self._ticks = self._late = self._skipped = self._failed = self._refused = self._timed_out = 0
@@ -338,10 +339,12 @@ class Live:
         self._engine.tick(now_ms)
         for room in self._turns[self._ticks % IDLE_TICKS].values():
             self._look(room, now_ms)
-        if self.wants_levels:
+        wanted = self.levels_of
+        if wanted is None or wanted:
             # The first after LEVELS_TICKS of a call's ticks, so not at the tick at which it begins.
             for turn in range((self._ticks + 1) % LEVELS_TICKS, IDLE_TICKS, LEVELS_TICKS):
-                self._events += self._engine.levels(self._turns[turn])
+                calls = self._turns[turn]
+                self._events += self._engine.levels(one for one in calls if wanted is None or one in wanted)
 
     def _look(self, room: _Room, now_ms: float) -> None:
         """Whether anything still comes on a call."""

@@ -184,7 +184,7 @@ class Service:
     def take(self, events: Sequence[LiveEvent]) -> None:
         self.hub.take(events)
         self.webhooks.take(events)
-        self.live.wants_levels = self.hub.wants_levels
+        self.live.levels_of = self.hub.levels_of
         if self.store is not None:
             self.store.take(events)
         for event in events:

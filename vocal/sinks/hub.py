@@ -9,9 +9,10 @@ a cue. All of this belongs to one event loop and is not to be called from elsewh
 """
 
 import asyncio
+import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -104,7 +105,8 @@ class Reader:
 
     def __init__(self, view: View, call: str | None, kinds: frozenset[str] | None) -> None:
         self._view = view
-        self._call = call
+        self.call = call
+        self.wants_levels = kinds is None or "levels" in kinds
         self._kinds = kinds
         self._waiting: deque[Numbered] = deque()
         self._something = asyncio.Event()
@@ -114,7 +116,7 @@ class Reader:
         self.is_closed = False
 
     def tell(self, one: Numbered) -> None:
-        if self._call is not None and one.event.call != self._call:
+        if self.call is not None and one.event.call != self.call:
             return
         if self._kinds is not None and _kind(one.event) not in self._kinds:
             return
@@ -181,12 +183,14 @@ class Hub:
         self.cursor = int(time.time() * 1000.0) * 1000
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
-        self._readers: set[Reader] = set()
+        self._readers: dict[str | None, set[Reader]] = {}  # by the call they are for; None: those for all
+        self._levels_of: frozenset[str] | None = frozenset()
         self._stats = HubStats()
 
     @property
-    def wants_levels(self) -> bool:
-        return bool(self._readers)
+    def levels_of(self) -> Collection[str] | None:
+        """Calls of which somebody wants to be told levels; None: of all."""
+        return self._levels_of
 
     def take(self, events: Sequence[LiveEvent]) -> None:
         self._stats.events += len(events)
@@ -197,7 +201,9 @@ class Hub:
                 self._keep(one)
             if (kept := self._kept.get(event.call)) is not None:
                 kept.at_s = max(kept.at_s, event.at_s)
-            for reader in self._readers:
+            for reader in self._readers.get(None, ()):
+                reader.tell(one)
+            for reader in self._readers.get(event.call, ()):
                 reader.tell(one)
 
     def _keep(self, one: Numbered) -> None:
@@ -254,26 +260,38 @@ class Hub:
             for one in sorted(past, key=lambda one: one.cursor):
                 reader.tell(one)
             reader.gaps = since > 0 and any(kept.forgotten > since for kept in self._kept.values())
-        self._readers.add(reader)
+        self._readers.setdefault(call, set()).add(reader)
+        self._note_levels()
         return reader
 
+    def _note_levels(self) -> None:
+        wanted = [call for call, readers in self._readers.items() if any(one.wants_levels for one in readers)]
+        self._levels_of = None if None in wanted else frozenset(call for call in wanted if call is not None)
+
     def leave(self, reader: Reader) -> None:
-        self._readers.discard(reader)
+        readers = self._readers.get(reader.call, set())
+        readers.discard(reader)
+        if not readers:
+            self._readers.pop(reader.call, None)
+        self._note_levels()
         self._stats.lost_levels += reader.lost.levels
         self._stats.lost_mood += reader.lost.mood
         self._stats.too_slow += reader.is_too_slow
 
     def close(self) -> None:
-        for reader in self._readers:
+        for reader in self._all():
             reader.close()
+
+    def _all(self) -> Iterator[Reader]:
+        return itertools.chain.from_iterable(self._readers.values())
 
     @property
     def stats(self) -> HubStats:
         return msgspec.structs.replace(
             self._stats,
-            readers=len(self._readers),
-            lost_levels=self._stats.lost_levels + sum(reader.lost.levels for reader in self._readers),
-            lost_mood=self._stats.lost_mood + sum(reader.lost.mood for reader in self._readers),
+            readers=sum(1 for _ in self._all()),
+            lost_levels=self._stats.lost_levels + sum(reader.lost.levels for reader in self._all()),
+            lost_mood=self._stats.lost_mood + sum(reader.lost.mood for reader in self._all()),
         )
 
 
