@@ -4,6 +4,7 @@ import ast
 import copy
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -141,7 +142,11 @@ def test_accuracy_has_its_targets_from_the_file(measured: tuple[targets.Targets,
         known = leaves(part, changed)
         found = {row.target for row in rows if row.part == part and row.target is not None}
         assert found <= set(known), part
-        assert {known[number] for number in set(known) - found} == set(), part
+        missing = {known[number] for number in set(known) - found}
+        if part == "pitch" and find_spec("parselmouth") is None:
+            # Praat says where EMO-DB's voices are, and a line that it is missing stands in their place.
+            missing = {name for name in missing if "EMO-DB" not in name}
+        assert missing == set(), part
     aimed = {row.part for row in rows if row.target is not None}
     assert aimed <= set(changed)
     assert {row.who for row in rows if row.target is not None} == {"vocal"}
