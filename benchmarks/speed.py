@@ -59,23 +59,28 @@ def end_to_end(folder: Path | None, quick: bool) -> Iterator[Row | Skipped]:
 
 
 def many_channels(speech: np.ndarray, counts: Sequence[int]) -> Iterator[Row]:
-    """As live: block after block is moved on by one tick, half a second of ticks, until each has had its turn."""
+    """As live: all blocks are moved on by one tick, half a second of ticks."""
     boundary, nobody = vk.Boundary(), np.zeros(vk.LANES, np.int64)
     lanes = [np.roll(speech, -lane * vk.RATE_HZ)[: LIVE_TICKS * vk.TICK_SAMPLES] for lane in range(vk.LANES)]
     pcm = np.ascontiguousarray(np.stack(lanes, axis=1), np.float32)
 
-    def move(blocks: list[vk.State]) -> None:
+    crew, heard = vk.Crew(), np.zeros((vk.TICK_SAMPLES, vk.LANES), np.float32)
+
+    def move(table: vk.Table) -> None:
         for first in range(0, len(pcm), vk.TICK_SAMPLES):
-            tick = pcm[first : first + vk.TICK_SAMPLES]
-            for state in blocks:
-                vk.advance(tick, nobody, boundary, state)
+            heard[:] = pcm[first : first + vk.TICK_SAMPLES]
+            crew.advance(table, boundary)
 
     each: list[list[float]] = []
     for channels in counts:
         blocks = [vk.new_state()]
         blocks += [vk.new_state(blocks[0]) for _ in range(1, channels // vk.LANES)]
-        move(blocks)  # pages are touched
-        found = timed_cpu(partial(move, blocks))
+        table = vk.Table()
+        for state in blocks:
+            table.append(state, heard, nobody)
+        table.wanted[:] = True
+        move(table)  # pages are touched
+        found = timed_cpu(partial(move, table))
         audio_s = LIVE_TICKS * vk.TICK_S * channels
         each.append([time_s / audio_s for time_s in found.times_s])
         condition, rate = f"{channels} channels, tick by tick", partial(truediv, audio_s)
