@@ -92,6 +92,9 @@ def page(run: Run) -> str:
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
+LONG, LONG_FACTS = ' style="grid-column:1/-1"', ("Asked for", "Versions")
+
+
 def _header(run: Run) -> str:
     machine = run.machine
     facts = [
@@ -108,7 +111,10 @@ def _header(run: Run) -> str:
     ]
     if run.data:
         facts.append(("Data", f"{len(run.data)} files, their checksums in the saved run"))
-    items = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
+    items = "".join(
+        f"<div{LONG if name in LONG_FACTS else ''}><dt>{name}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in facts
+    )
     said = [f"Not measured: {one.what}: {one.why}." for one in run.skipped]
     said += [
         f"{part}: others used {100.0 * share:.0f} % of the machine meanwhile. Trust ratios, not times."
