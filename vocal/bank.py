@@ -145,7 +145,7 @@ class Bank:
         """A free lane, in a new block if all are taken."""
         number = next((n for n, block in enumerate(self._blocks) if None in block.slots), len(self._blocks))
         if number == len(self._blocks):
-            # A thread moves every so many blocks: they share what they work in.
+            # A thread works in what one of the first blocks works in; the others need nothing of their own.
             block = _Block(self._blocks[number % self._threads] if number >= self._threads else None)
             self._blocks.append(block)
             self._playouts.append(block.playouts)

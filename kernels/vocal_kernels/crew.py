@@ -1,7 +1,7 @@
 """Many blocks by many threads: a tick of all, and what stretches of them sound like, each in one call.
 
-Crew.advance ─► a block each: its playouts' tick, then `advance_block` ─┐
-Crew.measure ─► a stretch each ─────────────────────────────────────────┴─ whoever is done takes the next
+Crew.advance ─► a block each: its playouts' tick, then its samples ─┐
+Crew.measure ─► a stretch each ─────────────────────────────────────┴─ whoever is done takes the next
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,8 @@ class Crew:
         """Move every block, where `table.wanted`, forward by the tick in its pcm.
 
         How many boundary records are then in a block's state.records stands in `table.records`. playouts: one for each
-        block, whose tick at `now_ms` becomes its pcm first.
+        block, whose tick at `now_ms` becomes its pcm first. Each thread works in what one of the first blocks works in:
+        as many of them as there are threads must not share that (`new_state(beside)`).
         """
         settings, places = np.array(boundary, np.float64), table.places
         at, wanted, records, moved = (one.ctypes.data for one in (places, table.wanted, table.records, table.moved))
