@@ -6,6 +6,7 @@ import pytest
 import vocal_kernels as vk
 from signals import voice
 from vocal_kernels.layout import FRESH_ROWS
+from vocal_kernels.measures import tempo_window
 
 
 def random_rows(rng: np.random.Generator, steps: int) -> np.ndarray:
@@ -119,7 +120,7 @@ def test_tempo_window(start: int) -> None:
     rows[:, vk.SPEECH] = np.repeat(np.tile([0.9, 0.1], 30), rng.integers(5, 36, 60))[:800]
     ring = np.random.default_rng(99).uniform(0.4, 500, (vk.RING_ROWS, vk.FEATURES)).astype(np.float32)
     ring[(start + np.arange(800)) % vk.RING_ROWS] = rows
-    found = vk.tempo_window(ring, start, start + 800)
+    found = tempo_window(ring, start, start + 800)
     speech = rows[:, vk.SPEECH] >= np.float32(0.6)
     said = np.flatnonzero(speech)
     pauses = [gap - 1 for gap in np.diff(said) if gap > 1]

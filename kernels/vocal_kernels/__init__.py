@@ -99,7 +99,6 @@ from .measures import (
     VOICING_CONTRAST,
     measure,
     momentary,
-    tempo_window,
 )
 from .ring import rows_of
 from .spectrum import mel_centres_hz, mel_filters
@@ -206,6 +205,5 @@ __all__ = [
     "rows_of",
     "speech_score",
     "speech_tempo",
-    "tempo_window",
     "warmup",
 ]

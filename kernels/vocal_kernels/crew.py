@@ -73,12 +73,12 @@ class Crew:
     def measure(
         self, table: Table, stretches: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """`measure`, `functionals` and `tempo_window` of stretches; not while a block is moved on.
+        """`measure`, `functionals` and the tempo of stretches; not while a block is moved on.
 
         stretches: (n, 7) int64: block, lane, first step and the step after the last, the first step for the
         functionals, -1 where none are wanted, and first step and the step after the last for the tempo; steps of the
         block. Returns measures (n, MEASURES), functionals (n, FUNCTIONALS), and counts (n, 3): what `functionals`
-        returns, then what `tempo_window` does.
+        returns, then syllables (not rounded) and steps spoken for the tempo.
         """
         count = len(stretches)
         if (
