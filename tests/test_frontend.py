@@ -8,7 +8,7 @@ import pytest
 import vocal_kernels as vk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vocal_kernels.layout import WORKED_IN
+from vocal_kernels.layout import FRESH_ROWS, KEPT_PER_DB, WORKED_IN
 
 FOREVER = np.iinfo(np.int64).max
 TICK = vk.TICK_SAMPLES
@@ -277,6 +277,21 @@ def test_a_channel_is_alone_in_its_lane(seed: int, lane: int, began: int, kind: 
 
     assert rows_of(state, lane, first, steps) == rows_of(alone, 0, 0, steps)
     assert found == wanted
+
+
+def test_final_rows_are_the_newest_with_band_levels_to_the_step() -> None:
+    state, ticks = vk.new_state(), 100
+    drive(
+        state, side_by_side([garbage(1)[:16000], naive.talk(2.0, 2)], ticks), np.full(vk.LANES, FOREVER), [7], BOUNDARY
+    )
+    last = ticks * vk.HOPS - vk.TEMPO_DELAY
+    steps = np.arange(last - (FRESH_ROWS - vk.TEMPO_DELAY), last)
+    for lane in range(2):
+        newest = state.features.reshape(FRESH_ROWS, vk.FEATURES, vk.LANES)[steps % FRESH_ROWS, :, lane]
+        found = vk.rows_of(state, lane, int(steps[0]), last)
+        np.testing.assert_array_equal(found[:, : vk.MEL], newest[:, : vk.MEL])
+        assert np.abs(found[:, vk.MEL :] - newest[:, vk.MEL :]).max() <= 0.5 / KEPT_PER_DB
+        assert np.ptp(newest[:, vk.MEL :]) > 1.0
 
 
 def test_reset_lane_forgets_everything_but_the_hour() -> None:

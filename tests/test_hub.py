@@ -4,13 +4,19 @@ import asyncio
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from vocal.policy import without_inferred
 from vocal.sinks import hub as hubs
-from vocal.sinks.hub import Hub, Numbered, Reader, encode
+from vocal.sinks import kept
+from vocal.sinks.hub import Hub, Reader, encode
+from vocal.sinks.kept import Numbered
 from vocal.types import (
     ByRole,
     CallEnded,
     CallStarted,
+    Conversation,
     Cue,
     Emotion,
     Levels,
@@ -50,6 +56,21 @@ def mood(at_s: float = 1.0, call: str = "c") -> Mood:
 
 def levels(call: str = "c") -> Levels:
     return Levels(call=call, at_s=1.0, channels=())
+
+
+def conversation() -> Conversation:
+    return Conversation(
+        call="c",
+        at_s=5.0,
+        talk_share=NONE,
+        talk_s=NONE,
+        overlap_s=0.0,
+        overlaps=0,
+        interruptions=NONE,
+        non_talk_s=0.0,
+        longest_monologue_s=NONE,
+        median_gap_s=NONE,
+    )
 
 
 def cue(measure: str = "silence_s", call: str = "c") -> Cue:
@@ -124,16 +145,47 @@ def test_who_comes_back_gets_what_was_kept_behind_its_cursor() -> None:
     assert waiting(hub.join()) == []
 
 
-def test_of_mood_the_newest_are_kept_and_gaps_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(hubs.KEPT, Mood, 5)
+def test_of_mood_and_utterances_the_newest_are_kept_and_gaps_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "PACK", 3)
+    monkeypatch.setattr(kept, "MOST_PACKS", 2)
     hub = Hub()
     hub.take([started(), cue()])
     cursor = hub.cursor
-    hub.take([mood(float(n)) for n in range(20)])
-    reader = hub.join(since=cursor)
-    assert [event.at_s for event in waiting(reader)] == [15.0, 16.0, 17.0, 18.0, 19.0]
+    told: list[LiveEvent] = [mood(float(n)) if n % 4 else utterance() for n in range(20)]
+    hub.take([*told, mood(call="other")])
+    reader = hub.join(since=cursor, call="c")
+    assert waiting(reader) == told[12:]
     assert reader.gaps
-    assert not hub.join(since=hub.cursor - 3).gaps
+    behind_the_first_pack = hub.cursor - 1 - 8 + 1
+    again = hub.join(since=behind_the_first_pack, call="c")
+    assert (waiting(again), again.gaps) == (told[13:], False)
+    assert not hub.join(since=cursor, call="other").gaps
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["mood", "utterance", "cue", "conversation", "levels", "withdrawn"]), max_size=60))
+def test_who_comes_late_gets_what_a_simple_list_would_have_kept(kinds: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept, "PACK", 4)
+        make = {
+            "mood": mood,
+            "utterance": utterance,
+            "cue": cue,
+            "conversation": conversation,
+            "levels": levels,
+            "withdrawn": lambda: Notice(call="c", at_s=2.0, given=False),
+        }
+        hub, simple = Hub(), []
+        for kind in kinds:
+            event = make[kind]()
+            hub.take([event])
+            if kind == "withdrawn":
+                simple = [one for one in map(without_inferred, simple) if one is not None]
+            if kind == "conversation":
+                simple = [one for one in simple if not isinstance(one, Conversation)]
+            if kind != "levels":
+                simple.append(event)
+        assert hub.events_of("c") == simple
 
 
 def test_one_call_and_some_kinds_only() -> None:

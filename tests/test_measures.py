@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import vocal_kernels as vk
 from signals import voice
-from vocal_kernels.layout import FRESH_ROWS
+from vocal_kernels.layout import FRESH_ROWS, KEPT_PER_DB
 from vocal_kernels.measures import tempo_window
 
 
@@ -24,8 +24,13 @@ def random_rows(rng: np.random.Generator, steps: int) -> np.ndarray:
     rows[:, vk.SPEECH] = np.repeat(rng.random(steps // 25 + 1), 25)[:steps]
     rows[:, vk.FLOOR_DB] = rng.uniform(-80, -50, steps)
     rows[:, vk.NUCLEUS] = rng.random(steps) < 0.05
-    rows[:, vk.MEL :] = rows[:, vk.POWER_DB, None] - rng.uniform(5, 30, (steps, vk.MEL_BANDS))
+    rows[:, vk.MEL :] = on_grid(rows[:, vk.POWER_DB, None] - rng.uniform(5, 30, (steps, vk.MEL_BANDS)))
     return rows
+
+
+def on_grid(levels: np.ndarray) -> np.ndarray:
+    """Band levels as they are kept."""
+    return np.rint(levels * KEPT_PER_DB) / KEPT_PER_DB
 
 
 def in_ring(rows: np.ndarray, lane: int, start: int, clock: int) -> np.ndarray:
@@ -35,9 +40,11 @@ def in_ring(rows: np.ndarray, lane: int, start: int, clock: int) -> np.ndarray:
     state.clock[0] = clock
     state.features[:] = rng.uniform(0.4, 500, state.features.shape)
     state.kept[:] = rng.uniform(0.4, 500, state.kept.shape)
+    state.kept_mel[:] = rng.integers(-30_000, 30_000, state.kept_mel.shape)
     for step, row in enumerate(rows, start):
         if step < clock - vk.TEMPO_DELAY:
-            state.kept[lane, step % vk.RING_ROWS] = row
+            state.kept[lane, step % vk.RING_ROWS] = row[: vk.MEL]
+            state.kept_mel[lane, step % vk.RING_ROWS] = row[vk.MEL :] * KEPT_PER_DB
         else:
             state.features.reshape(FRESH_ROWS, vk.FEATURES, vk.LANES)[step % FRESH_ROWS, :, lane] = row
     found = vk.rows_of(state, lane, start, start + len(rows))
@@ -118,8 +125,8 @@ def test_tempo_window(start: int) -> None:
     rows = random_rows(rng, 800)
     # Runs as of words and pauses, some of these just under and over 200 ms.
     rows[:, vk.SPEECH] = np.repeat(np.tile([0.9, 0.1], 30), rng.integers(5, 36, 60))[:800]
-    ring = np.random.default_rng(99).uniform(0.4, 500, (vk.RING_ROWS, vk.FEATURES)).astype(np.float32)
-    ring[(start + np.arange(800)) % vk.RING_ROWS] = rows
+    ring = np.random.default_rng(99).uniform(0.4, 500, (vk.RING_ROWS, vk.MEL)).astype(np.float32)
+    ring[(start + np.arange(800)) % vk.RING_ROWS] = rows[:, : vk.MEL]
     found = tempo_window(ring, start, start + 800)
     speech = rows[:, vk.SPEECH] >= np.float32(0.6)
     said = np.flatnonzero(speech)

@@ -76,10 +76,21 @@ class MoodPoint(msgspec.Struct, frozen=True, gc=False):
 
 
 class Judged(msgspec.Struct, frozen=True, gc=False):
-    """A customer's utterance with what was inferred of it."""
+    """A customer's utterance, and of what was inferred of it as much as the end of the call wants to know.
 
-    speech: Speech
-    emotion: Emotion
+    f0_rise, level_rise: terms of its stress.
+    """
+
+    start_s: float
+    end_s: float
+    valence: float
+    confidence: float
+    f0_rise: float
+    level_rise: float
+
+    @property
+    def weight(self) -> float:
+        return self.confidence * math.sqrt(self.end_s - self.start_s)
 
 
 class Snapshot(NamedTuple):
@@ -226,7 +237,7 @@ class Mood:
         self._memory_s = config.mood_memory_s
         self._trend_s = config.trend_s
         self._settled = np.array([NEUTRAL, NEUTRAL, 0.0, 0.0])  # valence, arousal, stress, confidence
-        self.history: list[MoodPoint] = []
+        self.history: list[MoodPoint] = []  # as far back as anybody looks: one point before the last `trend_s`
         self.lowest = NEUTRAL
 
     def update(self, at_s: float, speech_s: float, emotion: Emotion, ended: bool) -> MoodPoint:
@@ -239,6 +250,8 @@ class Mood:
         valence, arousal, stress, confidence = (round(float(value), 3) for value in now)
         point = MoodPoint(at_s, valence, arousal, stress, self._trend(at_s, valence), confidence)
         self.history.append(point)
+        before = bisect.bisect_right(self.history, at_s - self._trend_s, key=lambda point: point.at_s)
+        del self.history[: max(0, before - 1)]
         self.lowest = min(self.lowest, valence)
         return point
 
@@ -328,7 +341,9 @@ class Conversation:
     def feel(self, utterance: Utterance, emotion: Emotion, ended: bool) -> MoodPoint:
         """What was inferred of the customer's utterance, so far or at its end."""
         if ended:
-            self.judged.append(Judged(Speech(utterance.start_s, utterance.end_s), emotion))
+            terms = emotion.stress_terms
+            rises = terms["f0_rise"], terms["level_rise"]
+            self.judged.append(Judged(utterance.start_s, utterance.end_s, emotion.valence, emotion.confidence, *rises))
         return self.mood.update(utterance.detected_s, utterance.end_s - utterance.start_s, emotion, ended)
 
     def hold(self, at_s: float, is_held: bool) -> None:
@@ -448,8 +463,8 @@ class Conversation:
         ends = {"start": self.judged[:third], "end": self.judged[-third:]}
         levels, intervals = {}, {}
         for name, part in ends.items():
-            weights = np.array([j.emotion.confidence * math.sqrt(j.speech.end_s - j.speech.start_s) for j in part])
-            values = np.array([journey(j.emotion.valence) for j in part])
+            weights = np.array([j.weight for j in part])
+            values = np.array([journey(j.valence) for j in part])
             level = float(values @ weights / weights.sum())
             error = max(LEAST_ERROR, UTTERANCE_ERROR / math.sqrt(len(part)))
             levels[name] = round(level, 1)
@@ -484,25 +499,24 @@ class Conversation:
         marks: list[tuple[float, Moment]] = []
         was_low = False
         for number, judged in enumerate(self.judged):
-            speech, emotion = judged.speech, judged.emotion
-            weight = abs(emotion.valence - NEUTRAL) * emotion.confidence * math.sqrt(speech.end_s - speech.start_s)
-            if emotion.valence >= MOMENT_HIGH:
+            weight = abs(judged.valence - NEUTRAL) * judged.weight
+            if judged.valence >= MOMENT_HIGH:
                 found = Moment(
-                    "positive", speech.start_s, speech.end_s, "customer_recovered" if was_low else "customer_mood_high"
+                    "positive", judged.start_s, judged.end_s, "customer_recovered" if was_low else "customer_mood_high"
                 )
             elif self._calms(number):
-                found = Moment("positive", speech.start_s, self.judged[number + 1].speech.end_s, "customer_calmed")
+                found = Moment("positive", judged.start_s, self.judged[number + 1].end_s, "customer_calmed")
                 weight = LEAST_HIGH
-            elif emotion.valence <= MOMENT_LOW:
-                rose = max(emotion.stress_terms["f0_rise"], emotion.stress_terms["level_rise"]) >= ROSE
+            elif judged.valence <= MOMENT_LOW:
+                rose = max(judged.f0_rise, judged.level_rise) >= ROSE
                 found = Moment(
-                    "pain", speech.start_s, speech.end_s, "customer_escalated" if rose else "customer_mood_low"
+                    "pain", judged.start_s, judged.end_s, "customer_escalated" if rose else "customer_mood_low"
                 )
             else:
                 continue
-            was_low = was_low or emotion.valence < MOMENT_LOW
+            was_low = was_low or judged.valence < MOMENT_LOW
             last = marks[-1] if marks else None
-            if last is not None and last[1].why == found.why and last[1].end_s == self.judged[number - 1].speech.end_s:
+            if last is not None and last[1].why == found.why and last[1].end_s == self.judged[number - 1].end_s:
                 found = msgspec.structs.replace(last[1], end_s=found.end_s)
                 marks[-1] = (last[0] + weight, found)
             else:
@@ -511,7 +525,7 @@ class Conversation:
 
     def _calms(self, number: int) -> bool:
         """Whether a low of two utterances ends here, and stays ended for two."""
-        near = [judged.emotion.valence for judged in self.judged[max(0, number - 2) : number + 2]]
+        near = [judged.valence for judged in self.judged[max(0, number - 2) : number + 2]]
         if number < 2 or len(near) < 4:
             return False
         was_low, is_even = near[:2], near[2:]

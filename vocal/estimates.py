@@ -121,10 +121,12 @@ class Estimates:
     def busy(self) -> float:
         """Share of the last 10 s in which the model was at work, 0-1."""
         with self._changed:
-            since_s = self._clock() - BUSY_OVER_S
-            while self._costs and self._costs[0][0] < since_s:
-                self._costs.popleft()
+            self._forget_costs(self._clock())
             return min(1.0, sum(cost_s for _, cost_s in self._costs) / BUSY_OVER_S)
+
+    def _forget_costs(self, now_s: float) -> None:
+        while self._costs and self._costs[0][0] < now_s - BUSY_OVER_S:
+            self._costs.popleft()
 
     def _run(self) -> None:
         _native.name_thread("vocal-emotion")
@@ -165,6 +167,7 @@ class Estimates:
                 self._found |= {one.key: it for one, it in zip(asked, found, strict=True) if one.key in wanted}
                 self._at_work = []
                 self._costs.append((now_s, now_s - began_s))
+                self._forget_costs(now_s)
                 self._seen += 1
                 self._mean_s += 0.1 * (now_s - began_s - self._mean_s)
                 if threading.current_thread() is self._thread:

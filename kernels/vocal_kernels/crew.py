@@ -32,9 +32,9 @@ def _measure_piece(context, n, worker):
     of_voice = carray(pointer(told[6]), (told[3], FUNCTIONALS), np.float64)
     counts = carray(pointer(told[7]), (told[3], COUNT_COLUMNS), np.float64)
     block, lane, start, end, since, tempo_start, tempo_end = stretches[n]
-    features, kept, clock = rings(places, block)
+    features, kept, kept_mel, clock = rings(places, block)
     earliest = start if since < 0 else min(start, since)
-    rows = gather(features, kept, clock, lane, earliest, end)
+    rows = gather(features, kept, kept_mel, clock, lane, earliest, end)
     measure(rows[start - earliest :], measures[n])
     if since >= 0:
         counts[n, 0] = functionals(rows[since - earliest :], of_voice[n])
@@ -109,5 +109,5 @@ def measure_now(table: Table, channels: NDArray[np.int64], out: NDArray[np.float
 def _measure_now(places, channels, out):
     for n in range(len(channels)):
         block, lane, origin = channels[n]
-        features, kept, now = rings(places, block)
+        features, kept, _, now = rings(places, block)
         momentary(features, kept[lane], lane, now, now - origin, out[n])

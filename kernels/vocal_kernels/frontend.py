@@ -28,6 +28,7 @@ from .layout import (
     MAX_RECORDS,
     MAX_TICKS,
     MEL,
+    MEL_BANDS,
     MEMORY_ROWS,
     MOST_CYCLES,
     NET_ROWS,
@@ -134,10 +135,11 @@ class Table:
 
 @jit
 def rings(places, block):
-    """A block's features, what it keeps, and its clock. places: of a `Table`."""
+    """A block's features, what it keeps, its band levels, and its clock. places: of a `Table`."""
     features = carray(pointer(places[block, 3]), (FRESH_ROWS * FEATURES, LANES), np.float32)
-    kept = carray(pointer(places[block, 4]), (LANES, RING_ROWS, FEATURES), np.float32)
-    return features, kept, carray(pointer(places[block, 8]), (1,), np.int64)[0]
+    kept = carray(pointer(places[block, 4]), (LANES, RING_ROWS, MEL), np.float32)
+    kept_mel = carray(pointer(places[block, 5]), (LANES, RING_ROWS, MEL_BANDS), np.int16)
+    return features, kept, kept_mel, carray(pointer(places[block, 9]), (1,), np.int64)[0]
 
 
 def _advance_piece(context, block, worker):
@@ -159,22 +161,23 @@ def _advance_piece(context, block, worker):
         carray(pointer(at[1]), (ROWS, LANES), np.float32),
         carray(pointer(at[2]), (COUNTS, LANES), np.int64),
         carray(pointer(at[3]), (FRESH_ROWS * FEATURES, LANES), np.float32),
-        carray(pointer(at[4]), (LANES, RING_ROWS, FEATURES), np.float32),
-        carray(pointer(at[5]), ((PITCH_DELAY + 1) * LAG_ROWS, LANES), np.float32),
-        carray(pointer(at[6]), (MEMORY_ROWS, LANES), np.float32),
-        carray(pointer(at[7]), (MAX_RECORDS, RECORD_COLUMNS), np.int64),
-        carray(pointer(at[8]), (1,), np.int64),
-        carray(pointer(at[9]), WEIGHTS_SHAPE, np.float32),
-        carray(pointer(own[10]), (FFT_SIZE, LANES), np.float32),
+        carray(pointer(at[4]), (LANES, RING_ROWS, MEL), np.float32),
+        carray(pointer(at[5]), (LANES, RING_ROWS, MEL_BANDS), np.int16),
+        carray(pointer(at[6]), ((PITCH_DELAY + 1) * LAG_ROWS, LANES), np.float32),
+        carray(pointer(at[7]), (MEMORY_ROWS, LANES), np.float32),
+        carray(pointer(at[8]), (MAX_RECORDS, RECORD_COLUMNS), np.int64),
+        carray(pointer(at[9]), (1,), np.int64),
+        carray(pointer(at[10]), WEIGHTS_SHAPE, np.float32),
         carray(pointer(own[11]), (FFT_SIZE, LANES), np.float32),
-        carray(pointer(own[12]), (2 * BINS, LANES), np.float32),
-        carray(pointer(own[13]), (NET_ROWS, LANES), np.float32),
-        carray(pointer(own[14]), (TICK_SAMPLES, LANES), np.float32),
-        carray(pointer(own[15]), (WINDOW_SAMPLES,), np.float32),
-        carray(pointer(own[16]), (2, MOST_CYCLES), np.float64),
+        carray(pointer(own[12]), (FFT_SIZE, LANES), np.float32),
+        carray(pointer(own[13]), (2 * BINS, LANES), np.float32),
+        carray(pointer(own[14]), (NET_ROWS, LANES), np.float32),
+        carray(pointer(own[15]), (TICK_SAMPLES, LANES), np.float32),
+        carray(pointer(own[16]), (WINDOW_SAMPLES,), np.float32),
+        carray(pointer(own[17]), (2, MOST_CYCLES), np.float64),
     )
-    pcm = carray(pointer(at[17]), (told[6], LANES), np.float32)
-    until = carray(pointer(at[18]), (LANES,), np.int64)
+    pcm = carray(pointer(at[18]), (told[6], LANES), np.float32)
+    until = carray(pointer(at[19]), (LANES,), np.int64)
     scores = carray(pointer(told[7]), (told[8], LANES), np.float32)
     moved, records = _advance(pcm, until, boundary, state, scores)
     carray(pointer(told[4]), (told[1],), np.int64)[block] = records
@@ -238,7 +241,7 @@ def _advance(pcm, until, boundary, state, scores):
         noise_floor(state.features, next_known * FEATURES, state.rows)
         for now in range(step - SPEECH_DELAY, step - SPEECH_DELAY + HOPS):
             n_records = boundaries(state.features, now, boundary, state.counts, until, state.records, n_records)
-        keep(state.features, step, state.kept)
+        keep(state.features, step, state.kept, state.kept_mel)
         state.clock[0] = step + HOPS
         tick += 1
     return tick, n_records

@@ -67,6 +67,9 @@ FRESH_ROWS = 64
 RING_ROWS = 1632
 """Feature rows kept of each channel: the longest utterance and 1.3 s around it."""
 
+KEPT_PER_DB = 256.0
+"""Band levels are kept in so many steps of a dB: half the memory, and finer than any line."""
+
 # Rows of State.rows
 DC_IN, DC_OUT = 0, 1
 SHELF_1, SHELF_2, HIGH_1, HIGH_2 = 2, 3, 4, 5
@@ -164,11 +167,11 @@ class Boundary(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything a block remembers between two calls of `advance`, 265 kB a channel, nearly all of it `kept`; then what
-    `advance` works in, which blocks may share.
+    """Everything a block remembers between two calls of `advance`, 187 kB a channel, nearly all of it kept rows; then
+    what `advance` works in, which blocks may share.
 
-    features: the newest rows of all channels side by side, by step; kept: rows that are final, channel by channel, so
-    that what is measured over an utterance lies together. `rows_of` knows both.
+    features: the newest rows of all channels side by side, by step; kept, kept_mel: rows that are final, channel by
+    channel, so that what is measured over an utterance lies together. `rows_of` knows them all.
     """
 
     history: NDArray[np.float32]
@@ -176,6 +179,7 @@ class State(NamedTuple):
     counts: NDArray[np.int64]
     features: NDArray[np.float32]
     kept: NDArray[np.float32]
+    kept_mel: NDArray[np.int16]
     lags: NDArray[np.float32]
     memory: NDArray[np.float32]
     records: NDArray[np.int64]
@@ -213,7 +217,8 @@ def new_state(beside: State | None = None) -> State:
         rows=np.zeros((ROWS, LANES), np.float32),
         counts=np.zeros((COUNTS, LANES), np.int64),
         features=np.zeros((FRESH_ROWS * FEATURES, LANES), np.float32),
-        kept=np.zeros((LANES, RING_ROWS, FEATURES), np.float32),
+        kept=np.zeros((LANES, RING_ROWS, MEL), np.float32),
+        kept_mel=np.zeros((LANES, RING_ROWS, MEL_BANDS), np.int16),
         lags=np.zeros(((PITCH_DELAY + 1) * LAG_ROWS, LANES), np.float32),
         memory=np.zeros((MEMORY_ROWS, LANES), np.float32),
         records=np.zeros((MAX_RECORDS, RECORD_COLUMNS), np.int64),

@@ -2,7 +2,7 @@
 
 Every event gets a `cursor`, which grows over all calls; a reader that comes back says the last one it saw (`since`) and
 gets what was kept of what followed. Kept of each call, until ten minutes after its end: its beginning and end, notices
-and all cues; the newest of the rest, as many as `KEPT` says. Levels are not kept.
+and all cues; the newest of the rest (`vocal.sinks.kept`). Levels are not kept.
 
 A reader that does not keep up loses levels first, then old mood; then it is told to come back, so that it never loses
 a cue. All of this belongs to one event loop and is not to be called from elsewhere.
@@ -16,33 +16,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
-from vocal.policy import without_inferred
-from vocal.types import (
-    AlertsMuted,
-    AlertsSeen,
-    CallEnded,
-    CallStarted,
-    Conversation,
-    Cue,
-    HelpAnswered,
-    HelpOffered,
-    Levels,
-    LiveEvent,
-    Mood,
-    Notice,
-    Utterance,
-)
-
-KEPT: dict[type[LiveEvent], int] = {
-    Mood: 400,
-    Utterance: 150,
-    Conversation: 1,
-    HelpOffered: 10,
-    HelpAnswered: 10,
-    AlertsSeen: 1,
-    AlertsMuted: 1,
-}
-"""Newest events kept of each call; kinds that are not named here are all kept, levels not at all."""
+from vocal.sinks.kept import Kept, Numbered, withdrawn
+from vocal.types import CallEnded, CallStarted, Cue, Levels, LiveEvent, Mood, Notice
 
 KEPT_S = 600.0
 QUEUE = 2000
@@ -52,44 +27,6 @@ View = Callable[[LiveEvent], LiveEvent | None]
 """What a reader may see of an event, None: nothing."""
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Numbered(msgspec.Struct, frozen=True, gc=False):
-    cursor: int
-    event: LiveEvent
-
-
-class _Kept:
-    """One call's events that a late reader still gets."""
-
-    def __init__(self) -> None:
-        self.lasting: list[Numbered] = []
-        self.newest: dict[type[LiveEvent], deque[Numbered]] = {kind: deque(maxlen=most) for kind, most in KEPT.items()}
-        self.forgotten = 0  # the newest cursor that is not kept any more
-        self.at_s = 0.0
-        self.ended_s: float | None = None
-
-    def add(self, one: Numbered) -> None:
-        newest = self.newest.get(type(one.event))
-        if newest is None:
-            self.lasting.append(one)
-            return
-        if len(newest) == newest.maxlen:
-            self.forgotten = newest[0].cursor
-        newest.append(one)
-
-    def since(self, cursor: int) -> Iterable[Numbered]:
-        for kept in (self.lasting, *self.newest.values()):
-            yield from (one for one in kept if one.cursor > cursor)
-
-    def withdraw(self) -> None:
-        self.lasting = _withdrawn(self.lasting)
-        for kind, kept in self.newest.items():
-            self.newest[kind] = deque(_withdrawn(kept), kept.maxlen)
-
-
-def _withdrawn(kept: Iterable[Numbered]) -> list[Numbered]:
-    return [Numbered(one.cursor, event) for one in kept if (event := without_inferred(one.event)) is not None]
 
 
 class Lost(msgspec.Struct):
@@ -127,7 +64,7 @@ class Reader:
             self._waiting = deque(
                 kept
                 for waiting in self._waiting
-                for kept in ([waiting] if waiting.event.call != seen.call else _withdrawn([waiting]))
+                for kept in ([waiting] if waiting.event.call != seen.call else withdrawn([waiting]))
             )
         if len(self._waiting) >= QUEUE:
             self._make_room()
@@ -182,7 +119,7 @@ class Hub:
         # By the time of day, so that a cursor of an earlier process is older than all of this one's.
         self.cursor = int(time.time() * 1000.0) * 1000
         self._clock = clock
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, Kept] = {}
         self._readers: dict[str | None, set[Reader]] = {}  # by the call they are for; None: those for all
         self._levels_of: frozenset[str] | None = frozenset()
         self._stats = HubStats()
@@ -208,9 +145,8 @@ class Hub:
 
     def _keep(self, one: Numbered) -> None:
         event = one.event
-        kept = self._kept.setdefault(event.call, _Kept())
-        if isinstance(event, Notice) and not event.given:
-            kept.withdraw()
+        if (kept := self._kept.get(event.call)) is None:
+            kept = self._kept[event.call] = Kept()
         kept.add(one)
         if isinstance(event, CallEnded):
             kept.ended_s = self._clock()
@@ -256,10 +192,11 @@ class Hub:
         """A reader of what comes from now on; with `since`, first of what was kept behind that cursor."""
         reader = Reader(view, call, kinds)
         if since is not None:
-            past = [one for kept in self._kept.values() for one in kept.since(since)]
+            asked = [kept for name, kept in self._kept.items() if call is None or name == call]
+            past = [one for kept in asked for one in kept.since(since)]
             for one in sorted(past, key=lambda one: one.cursor):
                 reader.tell(one)
-            reader.gaps = since > 0 and any(kept.forgotten > since for kept in self._kept.values())
+            reader.gaps = since > 0 and any(kept.forgotten > since for kept in asked)
         self._readers.setdefault(call, set()).add(reader)
         self._note_levels()
         return reader
