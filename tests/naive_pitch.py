@@ -1,9 +1,7 @@
 """What vocal_kernels.pitch does, slowly: one channel, float64, numpy's FFT, one step after the other."""
 
-from pathlib import Path
-
 import numpy as np
-import vocal_kernels
+from naive_speech import layers
 from numpy.typing import NDArray
 from vocal_kernels import mel_filters
 from vocal_kernels.layout import PITCH_BANDS, PITCH_DELAY, PITCH_HIDDEN, PITCH_LAGS, RATE_HZ
@@ -41,12 +39,7 @@ def _peak(curve: NDArray[np.float64], around: float, reach: float) -> float:
 
 def naive_pitch(signal: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """F0 in Hz (0 where unvoiced) and the chance of a voice, of each whole 10 ms of a signal at 8 kHz."""
-    with np.load(Path(vocal_kernels.__file__).parent / "weights" / "pitch.npz") as file:
-        weights = {name: file[name].astype(np.float64) for name in file}
-
-    def layer(name: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return weights[f"{name}.weight"] @ x + weights[f"{name}.bias"]
-
+    layer = layers("pitch")
     steps = len(signal) // 80
     padded = np.concatenate([signal[: steps * 80], np.zeros(80 * (PITCH_DELAY + 2))]).astype(np.float64)
     clean = np.zeros(len(padded))

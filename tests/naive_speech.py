@@ -1,18 +1,29 @@
 """Slow, obvious twins of the small networks in vocal_kernels: what they see, the syllables, the speech score."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import vocal_kernels as vk
 from numpy.typing import NDArray
+from vocal_kernels.layout import SPEECH_HIDDEN
 
 Array = NDArray[np.float64]
 FOLDER = Path(vk.__file__).parent / "weights"
 
 
-def weights(name: str) -> dict[str, Array]:
+def bfloat16(x: Array) -> Array:
+    """The nearest numbers of eight significant bits, the even one of two."""
+    mantissa, exponent = np.frexp(x)
+    return np.ldexp(np.rint(mantissa * 256), exponent - 8)
+
+
+def layers(name: str) -> Callable[[str, Array], Array]:
+    """`layer(which, x)`: a dense layer over the last axis of x, of inputs and weights as bfloat16."""
     with np.load(FOLDER / f"{name}.npz") as stored:
-        return {key: stored[key].astype(np.float64) for key in stored.files}
+        kept = {key: stored[key].astype(np.float64) for key in stored.files}
+    rounded = {key: bfloat16(value) if key.endswith(".weight") else value for key, value in kept.items()}
+    return lambda which, x: bfloat16(x) @ rounded[f"{which}.weight"].T + rounded[f"{which}.bias"]
 
 
 def seen(mel_db: Array) -> Array:
@@ -35,10 +46,7 @@ def sigmoid(x: Array) -> Array:
 
 def syllables(mel_db: Array) -> Array:
     """Share of a syllable of each step; that of a tick's steps is told nine ticks later."""
-    w = weights("tempo")
-
-    def layer(name: str, x: Array) -> Array:
-        return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+    layer = layers("tempo")
 
     def beside(x: Array, count: int, stride: int) -> Array:
         before = np.zeros(((count - 1) * stride, x.shape[1]))
@@ -53,15 +61,13 @@ def syllables(mel_db: Array) -> Array:
 
 def speech(mel_db: Array) -> Array:
     """Score of each step; that of a tick's steps is told three ticks later."""
-    w = weights("speech")
-    size = w["old.weight"].shape[1]
+    layer, size = layers("speech"), SPEECH_HIDDEN
     held = np.zeros(size)
     told = []
     for x in seen(mel_db):
-        first = np.maximum(w["first.weight"] @ x + w["first.bias"], 0)
-        gates = sigmoid(w["gates.weight"] @ np.concatenate([first, held]) + w["gates.bias"])
-        fresh, old = w["fresh.weight"] @ first + w["fresh.bias"], w["old.weight"] @ held + w["old.bias"]
-        new = np.tanh(fresh + gates[:size] * old)
+        first = np.maximum(layer("first", x), 0)
+        gates = sigmoid(layer("gates", np.concatenate([first, held])))
+        new = np.tanh(layer("fresh", first) + gates[:size] * layer("old", held))
         held = new + gates[size:] * (held - new)
-        told.append(sigmoid(w["last.weight"] @ held + w["last.bias"]))
+        told.append(sigmoid(layer("last", held)))
     return np.array(told[3:]).reshape(-1)

@@ -69,15 +69,18 @@ TOLERANCE = {
     "CLIPPED": (1e-6, 0.0),
     "LOST": (1e-6, 0.0),
     "VOICING": (1e-3, 0.0),
-    "SPEECH": (1e-3, 0.0),
+    "SPEECH": (5e-3, 0.0),
     "FLOOR_DB": (0.01, 0.0),
-    "NUCLEUS": (1e-3, 0.0),
+    "NUCLEUS": (5e-3, 0.0),
 }
+"""Of the networks' outputs: a last digit may let an input fall to the other side when it is rounded to bfloat16; the
+layers themselves are exact (test_networks)."""
+
 MEL_DB = 0.02
 # What stands on a choice between nearly equal pitches may turn out otherwise in float32: of F0 and what is read off its
 # cycles nearly all, not all.
 ALIKE = {
-    "VOICED": (2e-3, 0.0),
+    "VOICED": (5e-3, 0.0),
     "F0_HZ": (0.0, 2e-3),
     "JITTER": (1e-3, 1e-3),
     "SHIMMER": (1e-3, 1e-3),
@@ -450,4 +453,9 @@ def test_half_an_hour_at_the_end_of_a_day_is_as_its_first_minute() -> None:
         if repeat in (1, 29):
             last = int(state.clock[0]) - vk.TEMPO_DELAY - 4
             kept.append(np.stack([vk.rows_of(state, lane, last - 1500, last) for lane in range(vk.LANES)]))
-    np.testing.assert_allclose(kept[1], kept[0], rtol=1e-4, atol=1e-4, equal_nan=True)
+    of_networks = [vk.SPEECH, vk.NUCLEUS, vk.VOICED]
+    others = [column for column in range(vk.MEL) if column not in of_networks]
+    one, other = kept
+    np.testing.assert_allclose(other[..., others], one[..., others], rtol=1e-4, atol=1e-4, equal_nan=True)
+    np.testing.assert_allclose(other[..., vk.MEL :], one[..., vk.MEL :], atol=1.0 / KEPT_PER_DB)
+    np.testing.assert_allclose(other[..., of_networks], one[..., of_networks], atol=5e-3)

@@ -31,6 +31,7 @@ from .layout import (
     MEL_BANDS,
     MEMORY_ROWS,
     MOST_CYCLES,
+    MOST_TAKEN,
     NET_ROWS,
     NUCLEUS,
     PITCH_DELAY,
@@ -172,12 +173,13 @@ def _advance_piece(context, block, worker):
         carray(pointer(own[12]), (FFT_SIZE, LANES), np.float32),
         carray(pointer(own[13]), (2 * BINS, LANES), np.float32),
         carray(pointer(own[14]), (NET_ROWS, LANES), np.float32),
-        carray(pointer(own[15]), (TICK_SAMPLES, LANES), np.float32),
-        carray(pointer(own[16]), (WINDOW_SAMPLES,), np.float32),
-        carray(pointer(own[17]), (2, MOST_CYCLES), np.float64),
+        carray(pointer(own[15]), (MOST_TAKEN, LANES), np.float32),
+        carray(pointer(own[16]), (TICK_SAMPLES, LANES), np.float32),
+        carray(pointer(own[17]), (WINDOW_SAMPLES,), np.float32),
+        carray(pointer(own[18]), (2, MOST_CYCLES), np.float64),
     )
-    pcm = carray(pointer(at[18]), (told[6], LANES), np.float32)
-    until = carray(pointer(at[19]), (LANES,), np.int64)
+    pcm = carray(pointer(at[19]), (told[6], LANES), np.float32)
+    until = carray(pointer(at[20]), (LANES,), np.int64)
     scores = carray(pointer(told[7]), (told[8], LANES), np.float32)
     moved, records = _advance(pcm, until, boundary, state, scores)
     carray(pointer(told[4]), (told[1],), np.int64)[block] = records

@@ -11,7 +11,8 @@ cannot prove that the rows are apart. So a row is a type of its own here, a mach
 import operator
 from typing import Any
 
-from llvmlite import ir
+import numba
+from llvmlite import binding, ir
 from numba.core import errors, types
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
@@ -21,7 +22,19 @@ LANES = 16
 
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _INTS = ir.VectorType(ir.IntType(32), LANES)
+_HALVES = ir.VectorType(ir.IntType(16), 2 * LANES)
 _FLAGS = ("contract", "reassoc", "nsz", "arcp")
+
+
+def _features() -> str:
+    """What the kernels are compiled for, as Numba takes it from its settings or from the machine."""
+    if numba.config.CPU_NAME == "generic" or numba.config.CPU_FEATURES is not None:
+        return numba.config.CPU_FEATURES or ""
+    return str(binding.get_host_cpu_features().flatten())
+
+
+TAKES_PAIRS = "+avx512bf16" in _features().split(",")
+"""Whether `add_products` of pairs is an instruction here."""
 
 
 class Row(types.Type):
@@ -152,6 +165,27 @@ def _exp2(builder: Any, x: Any) -> Any:
     return builder.bitcast(builder.add(builder.bitcast(part, _INTS), exponent), _FLOATS)
 
 
+def _rounded(builder: Any, x: Any) -> Any:
+    """The bits of x rounded to the nearest number whose lower 16 bits are 0, to the even one of two; x finite."""
+    bits = builder.bitcast(x, _INTS)
+    odd = builder.and_(builder.lshr(bits, _ints(16)), _ints(1))
+    up = builder.add(builder.add(bits, odd), _ints(0x7FFF))
+    return builder.bitcast(builder.and_(up, _ints(0xFFFF0000)), _FLOATS)
+
+
+def _pair(builder: Any, x: Any, y: Any) -> Any:
+    """Both rounded to bfloat16, channel by channel beside each other."""
+    rounded = builder.call(
+        builder.module.declare_intrinsic(
+            "llvm.x86.avx512bf16.cvtne2ps2bf16.512", fnty=ir.FunctionType(_HALVES, [_FLOATS, _FLOATS])
+        ),
+        (y, x),
+    )
+    order = [ir.Constant(ir.IntType(32), half * LANES + lane) for lane in range(LANES) for half in range(2)]
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), 2 * LANES), order)
+    return builder.bitcast(builder.shuffle_vector(rounded, rounded, mask), _FLOATS)
+
+
 splat = _row_function(1, lambda b, x: x)
 sqrt = _row_function(1, lambda b, x: _call(b, "llvm.sqrt.v16f32", x))
 absolute = _row_function(1, lambda b, x: _call(b, "llvm.fabs.v16f32", x))
@@ -159,6 +193,8 @@ log2 = _row_function(1, _log2)
 exp2 = _row_function(1, _exp2)
 maximum = _row_function(2, lambda b, x, y: _select(b, ">", x, y, x, y))
 minimum = _row_function(2, lambda b, x, y: _select(b, "<", x, y, x, y))
+rounded = _row_function(1, _rounded)
+pair = _row_function(2, _pair)
 where_greater = _row_function(4, lambda b, p, q, x, y: _select(b, ">", p, q, x, y))
 
 
@@ -198,6 +234,25 @@ def store(typingctx: Any, array: Any, index: Any, row: Any) -> Any:
         place = _pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1])
         builder.store(args[2], place, align=4)
         return context.get_dummy_value()
+
+    return sig, codegen
+
+
+@intrinsic
+def add_products(typingctx: Any, total: Any, pairs: Any, weights: Any, index: Any) -> Any:
+    """total + x * v + y * w, of a `pair` of rows x and y, and v and w as bfloat16 in the bits of weights[index]: one
+    instruction of AVX512-BF16, so only where `TAKES_PAIRS`."""
+    sig = row_type(row_type, row_type, weights, types.int64)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        total, pairs, weights, index = args
+        data = context.make_array(sig.args[2])(context, builder, weights).data
+        both = builder.load(builder.bitcast(builder.gep(data, [index]), ir.IntType(32).as_pointer()))
+        one = builder.insert_element(ir.Constant(_INTS, ir.Undefined), both, ir.Constant(ir.IntType(32), 0))
+        all_ = builder.shuffle_vector(one, ir.Constant(_INTS, ir.Undefined), _ints(0))
+        kind = ir.FunctionType(_FLOATS, [_FLOATS, _INTS, _INTS])
+        function = builder.module.declare_intrinsic("llvm.x86.avx512bf16.dpbf16ps.512", fnty=kind)
+        return builder.call(function, (total, builder.bitcast(pairs, _INTS), all_))
 
     return sig, codegen
 

@@ -126,6 +126,9 @@ SPEECH_HEARD = TEMPO_4 + BLOCK
 SPEECH_SCRATCH = SPEECH_HEARD + SPEECH_FIRST + SPEECH_HIDDEN
 NET_ROWS = SPEECH_SCRATCH + 4 * SPEECH_HIDDEN
 
+MOST_TAKEN = TEMPO_TAKEN * TEMPO_SECOND
+"""Inputs of the layer that has most."""
+
 # Rows of State.memory: what the networks keep from tick to tick; of the one behind syllables the last outputs of its
 # first layer, oldest first, and of its second, in TEMPO_SLOTS slots by turns.
 PITCH_MEMORY = 0
@@ -189,12 +192,13 @@ class State(NamedTuple):
     imag: NDArray[np.float32]
     power: NDArray[np.float32]
     net: NDArray[np.float32]
+    taken: NDArray[np.float32]
     filled: NDArray[np.float32]
     window: NDArray[np.float32]
     cycles: NDArray[np.float64]
 
 
-WORKED_IN = ("real", "imag", "power", "net", "filled", "window", "cycles")
+WORKED_IN = ("real", "imag", "power", "net", "taken", "filled", "window", "cycles")
 """The arrays of a State that hold nothing between two calls."""
 
 
@@ -228,6 +232,7 @@ def new_state(beside: State | None = None) -> State:
         imag=np.zeros((FFT_SIZE, LANES), np.float32),
         power=np.zeros((2 * BINS, LANES), np.float32),
         net=np.zeros((NET_ROWS, LANES), np.float32),
+        taken=np.zeros((MOST_TAKEN, LANES), np.float32),
         filled=np.zeros((TICK_SAMPLES, LANES), np.float32),
         window=np.zeros(WINDOW_SAMPLES, np.float32),
         cycles=np.zeros((2, MOST_CYCLES)),

@@ -189,7 +189,7 @@ def answer(net):
 @inlined
 def track(correlation, hop, now, state):
     """VOICING of step `now`; F0_HZ and VOICED of the step PITCH_DELAY before, until then 0."""
-    features, net, weights = state.features, state.net, state.weights
+    features, net, weights, taken = state.features, state.net, state.weights, state.taken
     row = ((now + FRESH_ROWS) % FRESH_ROWS) * FEATURES
     late = ((now - PITCH_DELAY + FRESH_ROWS) % FRESH_ROWS) * FEATURES
     slots = PITCH_DELAY + 1
@@ -198,11 +198,11 @@ def track(correlation, hop, now, state):
     store(features, row + VOICED, splat(0.0))
     heard = hop * PITCH_INPUTS
     inputs(correlation, state.power, hop * BINS, features, row, state.rows, net, heard)
-    dense(net, heard, PITCH_INPUTS, weights, PITCH_WEIGHTS, net, PITCH_HEARD, PITCH_FIRST)
+    dense(net, heard, PITCH_INPUTS, weights, PITCH_WEIGHTS, net, PITCH_HEARD, PITCH_FIRST, taken)
     rectify(net, PITCH_HEARD, PITCH_FIRST)
-    kept = state.memory
-    gated(net, PITCH_HEARD, PITCH_FIRST, PITCH_HIDDEN, weights, _MEMORY_WEIGHTS, PITCH_SCRATCH, kept, PITCH_MEMORY)
-    dense(kept, PITCH_MEMORY, PITCH_HIDDEN, weights, _CLASSES_WEIGHTS, net, PITCH_SCRATCH, PITCH_CLASSES)
+    kept, at, memory = state.memory, PITCH_MEMORY, _MEMORY_WEIGHTS
+    gated(net, PITCH_HEARD, PITCH_FIRST, PITCH_HIDDEN, weights, memory, PITCH_SCRATCH, kept, at, taken)
+    dense(kept, PITCH_MEMORY, PITCH_HIDDEN, weights, _CLASSES_WEIGHTS, net, PITCH_SCRATCH, PITCH_CLASSES, taken)
     voiced, unvoiced, log_lag = answer(net)
     slot = ((now - PITCH_DELAY + slots) % slots) * LAG_ROWS
     lag = refined(state.lags, slot, log_lag, NEAR)

@@ -59,11 +59,12 @@ _LAST_WEIGHTS = _MEMORY_WEIGHTS + sum(blocked_size(*SPEECH_LAYERS[name]) for nam
 @inlined
 def score(state, row, next_row):
     """Move on by the tick whose two steps are at SEEN; SPEECH of the two steps known by now."""
-    net, weights, kept, hidden = state.net, state.weights, state.memory, SPEECH_HIDDEN
-    dense(net, SEEN, SEEN_ROWS, weights, SPEECH_WEIGHTS, net, SPEECH_HEARD, SPEECH_FIRST)
+    net, weights, kept, taken, hidden = state.net, state.weights, state.memory, state.taken, SPEECH_HIDDEN
+    dense(net, SEEN, SEEN_ROWS, weights, SPEECH_WEIGHTS, net, SPEECH_HEARD, SPEECH_FIRST, taken)
     rectify(net, SPEECH_HEARD, SPEECH_FIRST)
-    gated(net, SPEECH_HEARD, SPEECH_FIRST, hidden, weights, _MEMORY_WEIGHTS, SPEECH_SCRATCH, kept, SPEECH_MEMORY)
-    dense(kept, SPEECH_MEMORY, hidden, weights, _LAST_WEIGHTS, net, SPEECH_SCRATCH, HOPS)
+    at, memory = SPEECH_MEMORY, _MEMORY_WEIGHTS
+    gated(net, SPEECH_HEARD, SPEECH_FIRST, hidden, weights, memory, SPEECH_SCRATCH, kept, at, taken)
+    dense(kept, SPEECH_MEMORY, hidden, weights, _LAST_WEIGHTS, net, SPEECH_SCRATCH, HOPS, taken)
     store(state.features, row + SPEECH, sigmoid(load(net, SPEECH_SCRATCH)))
     store(state.features, next_row + SPEECH, sigmoid(load(net, SPEECH_SCRATCH + 1)))
 

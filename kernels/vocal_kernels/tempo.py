@@ -34,22 +34,22 @@ _LAST_WEIGHTS = _THIRD_WEIGHTS + blocked_size(*TEMPO_LAYERS["third"])
 @inlined
 def syllables(state, tick, row, next_row):
     """Move on by the tick whose two steps are at SEEN; NUCLEUS of the two steps known by now, 18 steps before those."""
-    net, weights, kept = state.net, state.weights, state.memory
+    net, weights, kept, taken = state.net, state.weights, state.memory, state.taken
     span = TEMPO_SPAN * TEMPO_FIRST
     newest = TEMPO_1 + span - TEMPO_FIRST
     for i in range(TEMPO_1, newest):
         store(kept, i, load(kept, i + TEMPO_FIRST))
-    dense(net, SEEN, SEEN_ROWS, weights, TEMPO_WEIGHTS, kept, newest, TEMPO_FIRST)
+    dense(net, SEEN, SEEN_ROWS, weights, TEMPO_WEIGHTS, kept, newest, TEMPO_FIRST, taken)
     rectify(kept, newest, TEMPO_FIRST)
     slot = TEMPO_2 + (tick % TEMPO_SLOTS) * TEMPO_SECOND
-    dense(kept, TEMPO_1, span, weights, _SECOND_WEIGHTS, kept, slot, TEMPO_SECOND)
+    dense(kept, TEMPO_1, span, weights, _SECOND_WEIGHTS, kept, slot, TEMPO_SECOND, taken)
     rectify(kept, slot, TEMPO_SECOND)
-    for taken in range(TEMPO_TAKEN):
-        slot = TEMPO_2 + ((tick + 1 + taken * TEMPO_STRIDE) % TEMPO_SLOTS) * TEMPO_SECOND
+    for place in range(TEMPO_TAKEN):
+        slot = TEMPO_2 + ((tick + 1 + place * TEMPO_STRIDE) % TEMPO_SLOTS) * TEMPO_SECOND
         for i in range(TEMPO_SECOND):
-            store(net, TEMPO_2_TAKEN + taken * TEMPO_SECOND + i, load(kept, slot + i))
-    dense(net, TEMPO_2_TAKEN, TEMPO_TAKEN * TEMPO_SECOND, weights, _THIRD_WEIGHTS, net, TEMPO_3, TEMPO_THIRD)
+            store(net, TEMPO_2_TAKEN + place * TEMPO_SECOND + i, load(kept, slot + i))
+    dense(net, TEMPO_2_TAKEN, TEMPO_TAKEN * TEMPO_SECOND, weights, _THIRD_WEIGHTS, net, TEMPO_3, TEMPO_THIRD, taken)
     rectify(net, TEMPO_3, TEMPO_THIRD)
-    dense(net, TEMPO_3, TEMPO_THIRD, weights, _LAST_WEIGHTS, net, TEMPO_4, HOPS)
+    dense(net, TEMPO_3, TEMPO_THIRD, weights, _LAST_WEIGHTS, net, TEMPO_4, HOPS, taken)
     store(state.features, row + NUCLEUS, sigmoid(load(net, TEMPO_4)))
     store(state.features, next_row + NUCLEUS, sigmoid(load(net, TEMPO_4 + 1)))
