@@ -24,7 +24,7 @@ def _dense(x, weights, outputs, out, taken):
 
 @njit
 def _gated(net, inputs, hidden, weights, kept, taken):
-    network.gated(net, 0, inputs, hidden, weights, 0, inputs + hidden, kept, 0, taken)
+    network.gated(net, 0, inputs, hidden, weights, 0, inputs, kept, 0, taken)
 
 
 @settings(max_examples=40, deadline=None)
@@ -52,7 +52,7 @@ def test_a_gated_layer_is_that_of_rounded_inputs_memory_and_weights() -> None:
     }
     weights = np.concatenate([network.blocked(*layer) for layer in layers.values()])
     x, memory = rng.normal(size=(inputs, 16)).astype(np.float32), rng.normal(size=(hidden, 16)).astype(np.float32)
-    net, kept = np.concatenate([x, np.zeros((5 * hidden, 16), np.float32)]), memory.copy()
+    net, kept = np.concatenate([x, np.zeros((4 * hidden, 16), np.float32)]), memory.copy()
     _gated(net, inputs, hidden, weights, kept, np.zeros((inputs + hidden, 16), np.float32))
 
     def layer(name: str, given: np.ndarray) -> np.ndarray:
@@ -63,7 +63,6 @@ def test_a_gated_layer_is_that_of_rounded_inputs_memory_and_weights() -> None:
     candidate = np.tanh(layer("fresh", x) + gates[:hidden] * layer("old", memory))
     wanted = candidate + gates[hidden:] * (memory - candidate)
     np.testing.assert_allclose(kept, wanted, atol=1e-5)
-    np.testing.assert_array_equal(net[inputs : inputs + hidden], kept)
 
 
 @pytest.mark.skipif(not lanes.TAKES_PAIRS, reason="this machine has not the instruction")

@@ -90,15 +90,14 @@ PITCH_LAYERS = {
     "old": (PITCH_HIDDEN, PITCH_HIDDEN),
     "classes": (PITCH_CLASSES, PITCH_HIDDEN),
 }
-PITCH_HEARD = HOPS * PITCH_INPUTS  # behind the inputs of either step: the first layer, and behind it the memory
-PITCH_SCRATCH = PITCH_HEARD + PITCH_FIRST + PITCH_HIDDEN
+PITCH_HEARD = HOPS * PITCH_INPUTS  # behind the inputs of either step: the first layer
+PITCH_SCRATCH = PITCH_HEARD + PITCH_FIRST
 PITCH_ROWS = PITCH_SCRATCH + 4 * PITCH_HIDDEN
 LAG_ROWS = 128
 """Rows of State.lags for each of the last PITCH_DELAY + 1 steps: its autocorrelation from 60 to 500 Hz."""
 
-# What the networks behind syllables and speech see of a tick, their sizes, and their rows of State.net: of the one the
-# outputs of its second layer that the third takes, then the third and the last; of the other its first layer, behind it
-# the memory, then what it overwrites.
+# What the networks behind syllables and speech see of a tick, their sizes, and their rows of State.net: of the one its
+# third layer and its last; of the other its first, then what it overwrites.
 SEEN_PER_STEP = 2 * MEL_BANDS
 SEEN_ROWS = HOPS * SEEN_PER_STEP
 TEMPO_FIRST, TEMPO_SECOND, TEMPO_THIRD = 40, 64, 56
@@ -119,18 +118,17 @@ SPEECH_LAYERS = {
     "last": (HOPS, SPEECH_HIDDEN),
 }
 SEEN = PITCH_ROWS
-TEMPO_2_TAKEN = SEEN + SEEN_ROWS
-TEMPO_3 = TEMPO_2_TAKEN + TEMPO_TAKEN * TEMPO_SECOND
+TEMPO_3 = SEEN + SEEN_ROWS
 TEMPO_4 = TEMPO_3 + TEMPO_THIRD
 SPEECH_HEARD = TEMPO_4 + BLOCK
-SPEECH_SCRATCH = SPEECH_HEARD + SPEECH_FIRST + SPEECH_HIDDEN
+SPEECH_SCRATCH = SPEECH_HEARD + SPEECH_FIRST
 NET_ROWS = SPEECH_SCRATCH + 4 * SPEECH_HIDDEN
 
 MOST_TAKEN = TEMPO_TAKEN * TEMPO_SECOND
 """Inputs of the layer that has most."""
 
 # Rows of State.memory: what the networks keep from tick to tick; of the one behind syllables the last outputs of its
-# first layer, oldest first, and of its second, in TEMPO_SLOTS slots by turns.
+# first layer in TEMPO_SPAN slots by turns, and of its second in TEMPO_SLOTS.
 PITCH_MEMORY = 0
 SPEECH_MEMORY = PITCH_MEMORY + PITCH_HIDDEN
 TEMPO_1 = SPEECH_MEMORY + SPEECH_HIDDEN

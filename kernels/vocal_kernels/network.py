@@ -79,41 +79,40 @@ _product = add_products if TAKES_PAIRS else _add
 
 
 @inlined
-def _take_pairs(given, source, inputs, taken):
-    """Rows given[source:] as bfloat16 into `taken`, in pairs; how many."""
+def _take_pairs(given, source, inputs, taken, at):
     for i in range(inputs // 2):
-        store(taken, i, pair(load(given, source + 2 * i), load(given, source + 2 * i + 1)))
+        store(taken, at + i, pair(load(given, source + 2 * i), load(given, source + 2 * i + 1)))
     if inputs % 2:
-        store(taken, inputs // 2, pair(load(given, source + inputs - 1), splat(0.0)))
-    return (inputs + 1) // 2
+        store(taken, at + inputs // 2, pair(load(given, source + inputs - 1), splat(0.0)))
+    return at + (inputs + 1) // 2
 
 
 @inlined
-def _take_rows(given, source, inputs, taken):
-    """Rows given[source:] rounded to bfloat16 into `taken`; how many."""
+def _take_rows(given, source, inputs, taken, at):
     for i in range(inputs):
-        store(taken, i, rounded(load(given, source + i)))
-    return inputs
+        store(taken, at + i, rounded(load(given, source + i)))
+    return at + inputs
 
 
-_take = _take_pairs if TAKES_PAIRS else _take_rows
+take = _take_pairs if TAKES_PAIRS else _take_rows
+"""take(given, source, inputs, taken, at): given[source:] as bfloat16 into taken[at:], and where that ends. What a layer
+takes may come in several parts, each but the last an even number of rows."""
 
 
 @inlined
-def dense(given, source, inputs, weights, first, net, target, outputs, taken):
-    """net[target:] = weights * given[source:] + bias, for a `blocked` layer that begins at weights[first].
+def weigh(taken, begin, end, weights, first, net, target, outputs):
+    """net[target:] = weights * taken[begin:end] + bias, for a `blocked` layer that begins at weights[first].
 
-    A multiple of eight rows is written; `taken` is overwritten. Returns where the weights of the next layer begin.
-    Inputs and weights are rounded to bfloat16, their products summed as float32: two multiplications of 16 channels in
-    one instruction of AVX512-BF16, and the same numbers to the last digits without it.
+    A multiple of eight rows is written. Returns where the weights of the next layer begin. Inputs and weights are those
+    of bfloat16, their products summed as float32: two multiplications of 16 channels in one instruction of
+    AVX512-BF16, and the same numbers to the last digits without it.
     """
-    count = _take(given, source, inputs, taken)
     k = first
     for o in range(target, target + outputs, BLOCK):
         a, b, c, d = splat(weights[k]), splat(weights[k + 1]), splat(weights[k + 2]), splat(weights[k + 3])
         e, f, g, h = splat(weights[k + 4]), splat(weights[k + 5]), splat(weights[k + 6]), splat(weights[k + 7])
         k += BLOCK
-        for i in range(count):
+        for i in range(begin, end):
             x = load(taken, i)
             a = _product(a, x, weights, k)
             b = _product(b, x, weights, k + 1)
@@ -136,6 +135,12 @@ def dense(given, source, inputs, weights, first, net, target, outputs, taken):
 
 
 @inlined
+def dense(given, source, inputs, weights, first, net, target, outputs, taken):
+    """net[target:] = weights * given[source:] + bias; see `weigh`. `taken` is overwritten."""
+    return weigh(taken, 0, take(given, source, inputs, taken, 0), weights, first, net, target, outputs)
+
+
+@inlined
 def sigmoid(x):
     return splat(1.0) / (exp2(x * (-LOG2_E)) + 1.0)
 
@@ -150,20 +155,18 @@ def rectify(net, first, count):
 def gated(net, source, inputs, hidden, weights, first, scratch, kept, at, taken):
     """One step of a gated recurrent layer (Cho et al., EMNLP 2014, in PyTorch's form).
 
-    net[source:] holds the inputs; kept[at:] the `hidden` rows of memory, which are moved on and then stand behind the
-    inputs, too; net[scratch:] is overwritten, 4 * hidden rows, and `taken`. weights[first:]: reset and update gate
-    together over inputs and memory, then the candidate's part of the inputs, then its part of the memory.
+    net[source:] holds the inputs; kept[at:] the `hidden` rows of memory, which are moved on; net[scratch:] is
+    overwritten, 4 * hidden rows, and `taken`. weights[first:]: reset and update gate together over inputs and memory,
+    then the candidate's part of the inputs, then its part of the memory.
     """
-    memory, fresh, old = source + inputs, scratch + 2 * hidden, scratch + 3 * hidden
-    for i in range(hidden):
-        store(net, memory + i, load(kept, at + i))
-    first = dense(net, source, inputs + hidden, weights, first, net, scratch, 2 * hidden, taken)
-    first = dense(net, source, inputs, weights, first, net, fresh, hidden, taken)
-    dense(net, memory, hidden, weights, first, net, old, hidden, taken)
+    fresh, old = scratch + 2 * hidden, scratch + 3 * hidden
+    between = take(net, source, inputs, taken, 0)
+    end = take(kept, at, hidden, taken, between)
+    first = weigh(taken, 0, end, weights, first, net, scratch, 2 * hidden)
+    first = weigh(taken, 0, between, weights, first, net, fresh, hidden)
+    weigh(taken, between, end, weights, first, net, old, hidden)
     for i in range(hidden):
         candidate = load(net, fresh + i) + sigmoid(load(net, scratch + i)) * load(net, old + i)
         candidate = sigmoid(candidate * 2.0) * 2.0 - 1.0
-        before = load(net, memory + i)
-        now = candidate + (before - candidate) * sigmoid(load(net, scratch + hidden + i))
-        store(net, memory + i, now)
-        store(kept, at + i, now)
+        before = load(kept, at + i)
+        store(kept, at + i, candidate + (before - candidate) * sigmoid(load(net, scratch + hidden + i)))

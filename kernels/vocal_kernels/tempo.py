@@ -11,7 +11,6 @@ from .layout import (
     SEEN_ROWS,
     TEMPO_1,
     TEMPO_2,
-    TEMPO_2_TAKEN,
     TEMPO_3,
     TEMPO_4,
     TEMPO_FIRST,
@@ -24,7 +23,7 @@ from .layout import (
     TEMPO_THIRD,
     TEMPO_WEIGHTS,
 )
-from .network import blocked_size, dense, rectify, sigmoid
+from .network import blocked_size, dense, rectify, sigmoid, take, weigh
 
 _SECOND_WEIGHTS = TEMPO_WEIGHTS + blocked_size(*TEMPO_LAYERS["first"])
 _THIRD_WEIGHTS = _SECOND_WEIGHTS + blocked_size(*TEMPO_LAYERS["second"])
@@ -35,20 +34,21 @@ _LAST_WEIGHTS = _THIRD_WEIGHTS + blocked_size(*TEMPO_LAYERS["third"])
 def syllables(state, tick, row, next_row):
     """Move on by the tick whose two steps are at SEEN; NUCLEUS of the two steps known by now, 18 steps before those."""
     net, weights, kept, taken = state.net, state.weights, state.memory, state.taken
-    span = TEMPO_SPAN * TEMPO_FIRST
-    newest = TEMPO_1 + span - TEMPO_FIRST
-    for i in range(TEMPO_1, newest):
-        store(kept, i, load(kept, i + TEMPO_FIRST))
-    dense(net, SEEN, SEEN_ROWS, weights, TEMPO_WEIGHTS, kept, newest, TEMPO_FIRST, taken)
-    rectify(kept, newest, TEMPO_FIRST)
+    slot = TEMPO_1 + (tick % TEMPO_SPAN) * TEMPO_FIRST
+    dense(net, SEEN, SEEN_ROWS, weights, TEMPO_WEIGHTS, kept, slot, TEMPO_FIRST, taken)
+    rectify(kept, slot, TEMPO_FIRST)
+    end = 0
+    for place in range(TEMPO_SPAN):
+        slot = TEMPO_1 + ((tick + 1 + place) % TEMPO_SPAN) * TEMPO_FIRST
+        end = take(kept, slot, TEMPO_FIRST, taken, end)
     slot = TEMPO_2 + (tick % TEMPO_SLOTS) * TEMPO_SECOND
-    dense(kept, TEMPO_1, span, weights, _SECOND_WEIGHTS, kept, slot, TEMPO_SECOND, taken)
+    weigh(taken, 0, end, weights, _SECOND_WEIGHTS, kept, slot, TEMPO_SECOND)
     rectify(kept, slot, TEMPO_SECOND)
+    end = 0
     for place in range(TEMPO_TAKEN):
         slot = TEMPO_2 + ((tick + 1 + place * TEMPO_STRIDE) % TEMPO_SLOTS) * TEMPO_SECOND
-        for i in range(TEMPO_SECOND):
-            store(net, TEMPO_2_TAKEN + place * TEMPO_SECOND + i, load(kept, slot + i))
-    dense(net, TEMPO_2_TAKEN, TEMPO_TAKEN * TEMPO_SECOND, weights, _THIRD_WEIGHTS, net, TEMPO_3, TEMPO_THIRD, taken)
+        end = take(kept, slot, TEMPO_SECOND, taken, end)
+    weigh(taken, 0, end, weights, _THIRD_WEIGHTS, net, TEMPO_3, TEMPO_THIRD)
     rectify(net, TEMPO_3, TEMPO_THIRD)
     dense(net, TEMPO_3, TEMPO_THIRD, weights, _LAST_WEIGHTS, net, TEMPO_4, HOPS, taken)
     store(state.features, row + NUCLEUS, sigmoid(load(net, TEMPO_4)))
