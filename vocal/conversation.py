@@ -9,7 +9,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -91,6 +91,21 @@ class Judged(msgspec.Struct, frozen=True, gc=False):
     @property
     def weight(self) -> float:
         return self.confidence * math.sqrt(self.end_s - self.start_s)
+
+
+class Said(Protocol):
+    """What is asked of an utterance, ended or not."""
+
+    @property
+    def role(self) -> Role: ...
+    @property
+    def start_s(self) -> float: ...
+    @property
+    def end_s(self) -> float: ...
+    @property
+    def detected_s(self) -> float: ...
+    @property
+    def level_dbov(self) -> float | None: ...
 
 
 class Snapshot(NamedTuple):
@@ -290,32 +305,32 @@ class Conversation:
         """Speech began."""
         self._open[role] = start_s
 
-    def is_leak(self, utterance: Utterance) -> bool:
+    def is_leak(self, said: Said) -> bool:
         """Whether this, so far or ended, is the other side's voice and not this side's."""
-        own_dbov = self._level_dbov.get(utterance.role, math.inf)
-        quiet = utterance.level_dbov is not None and utterance.level_dbov < own_dbov - LEAK_UNDER_OWN_DB
-        return quiet and self._is_under(utterance, LEAK_UNDER_OTHER_DB)
+        own_dbov = self._level_dbov.get(said.role, math.inf)
+        quiet = said.level_dbov is not None and said.level_dbov < own_dbov - LEAK_UNDER_OWN_DB
+        return quiet and self._is_under(said, LEAK_UNDER_OTHER_DB)
 
-    def is_covered(self, utterance: Utterance) -> bool:
+    def is_covered(self, said: Said) -> bool:
         """Whether the other side speaks in most of it and so loudly that what is heard here may be theirs by echo."""
-        return self._is_under(utterance, COVERED_UNDER_OTHER_DB)
+        return self._is_under(said, COVERED_UNDER_OTHER_DB)
 
-    def _is_under(self, utterance: Utterance, least_db: float) -> bool:
+    def _is_under(self, said: Said, least_db: float) -> bool:
         """Whether the other side speaks in more than half of it, and usually `least_db` louder."""
-        others = [role for role in ROLES if role != utterance.role]
+        others = [role for role in ROLES if role != said.role]
         levels = [self._level_dbov[role] for role in others if role in self._level_dbov]
-        if utterance.level_dbov is None or not levels or utterance.level_dbov >= max(levels) - least_db:
+        if said.level_dbov is None or not levels or said.level_dbov >= max(levels) - least_db:
             return False
-        heard = union([span for role in others for span in self._spans(role, utterance.detected_s, utterance.start_s)])
-        speech = Speech(utterance.start_s, utterance.end_s)
+        heard = union([span for role in others for span in self._spans(role, said.detected_s, said.start_s)])
+        speech = Speech(said.start_s, said.end_s)
         covered_s = sum(overlap_s(speech, span) for span in heard)
         return covered_s > 0.5 * (speech.end_s - speech.start_s)
 
-    def speaking(self, utterance: Utterance, tempo_syll_s: float | None) -> None:
+    def speaking(self, said: Said, tempo_syll_s: float | None) -> None:
         """Still speaking, a second older; tempo over the last 10 s."""
-        role = utterance.role
-        self._tempo[role] = None if tempo_syll_s is None else (utterance.detected_s, tempo_syll_s)
-        self._hear_level(utterance)
+        role = said.role
+        self._tempo[role] = None if tempo_syll_s is None else (said.detected_s, tempo_syll_s)
+        self._hear_level(said)
 
     def end(self, utterance: Utterance, tempo_syll_s: float | None) -> None:
         """An utterance ended."""
@@ -332,19 +347,19 @@ class Conversation:
         """What began was not this side's."""
         self._open[role] = None
 
-    def _hear_level(self, utterance: Utterance) -> None:
+    def _hear_level(self, said: Said) -> None:
         """A side's level is that of its louder utterances: one faint word does not make a faint speaker."""
-        if utterance.level_dbov is not None:
-            before = self._level_dbov.get(utterance.role, -math.inf)
-            self._level_dbov[utterance.role] = max(utterance.level_dbov, before - LEVEL_FALL_DB)
+        if said.level_dbov is not None:
+            before = self._level_dbov.get(said.role, -math.inf)
+            self._level_dbov[said.role] = max(said.level_dbov, before - LEVEL_FALL_DB)
 
-    def feel(self, utterance: Utterance, emotion: Emotion, ended: bool) -> MoodPoint:
-        """What was inferred of the customer's utterance, so far or at its end."""
+    def feel(self, said: Said, emotion: Emotion, ended: bool) -> MoodPoint:
+        """What was inferred of what the customer said, so far or at its end."""
         if ended:
             terms = emotion.stress_terms
             rises = terms["f0_rise"], terms["level_rise"]
-            self.judged.append(Judged(utterance.start_s, utterance.end_s, emotion.valence, emotion.confidence, *rises))
-        return self.mood.update(utterance.detected_s, utterance.end_s - utterance.start_s, emotion, ended)
+            self.judged.append(Judged(said.start_s, said.end_s, emotion.valence, emotion.confidence, *rises))
+        return self.mood.update(said.detected_s, said.end_s - said.start_s, emotion, ended)
 
     def hold(self, at_s: float, is_held: bool) -> None:
         """From here on nothing comes by agreement, or something again: what is quiet meanwhile is nobody's silence."""

@@ -38,6 +38,7 @@ from vocal.types import (
     NoEstimate,
     Notice,
     Relative,
+    Utterance,
 )
 from vocal.types import Conversation as ConversationEvent
 from vocal.urgency import Urgency
@@ -374,7 +375,7 @@ class Engine:
             live.due.append(_Due(speaker, span, heard))
             self._heard[live.number] = live
             if heard is not None and heard.emotion_input is not None:
-                asking.append((live, live.due[-1], heard.emotion_input, heard.utterance.relative))
+                asking.append((live, live.due[-1], heard.emotion_input, heard.relative))
         if asking:
             self._ask(asking)
 
@@ -446,23 +447,24 @@ class Engine:
         if heard is None:
             live.conversation.begin(role, due.span.start_step / STEPS_PER_S)
             return
-        if live.conversation.is_leak(heard.utterance):
-            live.conversation.drop(role)
+        said, conversation = heard.said, live.conversation
+        if conversation.is_leak(said):
+            conversation.drop(role)
             return
-        ended = heard.kind is Kind.ENDED
-        if isinstance(found, Emotion) and live.conversation.is_covered(heard.utterance):
+        if isinstance(found, Emotion) and conversation.is_covered(said):
             found = "overlap"
         emotion = found if isinstance(found, Emotion) else None
-        why = heard.utterance.no_estimate if found is None or emotion else found
-        utterance = msgspec.structs.replace(heard.utterance, index=due.speaker.told, emotion=emotion, no_estimate=why)
-        if ended:
+        ended = isinstance(said, Utterance)
+        if isinstance(said, Utterance):
+            why = said.no_estimate if found is None or emotion else found
+            said = msgspec.structs.replace(said, index=due.speaker.told, emotion=emotion, no_estimate=why)
             due.speaker.told += 1
-            live.conversation.end(utterance, heard.tempo_syll_s)
-            self._emit(live, utterance)
+            conversation.end(said, heard.tempo_syll_s)
+            self._emit(live, said)
         else:
-            live.conversation.speaking(utterance, heard.tempo_syll_s)
+            conversation.speaking(said, heard.tempo_syll_s)
         if emotion is not None:
-            point = live.conversation.feel(utterance, emotion, ended)
+            point = conversation.feel(said, emotion, ended)
             self._emit(
                 live,
                 Mood(

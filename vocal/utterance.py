@@ -9,7 +9,7 @@ import vocal_kernels as vk
 from numpy.typing import NDArray
 
 from vocal.bank import STEPS_PER_S, TEMPO_WINDOW_S, Bank, Kind, Measured, Slot, Span, Stretch
-from vocal.types import Channel, NoEstimate, Relative, Utterance
+from vocal.types import Channel, NoEstimate, Relative, Role, Utterance
 
 RECENT_S = 3.0
 """What is estimated each second while somebody speaks is of their last words; what came before is in the centre."""
@@ -51,12 +51,23 @@ class EmotionInput(NamedTuple):
     pcm: NDArray[np.float32] | None = None
 
 
-class Heard(NamedTuple):
-    """A stretch of a channel's speech: the whole utterance if `ended`, else what was heard of it so far."""
+class SoFar(NamedTuple):
+    """An utterance that goes on: as much of it as is told of nowhere, but looked at each second."""
 
-    kind: Kind
-    utterance: Utterance
+    role: Role
+    start_s: float
+    end_s: float
+    detected_s: float
+    level_dbov: float | None
+
+
+class Heard(NamedTuple):
+    """A stretch of a channel's speech. said: the utterance, or so far as it was heard; relative: to the speaker's own
+    baseline, where that is asked for."""
+
+    said: Utterance | SoFar
     emotion_input: EmotionInput | None
+    relative: Relative
     tempo_syll_s: float | None  # over the last 10 s of the channel
 
 
@@ -84,6 +95,16 @@ def clarity_terms(measures: Sequence[float] | NDArray[np.float64], rate: float) 
         "voicing": _ramp(measures[vk.VOICING_CONTRAST], CLARITY_VOICING),
     }
     return {name: round(term, 3) for name, term in terms.items()}
+
+
+def _is_bad_line(measures: Sequence[float]) -> bool:
+    """Whether noise, clipping or loss leave nothing to infer from."""
+    of_line = (
+        (measures[vk.SNR_DB], CLARITY_SNR_DB),
+        (measures[vk.CLIPPED_SHARE], CLARITY_CLIPPED_SHARE),
+        (measures[vk.LOST_SHARE], CLARITY_LOST_SHARE),
+    )
+    return any(round(_ramp(value, bounds), 3) == 0.0 for value, bounds in of_line)
 
 
 def _stands_out(shown: EmotionInput) -> bool:
@@ -121,22 +142,60 @@ class Speaker:
     def hear(self, bank: Bank, span: Span, measured: Measured, call: str) -> Heard:
         """What was measured of a span (not `Kind.BEGUN`), while the bank stands where it was decided."""
         measures = measured.measures
-        seconds = (span.end_step - span.start_step) / STEPS_PER_S
         speech_s, syllables = measures[vk.SPEECH_S], measures[vk.SYLLABLES]
         articulation = syllables / speech_s if speech_s > 0 and syllables >= 0.5 else math.nan
+        emotion_input, no_estimate = self._show(bank, span, measured)
+        tempo = measured.syllables / measured.spoken_s if measured.spoken_s >= TEMPO_WINDOW_S / 2 else None
+        if span.kind is Kind.SECOND and emotion_input is None:
+            return Heard(self._so_far(span, measures), None, Relative(), tempo)
         own = np.array(
             [measures[vk.LEVEL_DBOV], 12.0 * math.log2(measures[vk.F0_MEDIAN_HZ]), math.log2(articulation)], np.float64
         )
+        relative = self._relative(own)
+        if span.kind is Kind.SECOND:
+            return Heard(self._so_far(span, measures), emotion_input, relative, tempo)
+        said = self._utterance(span, measures, articulation, relative, no_estimate, call)
+        # Far below the own level it may be the other side's voice, come over by echo: nothing to learn from.
+        faint = self._measures.is_ready and own[0] < self._measures.centre[0] - FAINT_DB
+        if not faint:
+            self._measures.update(own, speech_s)
+            if emotion_input is not None:
+                self._functionals.update(emotion_input.functionals, speech_s)
+        return Heard(said, emotion_input, relative, tempo)
+
+    def _show(self, bank: Bank, span: Span, measured: Measured) -> tuple[EmotionInput | None, NoEstimate | None]:
+        """What the emotion model is to be asked, or why it is not."""
+        if not self.infers_emotion:
+            return None, None
+        shown = self._listen(bank, span, measured.functionals)
+        if shown is None:
+            return None, "too_short"
+        if _is_bad_line(measured.measures) or not _stands_out(shown):
+            return None, "bad_line"
+        return shown, None
+
+    def _so_far(self, span: Span, measures: Sequence[float]) -> SoFar:
+        return SoFar(
+            self.channel.role,
+            span.start_step / STEPS_PER_S,
+            span.end_step / STEPS_PER_S,
+            span.known_step / STEPS_PER_S,
+            _or_none(measures[vk.LEVEL_DBOV], 1),
+        )
+
+    def _utterance(
+        self,
+        span: Span,
+        measures: Sequence[float],
+        articulation: float,
+        relative: Relative,
+        no_estimate: NoEstimate | None,
+        call: str,
+    ) -> Utterance:
+        seconds = (span.end_step - span.start_step) / STEPS_PER_S
+        syllables = measures[vk.SYLLABLES]
         terms = clarity_terms(measures, articulation)
-        emotion_input: EmotionInput | None = None
-        no_estimate: NoEstimate | None = None
-        if self.infers_emotion:
-            emotion_input = self._listen(bank, span, measured.functionals)
-            if emotion_input is None:
-                no_estimate = "too_short"
-            elif min(terms["line"], terms["clipping"], terms["loss"]) == 0.0 or not _stands_out(emotion_input):
-                emotion_input, no_estimate = None, "bad_line"
-        utterance = Utterance(
+        return Utterance(
             call=call,
             at_s=span.known_step / STEPS_PER_S,
             channel=self.channel.channel,
@@ -158,7 +217,7 @@ class Speaker:
             shimmer_pct=_or_none(measures[vk.SHIMMER_PCT], 1),
             hnr_db=_or_none(measures[vk.MEAN_HNR_DB], 1),
             alpha_ratio_db=_or_none(measures[vk.ALPHA_RATIO_DB], 1),
-            relative=self._relative(own),
+            relative=relative,
             lost_s=round(_or_zero(measures[vk.LOST_SHARE]) * seconds, 3),
             bandwidth_hz=_or_none(measures[vk.BANDWIDTH_HZ], 0),
             snr_db=_or_none(measures[vk.SNR_DB], 1),
@@ -167,15 +226,6 @@ class Speaker:
             clarity_terms=terms,
             no_estimate=no_estimate,
         )
-        if span.kind is Kind.ENDED:
-            # Far below the own level it may be the other side's voice, come over by echo: nothing to learn from.
-            faint = self._measures.is_ready and own[0] < self._measures.centre[0] - FAINT_DB
-            if not faint:
-                self._measures.update(own, speech_s)
-                if emotion_input is not None:
-                    self._functionals.update(emotion_input.functionals, speech_s)
-        tempo = measured.syllables / measured.spoken_s if measured.spoken_s >= TEMPO_WINDOW_S / 2 else None
-        return Heard(span.kind, utterance, emotion_input, tempo)
 
     def stretch(self, span: Span) -> Stretch:
         """What is to be measured of a span for `hear`."""
