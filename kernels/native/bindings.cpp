@@ -59,6 +59,7 @@ class Lanes {
     void pull(double now_ms) {
         std::array<std::array<float, vocal::TICK_SAMPLES>, LANES> rows;
         for (std::size_t lane = 0; lane < LANES; ++lane) {
+            if (lane + 2 < LANES && playouts_[lane + 2] != nullptr) playouts_[lane + 2]->prefetch();
             auto& row = rows[lane];
             int count = 0;
             auto played = vocal::Played::closed;

@@ -276,6 +276,13 @@ class Stream {
         }
     };
 
+    void prefetch() const {
+        prefetch_bytes(this, &receiver_);
+        receiver_.prefetch();
+        prefetch_bytes(&remote_, this + 1);
+    }
+    void prefetch_playout() const { receiver_.prefetch_playout(); }
+
     // What lies at a socket; the rest of a flood waits for the next turn.
     std::size_t receive(bool is_control, const Clock& clock, Buffers& buffers) {
         std::scoped_lock held(lock_);
@@ -543,8 +550,12 @@ class Worker {
             // Of what one socket has more than its turn takes nothing is told again.
             found.insert(found.end(), flooded.begin(), flooded.end());
             flooded.clear();
-            for (auto& one : found)
+            for (std::size_t i = 0; i < found.size(); ++i) {
+                if (i + 4 < found.size()) found[i + 4].first->prefetch();
+                if (i + 2 < found.size()) found[i + 2].first->prefetch_playout();
+                auto& one = found[i];
                 if (one.first->receive(one.second, clock_, *buffers) == BATCH * MOST_BATCHES) flooded.push_back(one);
+            }
             found.clear();
             if (!all.empty()) {
                 const double now_ms = clock_.now_ms();

@@ -107,6 +107,9 @@ class Playout {
         return any_lost ? Played::lost : any_audio ? Played::audio : Played::silent;
     }
 
+    // Up to here lies what each packet and each tick touch.
+    const void* end_of_hot() const { return &tick_; }
+
     bool heard() const { return heard_; }
     bool begun() const { return begun_; }
     double due_ms() const { return heard_ ? due_ms_ : std::numeric_limits<double>::infinity(); }
@@ -477,13 +480,11 @@ class Playout {
     double newest_arrival_ms_ = 0.0;
     std::int64_t rested_number_ = NONE;  // behind which nothing was sent
     std::int64_t quiet_since_ = 0;  // a position
-    std::array<std::int64_t, 1024> seen_{};
 
     // What was played last, and what waits.
     std::int64_t play_ = 0, played_number_ = NONE, played_end_ = 0, played_length_ = 0;
     std::deque<Packet> waiting_;
     std::vector<std::vector<float>> spare_;
-    std::array<float, TICK_SAMPLES + 2> tick_{};
 
     // Lateness and drift.
     bool is_late_run_ = false, has_reference_ = false;
@@ -492,6 +493,9 @@ class Playout {
     Point window_ahead_{};
     std::deque<double> margins_;
     std::deque<Point> trend_;
+
+    std::array<float, TICK_SAMPLES + 2> tick_{};
+    std::array<std::int64_t, 1024> seen_{};
 };
 
 }  // namespace vocal

@@ -81,6 +81,10 @@ class Receiver {
         is_held_ = is_held;
     }
 
+    // What each packet touches on its way.
+    void prefetch() const { prefetch_bytes(this, reinterpret_cast<const char*>(&payloads_)); }
+    void prefetch_playout() const { playout_->prefetch(); }
+
     // Whether it was a packet of this stream.
     bool push(const std::uint8_t* bytes, std::size_t size, double arrival_ms) {
         RtpPacket packet;
@@ -329,7 +333,6 @@ class Receiver {
     }
 
     std::shared_ptr<SharedPlayout> playout_;
-    Payloads payloads_;
     ReceiverCounts counts_;
     Reception reception_;
     bool heard_ = false, is_held_ = false;
@@ -359,6 +362,7 @@ class Receiver {
 
     std::vector<Key> keys_;
     std::vector<Aside> aside_;
+    Payloads payloads_;  // behind what each packet touches
     // What a packet is decoded into: of the thread, so that it stays in its cache.
     static inline thread_local std::array<float, MOST_SAMPLES> samples_{};
 };

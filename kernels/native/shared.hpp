@@ -7,6 +7,11 @@
 
 namespace vocal {
 
+// Into the cache what lies from `begin` to `end`: of many streams each is touched once in 20 ms, long after it was last.
+inline void prefetch_bytes(const void* begin, const void* end) {
+    for (auto* at = static_cast<const char*>(begin); at < end; at += 64) __builtin_prefetch(at);
+}
+
 class SharedPlayout {
   public:
     explicit SharedPlayout(const PlayoutSettings& settings) : playout_(settings) {}
@@ -25,6 +30,7 @@ class SharedPlayout {
         std::scoped_lock held(lock_);
         return playout_.pull(now_ms, out, stride, count);
     }
+    void prefetch() const { prefetch_bytes(this, playout_.end_of_hot()); }
     void begin(double now_ms) { std::scoped_lock held(lock_); playout_.begin(now_ms); }
     void rest() { std::scoped_lock held(lock_); playout_.rest(); }
     void close() { std::scoped_lock held(lock_); playout_.close(); }
