@@ -1,5 +1,6 @@
 """Contenders on the same audio: each in a process of its own, all on one core, in turns, so that what the machine does
-meanwhile falls on all of them alike."""
+meanwhile falls on all of them alike. Each turn has a new process: where in memory one lies is luck, and stays so for as
+long as it lives."""
 
 import contextlib
 import multiprocessing
@@ -36,46 +37,39 @@ def parent_is_interrupted() -> Iterator[None]:
 
 def contest(names: Sequence[str], audio: np.ndarray, repeats: int) -> Contest:
     """names: `vocal`, or peers of F0 and speech; audio: (n,) at 8 kHz. In each round everybody has a turn."""
-    spawn = multiprocessing.get_context("spawn")
     core = max(os.sched_getaffinity(0))
-    running: dict[str, tuple[multiprocessing.process.BaseProcess, Connection]] = {}
     missing: dict[str, str] = {}
     times: dict[str, list[float]] = {}
     paces: dict[str, list[float]] = {}
-    try:
+    for _ in range(repeats):
         for who in names:
-            ours, theirs = spawn.Pipe()
-            child = spawn.Process(target=_work, args=(who, audio, core, theirs), daemon=True)
-            with parent_is_interrupted():
-                child.start()
-            theirs.close()
-            running[who] = child, ours
-            if (why := _answer(ours)) != "":
-                missing[who] = str(why)
-        for _ in range(repeats):
-            for who in names:
-                if who in missing:
-                    continue
-                pipe = running[who][1]
-                try:
-                    pipe.send("now")
-                except OSError:
-                    missing[who] = "its process ended"
-                    continue
-                answer = _answer(pipe)
-                if isinstance(answer, str):
-                    missing[who] = answer
-                    continue
-                time_s, its_pace = answer
-                times.setdefault(who, []).append(time_s)
-                paces.setdefault(who, []).append(its_pace)
-    finally:
-        for child, pipe in running.values():
-            pipe.close()
-            child.terminate()
-            child.join()
+            if who in missing:
+                continue
+            answer = _turn(who, audio, core)
+            if isinstance(answer, str):
+                missing[who] = answer
+                continue
+            time_s, its_pace = answer
+            times.setdefault(who, []).append(time_s)
+            paces.setdefault(who, []).append(its_pace)
     found = {who: Timed(tuple(times[who]), max(paces[who])) for who in times if who not in missing}
     return Contest(found, missing)
+
+
+def _turn(who: str, audio: np.ndarray, core: int) -> str | tuple[float, float]:
+    """CPU seconds and the core's pace meanwhile; or why there is none."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    child = spawn.Process(target=_work, args=(who, audio, core, theirs), daemon=True)
+    with parent_is_interrupted():
+        child.start()
+    theirs.close()
+    try:
+        return _answer(ours)
+    finally:
+        ours.close()
+        child.terminate()
+        child.join()
 
 
 def _answer(pipe: Connection) -> str | tuple[float, float]:
@@ -89,7 +83,7 @@ def _answer(pipe: Connection) -> str | tuple[float, float]:
 
 
 def _work(who: str, audio: np.ndarray, core: int, pipe: Connection) -> None:
-    """In the process: says that it is ready, and with each question the CPU time of one turn, and the core's pace."""
+    """In the process: one turn's CPU time, and the core's pace."""
     os.sched_setaffinity(0, {core})
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
@@ -109,15 +103,8 @@ def _work(who: str, audio: np.ndarray, core: int, pipe: Connection) -> None:
             pipe.send(f"not installed: pip install {peer.install}")
             return
     hear(audio[: 5 * vk.RATE_HZ])
-    pace()
-    pipe.send("")
-    while True:
-        try:
-            pipe.recv()
-        except EOFError:
-            return
-        before = pace()
-        begun = time.process_time()
-        hear(audio)
-        spent_s = time.process_time() - begun
-        pipe.send((spent_s, max(before, pace())))
+    before = pace()
+    begun = time.process_time()
+    hear(audio)
+    spent_s = time.process_time() - begun
+    pipe.send((spent_s, max(before, pace())))

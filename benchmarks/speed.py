@@ -26,6 +26,8 @@ CHANNELS = (208, 1008, 2000, 4000)
 QUICK_CHANNELS = (208, 2000)
 QUICK_REPEATS = 3
 LIVE_TICKS = 25
+ALLOCATED_MB = 50.0
+"""What threads' allocators hold in reserve, now more, now less."""
 
 
 def recordings(paths: list[Path], notice: bool) -> None:
@@ -133,4 +135,15 @@ def rows(data: Path | None, with_peers: bool, quick: bool = False) -> Iterator[R
     yield from stages.rows(speech)
     yield from end_to_end(data / "calls" / "staged" if data else None, quick)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    yield Row("memory", "peak of this process", "all of the above", "vocal", peak_mb, "MB", None, "neither", (peak_mb,))
+    yield Row(
+        "memory",
+        "peak of this process",
+        "all of the above",
+        "vocal",
+        peak_mb,
+        "MB",
+        None,
+        "neither",
+        (peak_mb,),
+        grain=ALLOCATED_MB,
+    )

@@ -2,7 +2,8 @@
 
 Operations and bytes are counted from the sizes in `vocal_kernels.layout`: additions and multiplications of float32, and
 rows read or written, per frame of 10 ms and channel. The machine's limits are measured beside them: multiplications and
-additions in registers, and reads and writes of an array as big as a block's working set (it stays in the cache).
+additions in registers, of float32 and, where it has them, of pairs of bfloat16, as the networks use them; and reads and
+writes of an array as big as a block's working set (it stays in the cache).
 """
 
 import itertools
@@ -14,8 +15,9 @@ import vocal_kernels as vk
 from numba import njit
 from vocal_kernels import layout
 from vocal_kernels.frontend import _advance as whole_kernel
-from vocal_kernels.lanes import load, splat, store
+from vocal_kernels.lanes import TAKES_PAIRS, add_products, load, splat, store
 from vocal_kernels.level import read_samples
+from vocal_kernels.network import BLOCK
 from vocal_kernels.pitch import FIRST_BIN, LAST_BIN, track
 from vocal_kernels.quality import voice_quality
 from vocal_kernels.seen import see
@@ -122,6 +124,18 @@ def _multiply(count, out):
 
 
 @njit(nogil=True)
+def _multiply_pairs(count, weights, out):
+    """Nine chains in registers, each two multiplications and additions a turn."""
+    x, a, b, c, d = splat(0.0), splat(0.1), splat(0.2), splat(0.3), splat(0.4)
+    e, f, g, h, i = splat(0.5), splat(0.6), splat(0.7), splat(0.8), splat(0.9)
+    for _ in range(count):
+        a, b, c = add_products(a, x, weights, 0), add_products(b, x, weights, 1), add_products(c, x, weights, 2)
+        d, e, f = add_products(d, x, weights, 3), add_products(e, x, weights, 4), add_products(f, x, weights, 5)
+        g, h, i = add_products(g, x, weights, 6), add_products(h, x, weights, 7), add_products(i, x, weights, 8)
+    store(out, 0, a + b + c + d + e + f + g + h + i)
+
+
+@njit(nogil=True)
 def _copy(count, source, target):
     for _ in range(count):
         for n in range(len(source)):
@@ -134,52 +148,57 @@ def weights_of(layers: dict[str, tuple[int, int]]) -> int:
 
 
 class Stage(NamedTuple):
-    """operations, rows: per frame and channel."""
+    """operations, rows, products: per frame and channel; products: operations of networks, which come in pairs where
+    the machine has that."""
 
     name: str
     kernel: Callable[..., Any]
     operations: float
     rows: float
+    products: float = 0.0
 
 
 def stages() -> list[Stage]:
     transform = 5 * layout.FFT_SIZE * np.log2(layout.FFT_SIZE) / HOPS
     passes = 4.5 * 2 * 2 * layout.FFT_SIZE / HOPS
-    pitch = 2 * weights_of(layout.PITCH_LAYERS)
+    pitch, tempo, speech = map(weights_of, (layout.PITCH_LAYERS, layout.TEMPO_LAYERS, layout.SPEECH_LAYERS))
+    at_once = 2 * BLOCK if TAKES_PAIRS else BLOCK  # products that a row read once takes part in
     lags = layout.LAG_ROWS
     return [
         Stage("samples: levels, loudness", _samples, 29 * layout.HOP_SAMPLES, 9 * layout.HOP_SAMPLES),
         Stage("spectra", _spectra, transform + 400 + 6 * BINS, passes + 3 * 400 + 3 * BINS),
         Stage("autocorrelations", _correlations, transform + 4 * BINS, passes + 5 * BINS),
         Stage("mel bands", _mel, 2 * float((MEL_LAST - MEL_FIRST + 1).sum()), float((MEL_LAST - MEL_FIRST + 1).sum())),
-        Stage("F0 and voicing", _pitch, pitch + 40 * lags + 14 * 128 + 39 * 16, pitch / 16 + 8 * lags + 8 * 300),
+        Stage(
+            "F0 and voicing", _pitch, 40 * lags + 14 * 128 + 39 * 16, pitch / at_once + 8 * lags + 8 * 300, 2 * pitch
+        ),
         # A cycle of n samples is compared at 0.12 n lags over 2/3 n, twice n for n lags: 0.16 n a sample of 50 ms.
         Stage("voice quality", _quality, VOICED_SHARE * 0.16 * 60 * 400 / HOPS / 2, VOICED_SHARE * 400 / HOPS / 2),
         Stage("what networks see", _seen, 14 * layout.MEL_BANDS, 6 * layout.MEL_BANDS),
-        Stage(
-            "syllables",
-            _syllables,
-            2 * weights_of(layout.TEMPO_LAYERS) / HOPS,
-            (weights_of(layout.TEMPO_LAYERS) / 8 + 2 * 800) / HOPS,
-        ),
-        Stage(
-            "speech score",
-            _score,
-            2 * weights_of(layout.SPEECH_LAYERS) / HOPS,
-            (weights_of(layout.SPEECH_LAYERS) / 8 + 6 * 64) / HOPS,
-        ),
+        Stage("syllables", _syllables, 0.0, (tempo / at_once + 2 * 800) / HOPS, 2 * tempo / HOPS),
+        Stage("speech score", _score, 0.0, (speech / at_once + 6 * 64) / HOPS, 2 * speech / HOPS),
     ]
 
 
-def limits() -> tuple[float, float]:
-    """Operations and bytes a second that one core can do here."""
+class Limits(NamedTuple):
+    """Of one core, a second. products: of networks."""
+
+    operations: float
+    products: float
+    bytes: float
+
+
+def limits() -> Limits:
     out = np.zeros((1, vk.LANES), np.float32)
     _multiply(10, out)
-    operations = 9 * 2 * vk.LANES * 1_000_000 / cpu_s(lambda: _multiply(1_000_000, out))
+    operations = products = 9 * 2 * vk.LANES * 1_000_000 / cpu_s(lambda: _multiply(1_000_000, out))
+    if TAKES_PAIRS:
+        weights = np.zeros(9, np.float32)
+        _multiply_pairs(10, weights, out)
+        products = 9 * 4 * vk.LANES * 1_000_000 / cpu_s(lambda: _multiply_pairs(1_000_000, weights, out))
     source, target = (np.zeros((4000, vk.LANES), np.float32) for _ in range(2))  # 512 kB together
     _copy(1, source, target)
-    moved = 2 * source.nbytes * 500 / cpu_s(lambda: _copy(500, source, target))
-    return operations, moved
+    return Limits(operations, products, 2 * source.nbytes * 500 / cpu_s(lambda: _copy(500, source, target)))
 
 
 def _make_typical(state: vk.State) -> None:
@@ -199,10 +218,12 @@ def rows(speech: np.ndarray) -> Iterator[Row]:
         vk.advance(pcm[first : first + vk.MAX_TICKS * vk.TICK_SAMPLES], nobody, boundary, state)
     _make_typical(state)
     frames = REPEATS * HOPS * vk.LANES
-    operations_a_s, bytes_a_s = limits()
-    operations, moved = operations_a_s / 1e9, bytes_a_s / 1e9
-    for what, found in (("multiply and add", (operations, "GFLOP/s")), ("read and write, 512 kB", (moved, "GB/s"))):
-        rate, unit = found
+    of_core = limits()
+    told = [("multiply and add", of_core.operations, "GFLOP/s"), ("read and write, 512 kB", of_core.bytes, "GB/s")]
+    if TAKES_PAIRS:
+        told.insert(1, ("multiply and add, pairs of bfloat16", of_core.products, "GFLOP/s"))
+    for what, a_second, unit in told:
+        rate = a_second / 1e9
         yield Row("cost by stage", "limit of a core", what, "machine", rate, unit, None, "neither", (rate,))
 
     def cost(name: str, found: Timed, count: float) -> Row:
@@ -230,9 +251,19 @@ def rows(speech: np.ndarray) -> Iterator[Row]:
         spent = found.least_s / frames
         every_s.append(found.times_s)
         paces.append(found.pace)
-        possible = max(stage.operations / operations_a_s, stage.rows * ROW_BYTES / bytes_a_s)
+        needed_s = stage.operations / of_core.operations + stage.products / of_core.products
+        possible = max(needed_s, stage.rows * ROW_BYTES / of_core.bytes)
         yield cost(stage.name, found, frames)
-        yield Row("cost by stage", stage.name, "operations a frame", "vocal", stage.operations, "FLOP", None, "neither")
+        yield Row(
+            "cost by stage",
+            stage.name,
+            "operations a frame",
+            "vocal",
+            stage.operations + stage.products,
+            "FLOP",
+            None,
+            "neither",
+        )
         yield Row(
             "cost by stage", stage.name, "bytes moved a frame", "vocal", stage.rows * ROW_BYTES, "B", None, "neither"
         )

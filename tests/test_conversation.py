@@ -139,8 +139,8 @@ SPANS = st.lists(st.tuples(st.sampled_from(["agent", "customer"]), st.integers(0
 def heard_by_second(spans: list[tuple[Role, float, float]], hold: tuple[float, float] | None) -> list[object]:
     """What is told each second of a call in which these follow each other, each side by itself."""
     found = Conversation()
-    happenings = [(start_s + 0.1, 0, role, start_s, 0.0) for role, start_s, _ in spans]
-    happenings += [(end_s + 0.3, 1, role, start_s, end_s) for role, start_s, end_s in spans]
+    happenings = [(start_s + 0.125, 0, role, start_s, 0.0) for role, start_s, _ in spans]
+    happenings += [(end_s + 0.25, 1, role, start_s, end_s) for role, start_s, end_s in spans]
     happenings += [] if hold is None else [(hold[0], 2, "agent", 0.0, 0.0), (hold[1], 3, "agent", 0.0, 0.0)]
     told: list[object] = []
     end_s = max((one[0] for one in happenings), default=0.0) + 8.0
@@ -161,8 +161,9 @@ def test_what_is_settled_changes_nothing_that_is_told(pieces: list[tuple[Role, i
     ends_s = dict.fromkeys(("agent", "customer"), 0.0)
     spans: list[tuple[Role, float, float]] = []
     for role, pause, length in pieces:
-        start_s = ends_s[role] + 0.4 + pause / 10.0
-        ends_s[role] = start_s + length / 10.0
+        # In eighths, so that every sum is exact, whatever its order.
+        start_s = ends_s[role] + 0.375 + pause / 8.0
+        ends_s[role] = start_s + length / 8.0
         spans.append((role, start_s, ends_s[role]))
     held = None if hold is None else (float(hold[0]), float(hold[0] + hold[1]))
     told = heard_by_second(spans, held)

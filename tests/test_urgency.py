@@ -2,10 +2,14 @@
 
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
-from vocal.urgency import PRIORITY, Urgency
+from vocal.config import Config, RtpConfig
+from vocal.live import Live
+from vocal.transports.rtp import MediaPlane
+from vocal.urgency import PRIORITY, RECEIVING, Urgency
 
 
 def seen(wanted: bool, *sets: bool) -> tuple[int, int, bool]:
@@ -51,6 +55,32 @@ def test_a_thread_that_has_ended_is_no_error() -> None:
     thread.start()
     thread.join()
     urgency.set(False)
+
+
+def test_who_receives_goes_behind_the_clock_until_it_is_forgotten() -> None:
+    if not seen(True)[2]:
+        pytest.skip("this user may not have real-time priority")
+    config = Config()
+    live = Live(lambda events: None, config)
+    plane = MediaPlane(RtpConfig(first_port=0, threads=2), live.media_clock)
+
+    def priorities() -> list[int]:
+        return [os.sched_getparam(number).sched_priority for number in plane.numbers]
+
+    try:
+        assert len(set(plane.numbers)) == 2
+        assert [Path(f"/proc/self/task/{one}/comm").read_text("ascii") for one in plane.numbers] == ["vocal-rtp\n"] * 2
+        live.urgency.take_in(plane.numbers, RECEIVING)
+        assert priorities() == [RECEIVING] * 2
+        assert 0 < RECEIVING < PRIORITY
+        live.urgency.set(False)
+        assert priorities() == [0, 0]
+        live.urgency.forget(plane.numbers)
+        live.urgency.set(True)
+        assert priorities() == [0, 0]
+    finally:
+        plane.close()
+        live.stop()
 
 
 def test_children_are_like_any_other() -> None:

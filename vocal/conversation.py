@@ -8,6 +8,7 @@ import bisect
 import itertools
 import math
 import statistics
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -61,6 +62,10 @@ RECENT_S = 2.0
 UNHEARD_S = RECENT_S + 1.0
 
 
+# So far back an utterance may have begun that ends now.
+LOOKED_BACK_S = 30.0
+
+
 class Speech(msgspec.Struct, frozen=True, order=True, gc=False):
     start_s: float
     end_s: float
@@ -75,7 +80,7 @@ class MoodPoint(msgspec.Struct, frozen=True, gc=False):
     confidence: float
 
 
-class Judged(msgspec.Struct, frozen=True, gc=False):
+class Judged(NamedTuple):
     """A customer's utterance, and of what was inferred of it as much as the end of the call wants to know.
 
     f0_rise, level_rise: terms of its stress.
@@ -299,7 +304,7 @@ class Conversation:
         self._holds: list[Speech] = []  # the last one without an end while it lasts
         self._settled = _Sums(config)  # to which nothing is added any more
         self.mood = Mood(config)
-        self.judged: list[Judged] = []
+        self._judged = array("d")  # one after the other, as floats: of a long call there are many
 
     def begin(self, role: Role, start_s: float) -> None:
         """Speech began."""
@@ -353,12 +358,18 @@ class Conversation:
             before = self._level_dbov.get(said.role, -math.inf)
             self._level_dbov[said.role] = max(said.level_dbov, before - LEVEL_FALL_DB)
 
+    @property
+    def judged(self) -> list[Judged]:
+        """The customer's utterances of which something was inferred."""
+        size = len(Judged._fields)
+        return [Judged(*self._judged[at : at + size]) for at in range(0, len(self._judged), size)]
+
     def feel(self, said: Said, emotion: Emotion, ended: bool) -> MoodPoint:
         """What was inferred of what the customer said, so far or at its end."""
         if ended:
             terms = emotion.stress_terms
             rises = terms["f0_rise"], terms["level_rise"]
-            self.judged.append(Judged(said.start_s, said.end_s, emotion.valence, emotion.confidence, *rises))
+            self._judged.extend((said.start_s, said.end_s, emotion.valence, emotion.confidence, *rises))
         return self.mood.update(said.detected_s, said.end_s - said.start_s, emotion, ended)
 
     def hold(self, at_s: float, is_held: bool) -> None:
@@ -375,7 +386,7 @@ class Conversation:
     def forget_emotion(self) -> None:
         """The notice was withdrawn: what was inferred is deleted."""
         self.mood = Mood(self._config)
-        self.judged = []
+        self._judged = array("d")
 
     def _spans(self, role: Role, at_s: float, since_s: float = 0.0) -> list[Speech]:
         """The side's speech that ended after `since_s`, with what is being said."""
@@ -398,6 +409,10 @@ class Conversation:
         until_s = ends[-1]
         before = {role: [one for one in spans[role] if one.end_s <= until_s] for role in ROLES}
         settled.add(before, self._holds_until(until_s), until_s)
+        for spans_of in self._speech.values():
+            # An utterance that ends now may still be held against what was said meanwhile.
+            old = bisect.bisect_right(spans_of, until_s - LOOKED_BACK_S, key=lambda speech: speech.end_s)
+            del spans_of[: min(old, len(spans_of) - 1)]
         return {role: [one for one in spans[role] if one.end_s > until_s] for role in ROLES}
 
     def _sums(self, at_s: float) -> "_Sums":
@@ -472,10 +487,11 @@ class Conversation:
     def satisfaction(self, at_s: float) -> Satisfaction | None:
         """Start and end on the 1-10 scale: the mood of the first and the last third of the customer's utterances; what
         dead air and being interrupted take off the end is plausible (field reports), not validated, and so is small."""
-        if len(self.judged) < 2:
+        all_judged = self.judged
+        if len(all_judged) < 2:
             return None
-        third = max(1, len(self.judged) // 3)
-        ends = {"start": self.judged[:third], "end": self.judged[-third:]}
+        third = max(1, len(all_judged) // 3)
+        ends = {"start": all_judged[:third], "end": all_judged[-third:]}
         levels, intervals = {}, {}
         for name, part in ends.items():
             weights = np.array([j.weight for j in part])
@@ -512,15 +528,15 @@ class Conversation:
     def _rated_moments(self) -> list[tuple[float, Moment]]:
         """Utterances that stand out, neighbours of one reason made one, each with its weight."""
         marks: list[tuple[float, Moment]] = []
-        was_low = False
-        for number, judged in enumerate(self.judged):
+        was_low, all_judged = False, self.judged
+        for number, judged in enumerate(all_judged):
             weight = abs(judged.valence - NEUTRAL) * judged.weight
             if judged.valence >= MOMENT_HIGH:
                 found = Moment(
                     "positive", judged.start_s, judged.end_s, "customer_recovered" if was_low else "customer_mood_high"
                 )
-            elif self._calms(number):
-                found = Moment("positive", judged.start_s, self.judged[number + 1].end_s, "customer_calmed")
+            elif _calms(all_judged, number):
+                found = Moment("positive", judged.start_s, all_judged[number + 1].end_s, "customer_calmed")
                 weight = LEAST_HIGH
             elif judged.valence <= MOMENT_LOW:
                 rose = max(judged.f0_rise, judged.level_rise) >= ROSE
@@ -531,18 +547,19 @@ class Conversation:
                 continue
             was_low = was_low or judged.valence < MOMENT_LOW
             last = marks[-1] if marks else None
-            if last is not None and last[1].why == found.why and last[1].end_s == self.judged[number - 1].end_s:
+            if last is not None and last[1].why == found.why and last[1].end_s == all_judged[number - 1].end_s:
                 found = msgspec.structs.replace(last[1], end_s=found.end_s)
                 marks[-1] = (last[0] + weight, found)
             else:
                 marks.append((weight, found))
         return [(weight, one) for weight, one in marks if one.kind == "pain" or weight >= LEAST_HIGH]
 
-    def _calms(self, number: int) -> bool:
-        """Whether a low of two utterances ends here, and stays ended for two."""
-        near = [judged.valence for judged in self.judged[max(0, number - 2) : number + 2]]
-        if number < 2 or len(near) < 4:
-            return False
-        was_low, is_even = near[:2], near[2:]
-        has_been_low = was_low[0] < MOMENT_EVEN and was_low[1] < MOMENT_LOW
-        return has_been_low and min(is_even) > MOMENT_EVEN and max(is_even) < MOMENT_HIGH
+
+def _calms(all_judged: Sequence[Judged], number: int) -> bool:
+    """Whether a low of two utterances ends here, and stays ended for two."""
+    near = [judged.valence for judged in all_judged[max(0, number - 2) : number + 2]]
+    if number < 2 or len(near) < 4:
+        return False
+    was_low, is_even = near[:2], near[2:]
+    has_been_low = was_low[0] < MOMENT_EVEN and was_low[1] < MOMENT_LOW
+    return has_been_low and min(is_even) > MOMENT_EVEN and max(is_even) < MOMENT_HIGH

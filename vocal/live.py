@@ -127,8 +127,8 @@ class Live:
         self.speed = speed
         self._events: list[LiveEvent] = []
         threads = config.live.threads or min(MOST_THREADS, len(os.sched_getaffinity(0)))
-        self._urgency = Urgency(config.live.real_time)
-        self._engine = Engine(self._events.append, config, emotion, threads, self._urgency)
+        self.urgency = Urgency(config.live.real_time)
+        self._engine = Engine(self._events.append, config, emotion, threads, self.urgency)
         self._rooms: dict[str, _Room] = {}
         self._waiting: dict[str, _Room] = {}  # of _rooms, those that have not begun
         # Those that have, by the tick at which they did: whose turn it is.
@@ -260,7 +260,7 @@ class Live:
                 tick_p99_ms=round(float(np.quantile(costs, 0.99)), 3),
                 emotion_busy=round(self._engine.emotion_busy, 3),
                 refused_estimates=self._engine.refused_estimates,
-                is_urgent=self._urgency.is_urgent,
+                is_urgent=self.urgency.is_urgent,
             )
 
     # The clock
@@ -289,7 +289,7 @@ class Live:
 
     def _run(self) -> None:
         _native.name_thread("vocal-clock")
-        self._urgency.join()
+        self.urgency.join()
         late_run, again_at_tick = 0, -1
         while not self._is_stopping:
             due_s = self._start_s + self._ticks * vk.TICK_S
@@ -304,10 +304,10 @@ class Live:
             # Who goes before all others and has more to do than time would leave them nothing.
             late_run = late_run + 1 if -wait_s > vk.TICK_S else 0
             if late_run and late_run % LATE_RUN == 0 and sum(list(self._costs_ms)[-LATE_RUN:]) > LATE_RUN * TICK_MS:
-                self._urgency.set(False)
+                self.urgency.set(False)
                 again_at_tick = self._ticks + MEASURED_TICKS
             elif self._ticks == again_at_tick:
-                self._urgency.set(True)
+                self.urgency.set(True)
             began = time.perf_counter()
             self.tick(self._ticks * TICK_MS)
             self._costs_ms.append(1000.0 * (time.perf_counter() - began))

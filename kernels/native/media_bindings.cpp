@@ -194,6 +194,7 @@ void bind_media(nb::module_& module) {
              })
         .def_prop_ro("events_dropped", [](PlaneFace& self) { return self.shared->events_dropped(); })
         .def_prop_ro("cpu_s", [](PlaneFace& self) { return self.shared->cpu_s(); })
+        .def_prop_ro("numbers", [](PlaneFace& self) { return self.shared->numbers(); })
         .def("close", [](PlaneFace& self) { self.shared->stop(); }, nb::call_guard<nb::gil_scoped_release>());
 
     nb::class_<ReceiverFace>(module, "Receiver", "A stream's packets, in the clear, into its playout; see receiver.hpp.")

@@ -11,6 +11,7 @@ from vocal.transports.sip_dialog import Dialog, Flow
 from vocal.transports.siprec import Participant, Recording, sides
 from vocal.transports.srtp import SrtpKeys
 from vocal.types import Role
+from vocal.urgency import RECEIVING
 
 _ROLES: dict[bool | None, Role] = {True: "agent", False: "customer", None: "unknown"}
 
@@ -59,10 +60,12 @@ class Voices:
 
     def start(self) -> None:
         self._plane = MediaPlane(self._service.config.rtp, self._live.media_clock)
+        self._live.urgency.take_in(self._plane.numbers, RECEIVING)
 
     def stop(self) -> None:
         plane, self._plane = self._plane, None
         if plane is not None:
+            self._live.urgency.forget(plane.numbers)
             plane.close()
 
     def look(self) -> None:

@@ -33,8 +33,8 @@ KEPT: dict[type[LiveEvent], int] = {
 """Newest events kept of each call. Kinds that are neither here nor packed are all kept, levels not at all."""
 
 PACKED = (Mood, Utterance)
-PACK, MOST_PACKS = 32, 18
-"""Events in a pack, and packs kept of a call: ten minutes of talk by both sides."""
+PACK, MOST_PACKS = 32, 9
+"""Events in a pack, and packs kept of a call: five minutes of talk by both sides; the pages show the last three."""
 
 
 class Numbered(msgspec.Struct, frozen=True, gc=False):

@@ -214,6 +214,12 @@ class MediaPlane:
         self._decoding: threading.Thread | None = None
         self._closed = threading.Event()
 
+    @property
+    def numbers(self) -> list[int]:
+        """The system's, of the native threads."""
+        found: list[int] = self._native.numbers
+        return found
+
     def open(
         self,
         playout: Playout,
