@@ -39,6 +39,7 @@ from vocal.transports.offers import CODINGS, Coding
 from vocal.transports.pcm import Hello, hello_text
 from vocal.transports.rtp import PCMA
 from vocal.types import Channel, Metadata, Role
+from vocal.urgency import RECEIVING
 
 from .voices import MOOD_S, PACKET_SAMPLES, Audio, said, talkspurts
 
@@ -447,7 +448,7 @@ def _on_time() -> Iterator[None]:
     """Threads that begin meanwhile go before all but the server's clock, where the system permits it: calls come from
     other machines, which do not wait for this one."""
     try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(RECEIVING))
     except (AttributeError, OSError):
         yield
         return
