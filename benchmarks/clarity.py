@@ -86,7 +86,7 @@ def hear(calls: Sequence[Signal]) -> list[Utterance]:
             if span.kind is Kind.ENDED:
                 speaker, _ = speakers[span.slot]
                 (measured,) = bank.measure([speaker.stretch(span)])
-                found.append(speaker.hear(bank, span, measured, "call").utterance)
+                found.append(speaker.hear(bank, span, measured, "call").said)
     return found
 
 

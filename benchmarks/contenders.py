@@ -27,12 +27,12 @@ class Contest(NamedTuple):
 
 @contextlib.contextmanager
 def parent_is_interrupted() -> Iterator[None]:
-    """Processes that are started meanwhile leave Ctrl-C to this one, which ends them."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Processes that are started meanwhile leave Ctrl-C to this one, which ends them, and hears of it then."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def contest(names: Sequence[str], audio: np.ndarray, repeats: int) -> Contest:
@@ -67,9 +67,9 @@ def _turn(who: str, audio: np.ndarray, core: int) -> str | tuple[float, float]:
     try:
         return _answer(ours)
     finally:
-        ours.close()
         child.terminate()
         child.join()
+        ours.close()  # not before: who finds nobody there complains
 
 
 def _answer(pipe: Connection) -> str | tuple[float, float]:

@@ -81,7 +81,8 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     most_calls: open at once. most_busy: share of a tick that its work may take, 0-1. idle_s: a call on which nothing
     came for so long is ended. threads: over which a tick's work is shared out; 0: one for each core, at most 4.
-    real_time: these threads go before all others of the machine, where the system permits it.
+    real_time: these threads, and behind them those that receive RTP, go before all others of the machine, where the
+    system permits it.
     """
 
     most_calls: int = 1000
